@@ -1,0 +1,40 @@
+# The targets people use. Each makes its own environment on a fresh machine with Python 3.11 or newer.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint docs lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(READY)  ## audit the built-in incident and write report.html, report.md, report.json
+	$(BIN)/drift-audit demo
+
+test: $(READY)  ## run the tests with branch coverage
+	$(BIN)/python -m tests.gate
+
+lint: $(READY)  ## check style, types and the rules between modules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(READY)  ## write docs/rules.md and docs/cli.md anew
+	$(BIN)/python -m tests.generated docs
+
+lock: $(READY)  ## pin the development dependencies anew, with hashes
+	$(BIN)/pip install -q uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dev.txt
+
+clean:  ## remove what the other targets made
+	rm -rf .venv .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+
+$(READY): requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps -e .
+	touch $@

@@ -1,0 +1,118 @@
+"""
+What was found in scope: services, their revisions as far as they were read, and what was not seen.
+
+Live collection and files both end here, so everything below is the same for both.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+
+from drift_audit.snapshot import Address, Frozen, Kind, Setting, Snapshot, Unseen
+
+LATEST = "LATEST"
+"""gcloud's word for the newest revision that was created."""
+
+
+class Evidence(StrEnum):
+    """What a rule may need besides the two snapshots."""
+
+    SECRET_VERSIONS = "the state of secret versions"
+
+
+class TrafficTarget(Frozen):
+    """
+    Where requests go. `latest` follows every deploy; a tag can point at a revision with 0
+    percent.
+    """
+
+    revision: str
+    percent: int = 0
+    tag: str = ""
+    latest: bool = False
+
+
+class Service(Frozen):
+    """
+    One service as it was found.
+
+    `revisions` holds those that were read, newest first; `complete` says whether they are all that
+    still exist. A template that no revision was made of yet (a manifest in git) stands first and
+    has no revision name. `settings` is what changes without a new revision, as it stands now;
+    None where only revisions were read.
+    """
+
+    project: str
+    region: str
+    service: str
+    kind: Kind = "service"
+    latest_created: str = ""
+    latest_ready: str = ""
+    traffic: tuple[TrafficTarget, ...] = ()
+    settings: tuple[Setting, ...] | None = None
+    revisions: tuple[Snapshot, ...] = ()
+    complete: bool = False
+    unseen: tuple[Unseen, ...] = ()
+
+    @property
+    def address(self) -> Address:
+        """The address of the service."""
+        return Address(project=self.project, region=self.region, service=self.service)
+
+    def revision(self, name: str) -> Snapshot | None:
+        """The revision of that name, if it was read."""
+        return next((r for r in self.revisions if r.identity.revision == name), None)
+
+    @property
+    def newest(self) -> Snapshot | None:
+        """
+        The revision created last, as the service names it; without a service, the first one read.
+        """
+        return self.revision(self.latest_created) or next(iter(self.revisions), None)
+
+    @property
+    def serving(self) -> tuple[str, ...]:
+        """Names of the revisions that answer requests, by share, largest first."""
+        shares: dict[str, int] = {}
+        for target in self.traffic:
+            name = target.revision or (self.latest_ready if target.latest else "")
+            shares[name] = shares.get(name, 0) + target.percent
+        return tuple(sorted((n for n, p in shares.items() if p > 0), key=lambda n: (-shares[n], n)))
+
+
+class Scope(Frozen):
+    """What the audit was asked to look at, as the report repeats it."""
+
+    source: str
+    projects: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+
+
+class Twins(Frozen):
+    """Places that hold the same plain credential. Known only inside the run that read them."""
+
+    places: tuple[Address, ...]
+
+
+class Inventory(Frozen):
+    """Everything that was read in one run, and everything that was not."""
+
+    scope: Scope
+    services: tuple[Service, ...] = ()
+    unseen: tuple[Unseen, ...] = ()
+    evidence: frozenset[Evidence] = frozenset()
+    twins: tuple[Twins, ...] = ()
+    secrets: int = 0
+
+
+def by_age(snapshot: Snapshot) -> tuple[dt.datetime, int, str]:
+    """
+    Sort key from oldest to newest.
+
+    Names carry no order (`cloud-run-api.md` §7): creation time decides, then generation. What was
+    not created yet comes last.
+    """
+    at = snapshot.identity.create_time or dt.datetime.max.replace(tzinfo=dt.UTC)
+    return at, snapshot.identity.generation or 0, snapshot.identity.revision

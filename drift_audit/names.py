@@ -1,0 +1,85 @@
+"""
+What the names of Cloud Run and Secret Manager look like, and what an unfilled placeholder looks
+like.
+
+A name that passes here is safe as a path component, in a resource name and on a command line.
+Nothing is normalised: a name either matches code point by code point or it does not.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+"""Services, revisions, regions, worker pools (RFC 1035 labels, at most 63 characters)."""
+
+PROJECT = re.compile(r"[a-z0-9]([-a-z0-9.:]{0,61}[a-z0-9])?")
+"""A project id, with or without a domain (`example.com:shop`), or a project number."""
+
+ENV = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
+"""The names of variables that Kubernetes, and so the Knative form of Cloud Run, allows."""
+
+SECRET = re.compile(r"[A-Za-z0-9_-]{1,255}")
+SECRET_PATH = re.compile(
+    rf"projects/(?P<project>{PROJECT.pattern})/secrets/(?P<secret>{SECRET.pattern})"
+)
+
+VERSION_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+"""`latest` has this shape too; aliases must start with a letter (`cloud-run-api.md` §5.1)."""
+
+VERSION_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+LAST_VERSION = 2**63 - 1
+
+PLACEHOLDER = re.compile(
+    r"\$\{[^{}]*\}"  # ${VAR}, also ${VAR:-default}
+    r"|\$\([A-Za-z_]\w*\)"  # $(VAR): Kubernetes expands it, Cloud Run does not
+    r"|\$[A-Z_][A-Z0-9_]+\b"  # $VAR
+    r"|%[A-Z_][A-Z0-9_]*%"  # %VAR%
+    r"|\{\{.*?\}\}"  # {{ var }}
+    r"|<[A-Za-z][A-Za-z0-9_ -]*>"  # <VAR>
+    r"|\b(?:PROJECT|REGION|LOCATION|SERVICE|IMAGE|YOUR|MY)(?:_[A-Z0-9]+)+\b"  # PROJECT_ID
+    r"|\b(?:PROJECT|REGION|LOCATION)\b",
+    re.ASCII | re.DOTALL,
+)
+
+
+def is_placeholder(text: str) -> bool:
+    """Tell whether some part of the text was meant to be filled in by a template."""
+    return PLACEHOLDER.search(text) is not None
+
+
+def is_version(text: str) -> bool:
+    """Tell whether Cloud Run can read this as a secret version: `latest`, a number, or an alias."""
+    if VERSION_NUMBER.fullmatch(text):
+        return 0 < int(text) <= LAST_VERSION
+    return VERSION_ALIAS.fullmatch(text) is not None
+
+
+def is_pinned(version: str) -> bool:
+    """Tell whether the version is a plain number, which can never mean another payload."""
+    return bool(VERSION_NUMBER.fullmatch(version)) and not version.startswith("0")
+
+
+def skeleton(text: str) -> str:
+    """
+    What a name looks like to a reader: two names that look alike have the same skeleton.
+
+    Case, spaces, invisible characters, full-width forms and letters of other alphabets that look
+    like Latin ones are folded away. Only for telling a near miss, never for matching.
+    """
+    seen = "".join(c for c in text if unicodedata.category(c)[0] not in "CZ")
+    if not seen.isascii():
+        from confusable_homoglyphs.confusables import confusables_data  # 0.9 MB: rarely needed
+
+        folded = unicodedata.normalize("NFKC", seen)
+        seen = "".join(_latin(c, confusables_data) for c in folded)
+    return seen.casefold()
+
+
+def _latin(char: str, confusables: dict[str, list[dict[str, str]]]) -> str:
+    """The ASCII letter that a character can be taken for, else the character."""
+    if char.isascii():
+        return char
+    lookalikes = (entry["c"] for entry in confusables.get(char, ()))
+    return next((c for c in lookalikes if c.isascii()), char)

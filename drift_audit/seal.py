@@ -1,0 +1,228 @@
+"""
+The only code that looks at raw values.
+
+A value goes in, a `LiteralValue` comes out: a keyed digest bound to its address, the names of
+what is odd about the value, and, for keys the owner chose to reveal, the value itself. Nothing
+else can be read from a seal: no prefix, no length.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from drift_audit import names
+from drift_audit.snapshot import Address, LiteralValue, Seal
+
+KEY_BYTES = 32
+VALUE_LIMIT = 32_768
+"""The longest value Cloud Run takes, in bytes (`cloud-run-api.md` §1.2)."""
+
+
+@dataclass(frozen=True)
+class SealKey:
+    """
+    What seals are made with.
+
+    A `lasting` key lives outside the store and seals what is stored; its seals are bound to
+    project, region and service, so nobody can match values between services. A key for one run
+    dies with it, and its seals are bound to the key's name alone: two files of one service may
+    name their project differently, or not at all.
+    """
+
+    material: bytes = field(repr=False)
+    lasting: bool
+
+    @property
+    def id(self) -> str:
+        """Names the key without giving it away: what a stored seal was made with."""
+        return hmac.new(self.material, b"drift-audit key id", hashlib.sha256).hexdigest()[:12]
+
+    @staticmethod
+    def parse(text: str) -> SealKey:
+        """
+        Read a lasting key from base64 or hexadecimal text.
+
+        Raises ValueError, without the text, when it is neither or shorter than 32 bytes.
+        """
+        compact = "".join(text.split())
+        for decode in (bytes.fromhex, _base64):
+            try:
+                material = decode(compact)
+            except ValueError:
+                continue
+            if len(material) >= KEY_BYTES:
+                return SealKey(material, lasting=True)
+        raise ValueError("not 32 or more bytes in base64 or hexadecimal")
+
+    @property
+    def text(self) -> str:
+        """The key as `parse` reads it. For the key file alone."""
+        return base64.b64encode(self.material).decode()
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise ValueError("not base64") from None
+
+
+class Sealer:
+    """
+    Seals the literals of one run.
+
+    `reveal` lists the keys, as globs, whose values stay readable. With `keep` off, literals are
+    left out: they are there, and cannot be compared.
+    """
+
+    def __init__(self, key: SealKey, *, reveal: Iterable[str] = (), keep: bool = True) -> None:
+        self._key = key
+        self._reveal = tuple(reveal)
+        self._keep = keep
+        self._places: dict[bytes, list[Address]] = {}
+
+    def seal(self, at: Address, *values: str) -> LiteralValue:
+        """
+        Seal one value, or a list of values as a whole, at the address it was read from.
+
+        The container is not part of what is sealed: it may be renamed without a change of meaning.
+        """
+        name = at.name
+        shown = at.key is not None and any(fnmatchcase(name, glob) for glob in self._reveal)
+        marks = {trait for value in values for trait in traits(name, value)}
+        if "credential" in marks:
+            self._remember(at, values)
+        return LiteralValue(
+            sealed=Seal(key_id=self._key.id, digest=self._digest(at, values))
+            if self._keep
+            else None,
+            clear=_printable(values[0]) if shown and self._keep else None,
+            traits=tuple(sorted(marks)),
+        )
+
+    def twins(self) -> list[tuple[Address, ...]]:
+        """Groups of places in different services that hold the same plain credential."""
+        groups = [tuple(sorted(set(p), key=str)) for p in self._places.values()]
+        return sorted((g for g in groups if len({a.home for a in g}) > 1), key=str)
+
+    def _digest(self, at: Address, values: tuple[str, ...]) -> str:
+        bound = [at.project, at.region, at.service] if self._key.lasting else []
+        kind = "key" if at.key is not None else "setting"
+        return self._hmac([*bound, kind, at.name, *values]).hex()
+
+    def _remember(self, at: Address, values: tuple[str, ...]) -> None:
+        self._places.setdefault(self._hmac(["twin", *values]), []).append(at)
+
+    def _hmac(self, parts: list[str]) -> bytes:
+        message = json.dumps(["drift-audit/v1", *parts])  # ASCII: lone surrogates survive it
+        return hmac.new(self._key.material, message.encode(), hashlib.sha256).digest()
+
+
+def _printable(value: str) -> str:
+    """A revealed value that UTF-8 can carry: lone surrogates become escapes."""
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+# What is odd about a value. Each trait says something about its shape and nothing about its
+# content.
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_LINE_BREAKS = frozenset("\u0085\u2028\u2029")
+_ORDINARY_CONTROLS = frozenset("\t\n\r")
+_ORDINARY = re.compile(r"[\t\n\r -~]*")
+_UNFILLED = re.compile(
+    r"\s*(change[-_ ]?me\w*|replace[-_ ]?me|tbd\w*|todo|fixme|placeholder|dev-secret-\S*"
+    r"|your[-_ ][\w -]+|x{3,}|\.{3,})\s*",
+    re.IGNORECASE,
+)
+
+
+def traits(name: str, value: str) -> frozenset[str]:
+    """Name what is odd about a value: `blank`, `edge-whitespace`, `control-character`, …"""
+    found = set() if _ORDINARY.fullmatch(value) else {character_trait(c) for c in value} - {""}
+    if not value.strip():
+        found.add("blank")
+    elif value != value.strip():
+        found.add("edge-whitespace")
+    if _UNFILLED.fullmatch(value) or names.is_placeholder(value):
+        found.add("placeholder")
+    elif looks_like_credential(name, value):
+        found.add("credential")
+    if len(value.encode("utf-8", "surrogatepass")) > VALUE_LIMIT:
+        found.add("over-limit")
+    return frozenset(found)
+
+
+def character_trait(char: str) -> str:
+    """`bidi`, `invisible`, `control-character`, or nothing, for one character."""
+    if " " <= char <= "~" or char in _ORDINARY_CONTROLS:
+        return ""
+    if char in _BIDI:
+        return "bidi"
+    category = unicodedata.category(char)
+    if category == "Cf":
+        return "invisible"
+    noncharacter = ord(char) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(char) <= 0xFDEF
+    if category in ("Cc", "Cs") or char in _LINE_BREAKS or noncharacter:
+        return "control-character"
+    return ""
+
+
+_SECRET_WORDS = re.compile(
+    r"(?:^|_)(?:SECRETS?|PASSWORD|PASSWD|PWD|PASSPHRASE|TOKEN|API_?KEY|APIKEY|PRIVATE_?KEY"
+    r"|ACCESS_?KEY|SIGNING_?KEY|ENCRYPTION_?KEY|JWT_?KEY|CREDENTIALS?|DSN)(?:_|$)"
+)
+_NOT_THE_SECRET = re.compile(
+    r"_(?:TTL|URL|URI|NAME|LENGTH|LEN|PATH|FILE|ID|IDS|VERSION|EXPIRY|EXPIRES(?:_IN)?|SECONDS|MINUTES"
+    r"|DAYS|HOURS|ENABLED|REQUIRED|ALGORITHM|ALG|ISSUER|AUDIENCE|HEADER|TYPE|PREFIX|REGION|PROJECT)$"
+)
+_SECRET_SHAPES = re.compile(
+    r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@"  # a password in a URL
+    r"|\bBearer\s+\S"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----|-----BEGIN KEY-----"
+    r"|\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{8,}"
+    r"|AIza[\w-]{30,}|ya29\.[\w-]{8,}|sk_(?:live|test)_\w{8,}|sk-[\w-]{16,}|eyJ[\w-]{8,}\.[\w-]{8,}\.)"
+)
+_TOKEN = re.compile(r"[A-Za-z0-9+/=_-]{20,128}")
+_HARMLESS = re.compile(
+    r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # git, sha256, UUID
+    r"|(?i:true|false|yes|no|on|off|none|null)|[0-9.]{1,6}|"
+)
+
+
+def looks_like_credential(name: str, value: str) -> bool:
+    """
+    Tell whether a plain value is probably a credential: by its name, its shape, or its randomness.
+
+    Only ever the reason for a finding, never for showing or hiding: all values are sealed alike.
+    """
+    if _HARMLESS.fullmatch(value):
+        return False
+    if _SECRET_SHAPES.search(value):
+        return True
+    word = name.upper().replace("-", "_")
+    if _SECRET_WORDS.search(word) and not _NOT_THE_SECRET.search(word):
+        return True
+    return bool(_TOKEN.fullmatch(value)) and _entropy(value) >= 4.0 and _mixed(value)
+
+
+def _entropy(text: str) -> float:
+    counts = Counter(text).values()
+    return -sum(n / len(text) * math.log2(n / len(text)) for n in counts)
+
+
+def _mixed(text: str) -> bool:
+    return (
+        any(c.isdigit() for c in text) and any(c.isupper() for c in text) and text != text.upper()
+    )

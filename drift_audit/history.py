@@ -1,0 +1,104 @@
+"""
+A chain of revisions: which one was known to be good, and which deploy made a change.
+
+Cloud Run copies the whole configuration into every revision, so the chain is the history. Nothing
+in the API says which revision served before; that has to come from a baseline or an earlier
+audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from drift_audit.differ import same_at
+from drift_audit.finding import First
+from drift_audit.inventory import Service, by_age
+from drift_audit.snapshot import Address, Snapshot
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A revision that a person promoted, and what they said."""
+
+    snapshot: Snapshot
+    why: str
+
+
+@dataclass(frozen=True)
+class KnownGood:
+    """The reference that was chosen, why, and which others were not. No snapshot: there is none."""
+
+    snapshot: Snapshot | None
+    why: str
+    passed_over: tuple[str, ...] = field(default=())
+
+
+def last_known_good(
+    service: Service,
+    candidate: Snapshot,
+    *,
+    baseline: Baseline | None,
+    served: Collection[str],
+    satisfies: Callable[[Snapshot], bool],
+) -> KnownGood:
+    """
+    Choose what a candidate is compared with.
+
+    First a promoted baseline; then the newest revision that is Ready by its own condition, served
+    when we last looked (`served`), holds the required keys and is not the candidate; then the
+    revision that serves most now. A baseline or revision that lacks required keys is passed over.
+    """
+    passed_over: list[str] = []
+    if baseline is not None:
+        if satisfies(baseline.snapshot):
+            return KnownGood(baseline.snapshot, f"baseline: {baseline.why}")
+        passed_over.append(f"{baseline.snapshot.revision}: the baseline violates the policy")
+
+    others = [r for r in service.revisions if r.identity.revision != candidate.identity.revision]
+    for revision in sorted(others, key=by_age, reverse=True):
+        if revision.identity.revision in served:
+            reason = _unfit(revision, satisfies)
+            if not reason:
+                why = "newest Ready revision that served when last audited"
+                return KnownGood(revision, why, tuple(passed_over))
+            passed_over.append(f"{revision.revision}: {reason}")
+
+    for name in service.serving:
+        serving = service.revision(name)
+        if serving is not None and name != candidate.identity.revision:
+            return KnownGood(serving, "serves the most traffic now", tuple(passed_over))
+    return KnownGood(None, "no baseline, and no other revision serves", tuple(passed_over))
+
+
+def _unfit(revision: Snapshot, satisfies: Callable[[Snapshot], bool]) -> str:
+    if revision.status.ready is not True:
+        return "not Ready"
+    return "" if satisfies(revision) else "required keys are missing"
+
+
+def first_with(
+    chain: Sequence[Snapshot], candidate: Snapshot, at: Address, *, complete: bool
+) -> First:
+    """
+    Find the deploy from which on the configuration at an address was what the candidate has there.
+
+    `complete` says whether the chain holds every revision that still exists. The answer is certain
+    when the revision just before is known and differs.
+    """
+    older = [r for r in sorted(chain, key=by_age) if by_age(r) < by_age(candidate)]
+    first, previous = candidate, ""
+    for revision in reversed(older):
+        if not same_at(at, revision, candidate):
+            previous = revision.identity.revision
+            break
+        first = revision
+    who = first.identity
+    return First(
+        revision=first.revision,
+        previous=previous,
+        creator=who.creator,
+        client=" ".join(filter(None, (who.client, who.client_version))),
+        create_time=who.create_time,
+        certain=complete and bool(previous),
+    )

@@ -1,0 +1,229 @@
+"""
+`drift-audit.toml`: what is in scope, what each service must have, and which findings are accepted.
+
+    fail_on = "high"
+    reveal = ["LOG_LEVEL", "DB_TIMEOUT"]
+
+    [scope]
+    projects = ["shop-prod"]
+    regions = ["europe-west1"]
+    expect = ["shop-prod/europe-west1/api"]
+
+    [[service]]
+    match = "api*"
+
+    [service.required]
+    JWT_SECRET_KEY = { from = "secret", pinned = true }
+    LOG_LEVEL = { from = "literal", pattern = "debug|info" }
+
+    [severity]
+    version-floating = "info"
+
+    [[waiver]]
+    rule = "key-added"
+    at = "shop-prod/*/api/env/*/GIT_SHA"
+    owner = "team-api"
+    reason = "set by every build"
+    until = 2026-12-31
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import SchemaError
+
+from drift_audit.errors import PolicyError
+from drift_audit.finding import Finding, Severity, SeverityWord, Threshold, Waived
+from drift_audit.snapshot import Address, Frozen
+
+FILE = "drift-audit.toml"
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
+def _pattern(text: str) -> str:
+    _matcher(text)
+    return text
+
+
+def _matcher(pattern: str) -> TypeAdapter[str]:
+    """A matcher in pydantic's own engine, whose time is linear in the text: no pattern can hang."""
+    try:
+        return TypeAdapter(Annotated[str, StringConstraints(pattern=rf"\A(?:{pattern})\z")])
+    except SchemaError:
+        raise ValueError("not a regular expression (no look-around, no back-references)") from None
+
+
+class Entry(Frozen):
+    """Part of the policy file. TOML has no tuples, so lists are taken for them."""
+
+    model_config = ConfigDict(strict=False)
+
+
+class Requirement(Entry):
+    """
+    What a key must be: where it comes from, whether its version is pinned, what it looks like.
+    """
+
+    source: Literal["secret", "literal", "any"] = Field("any", alias="from")
+    pinned: bool = False
+    pattern: Annotated[str, AfterValidator(_pattern)] | None = None
+
+    def fits(self, clear: str) -> bool:
+        """Tell whether a revealed value has the required shape."""
+        if self.pattern is None:
+            return True
+        try:
+            _matcher(self.pattern).validate_python(clear)
+        except ValidationError:
+            return False
+        return True
+
+
+class ServicePolicy(Entry):
+    """
+    What the services that match must hold.
+
+    `match` is a glob on the service name, or on `PROJECT/REGION/SERVICE` when it has slashes.
+    `container` is the one that must hold the keys; the one that requests reach, if not given.
+    """
+
+    match: Text = "*"
+    container: str | None = None
+    required: dict[Text, Requirement] = {}
+    forbidden: tuple[Text, ...] = ()
+
+    def covers(self, service: Address) -> bool:
+        """Tell whether this entry speaks of that service."""
+        name = str(service.home) if "/" in self.match else service.service
+        return fnmatchcase(name, self.match)
+
+
+class ScopePolicy(Entry):
+    """Where to look, and which services must be found there (`PROJECT/REGION/SERVICE`)."""
+
+    projects: tuple[Text, ...] = ()
+    regions: tuple[Text, ...] = ()
+    services: tuple[Text, ...] = ()
+    expect: tuple[Annotated[str, StringConstraints(pattern=r"^[^/]+/[^/]+/[^/]+$")], ...] = ()
+
+
+class Waiver(Entry):
+    """A finding the owner accepts, for a reason, until a day. `rule` and `at` are globs."""
+
+    rule: Text
+    at: Text = "*"
+    owner: Text
+    reason: Text
+    until: dt.date
+
+    def names(self, finding: Finding) -> bool:
+        """Tell whether the waiver speaks of that finding, expired or not."""
+        return fnmatchcase(finding.rule, self.rule) and fnmatchcase(str(finding.address), self.at)
+
+    def covers(self, finding: Finding, today: dt.date) -> bool:
+        """
+        Tell whether the waiver forgives the finding on that day. `until` is the last such day.
+        """
+        return self.names(finding) and today <= self.until
+
+    @property
+    def mark(self) -> Waived:
+        """What a waived finding tells of it."""
+        return Waived(owner=self.owner, reason=self.reason, until=self.until)
+
+
+def _not_everything(waiver: Waiver) -> Waiver:
+    if not waiver.rule.strip("*") and not waiver.at.strip("*/"):
+        raise ValueError("rule and at are both wildcards: name the rule or the place")
+    return waiver
+
+
+class Policy(Entry):
+    """The whole file. `Policy()` is what applies without one: nothing required, nothing waived."""
+
+    fail_on: Threshold = Severity.HIGH
+    reveal: tuple[Text, ...] = ()
+    scope: ScopePolicy = ScopePolicy()
+    service: tuple[ServicePolicy, ...] = ()
+    severity: dict[Text, SeverityWord] = {}
+    waiver: tuple[Annotated[Waiver, AfterValidator(_not_everything)], ...] = ()
+
+    def required(self, service: Address) -> Iterator[tuple[str | None, str, Requirement]]:
+        """
+        Container (None: the ingress one), key and requirement, for every key a service must hold.
+        """
+        for entry in self.service:
+            if entry.covers(service):
+                for key, requirement in sorted(entry.required.items()):
+                    yield entry.container, key, requirement
+
+    def requires(self, at: Address) -> bool:
+        """Tell whether the policy requires the key at that address, in whatever container."""
+        return any(key == at.key for _, key, _ in self.required(at))
+
+    def forbidden(self, service: Address) -> tuple[str, ...]:
+        """Globs of keys that the service must not hold."""
+        return tuple(
+            key for entry in self.service if entry.covers(service) for key in entry.forbidden
+        )
+
+
+def read_policy(text: str, *, file: str = FILE, table: str = "") -> Policy:
+    """
+    Read a policy; `table` names the table that holds it (`tool.drift-audit` in pyproject.toml).
+
+    Raises PolicyError with the place: `drift-audit.toml: service[2].required.KEY.from: …`.
+    """
+    try:
+        data: Any = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError(f"{file}: not TOML: {_where(error)}") from None
+    for name in filter(None, table.split(".")):
+        data = data.get(name, {})
+    try:
+        policy = Policy.model_validate(data)
+    except ValidationError as error:
+        raise PolicyError(_located(error, file), hint="drift-audit schema show policy") from None
+    _check_patterns(policy, file)
+    return policy
+
+
+def _where(error: tomllib.TOMLDecodeError) -> str:
+    """The place in the file; the rest of the message can quote it."""
+    text = str(error)
+    return text[text.rfind("(") + 1 :].rstrip(")") if text.endswith(")") else "cannot be read"
+
+
+def _located(error: ValidationError, file: str) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    path = ""
+    for part in first["loc"]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    more = error.error_count() - 1
+    tail = f" (and {more} more)" if more else ""
+    return f"{file}: {path.lstrip('.') or 'the file'}: {first['msg']}{tail}"
+
+
+def _check_patterns(policy: Policy, file: str) -> None:
+    """A pattern can only be held against a value that the policy reveals."""
+    for i, entry in enumerate(policy.service):
+        for key, requirement in entry.required.items():
+            if requirement.pattern and not any(fnmatchcase(key, g) for g in policy.reveal):
+                raise PolicyError(
+                    f"{file}: service[{i}].required.{key}.pattern: the value of {key} is sealed",
+                    hint=f'add "{key}" to reveal, or drop the pattern',
+                )

@@ -1,0 +1,342 @@
+"""
+Report v1: the one document that every page, ticket and exit code is derived from.
+
+It is plain JSON, holds no value, length or digest of a value, and reads back whole. What could
+not be seen is part of it, and of the verdict.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from drift_audit.differ import Change, Item, state_of
+from drift_audit.errors import ExitCode
+from drift_audit.finding import Finding, Remedy, Severity, Skip, Threshold
+from drift_audit.inventory import Scope
+from drift_audit.rules import RULES
+from drift_audit.snapshot import (
+    Address,
+    Frozen,
+    Kind,
+    Label,
+    SecretReference,
+    Setting,
+    Snapshot,
+    Unseen,
+)
+
+Verdict = Literal["clean", "drift", "incomplete"]
+Side = str | int | bool
+
+
+class ReportedChange(Frozen):
+    """
+    One difference, judged or not: in a container, one of key, mount and setting.
+
+    `before` and `after` are states, or the values of a setting; the sources name secrets, never
+    values.
+    """
+
+    container: str = ""
+    key: str | None = None
+    mount: str | None = None
+    setting: str | None = None
+    before: Side
+    after: Side
+    before_source: str = ""
+    after_source: str = ""
+    parts: tuple[str, ...] = ()
+
+
+class RevisionFacts(Frozen):
+    """Who made a revision, when, with what, and how it stood when we looked."""
+
+    revision: str
+    create_time: AwareDatetime | None = None
+    creator: str = ""
+    client: str = ""
+    labels: tuple[Label, ...] = ()
+    ready: bool | None = None
+    percent: int = 0
+    tags: tuple[str, ...] = ()
+
+
+class ServiceReport(Frozen):
+    """One service: what was compared with what, what differs, and what that means."""
+
+    project: str
+    region: str
+    service: str
+    kind: Kind = "service"
+    reference: str | None
+    candidate: str
+    reference_why: str
+    passed_over: tuple[str, ...] = ()
+    reference_facts: RevisionFacts | None = None
+    candidate_facts: RevisionFacts
+    changes: tuple[ReportedChange, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    remedy: Remedy | None = None
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> Address:
+        """The address of the service."""
+        return Address(project=self.project, region=self.region, service=self.service)
+
+
+class RuleText(Frozen):
+    """What a rule that fired says of itself."""
+
+    what: str
+    why: str
+    fix: str
+
+
+class Counts(Frozen):
+    """What was looked at and what came of it. The same numbers stand in every rendering."""
+
+    services: int = 0
+    revisions: int = 0
+    secrets: int = 0
+    changes: int = 0
+    findings: int = 0
+    critical: int = 0
+    high: int = 0
+    medium: int = 0
+    low: int = 0
+    info: int = 0
+    waived: int = 0
+    skipped: int = 0
+    unseen: int = 0
+
+
+class Tool(Frozen):
+    """Who wrote the report."""
+
+    name: str = "drift-audit"
+    version: str
+
+
+class Report(Frozen):
+    """The result of one run. `findings` holds those about the run as a whole."""
+
+    schema_version: Literal[1] = 1
+    document: Literal["drift-audit/report"] = "drift-audit/report"
+    tool: Tool
+    generated_at: AwareDatetime
+    verdict: Verdict
+    exit_code: int
+    headline: str
+    fail_on: Threshold
+    scope: Scope
+    services: tuple[ServiceReport, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    skipped: tuple[Skip, ...] = ()
+    unseen: tuple[Unseen, ...] = ()
+    notes: tuple[str, ...] = ()
+    counts: Counts = Counts()
+    rules: dict[str, RuleText] = {}
+
+    @property
+    def all_findings(self) -> list[Finding]:
+        """Every finding, most severe first."""
+        about_services = (f for s in self.services for f in s.findings)
+        return sorted([*self.findings, *about_services], key=lambda f: f.order)
+
+
+def exit_code(
+    *, complete: bool, baseline_wanting: bool = False, written: bool = True, drift: bool
+) -> ExitCode:
+    """
+    The code for what is known.
+
+    Blindness wins over all: whoever tolerates drift, or a lost page, must not tolerate not having
+    looked. Then a baseline that was demanded and is not there, an output that was not written,
+    drift.
+    """
+    if not complete:
+        return ExitCode.INCOMPLETE
+    if baseline_wanting:
+        return ExitCode.REFUSED
+    if not written:
+        return ExitCode.OUTPUT
+    return ExitCode.DRIFT if drift else ExitCode.CLEAN
+
+
+def assemble(
+    *,
+    tool: Tool,
+    now: dt.datetime,
+    scope: Scope,
+    fail_on: Severity | None,
+    require_baseline: bool = False,
+    services: Sequence[ServiceReport],
+    findings: Sequence[Finding],
+    skipped: Sequence[Skip],
+    unseen: Sequence[Unseen],
+    notes: Sequence[str] = (),
+    revisions: int,
+    secrets: int,
+) -> Report:
+    """
+    Draw verdict, exit code, headline and counts from the facts, and put them before the facts.
+    """
+    everything = [*findings, *(f for s in services for f in s.findings)]
+    open_findings = [f for f in everything if f.waived is None]
+    failed = any(fail_on is not None and f.severity >= fail_on for f in open_findings)
+    complete = bool(services) and not unseen and not any(s.blocking for s in skipped)
+    differs = failed or any(_unwaived(change, s) for s in services for change in s.changes)
+    verdict: Verdict = "incomplete" if not complete else "drift" if differs else "clean"
+    wanting = require_baseline and any(s.reference is None for s in services)
+    return Report(
+        tool=tool,
+        generated_at=now,
+        verdict=verdict,
+        exit_code=exit_code(complete=complete, baseline_wanting=wanting, drift=failed),
+        headline=headline(verdict, services, open_findings, unseen, fail_on),
+        fail_on=fail_on,
+        scope=scope,
+        services=tuple(services),
+        findings=tuple(findings),
+        skipped=tuple(skipped),
+        unseen=tuple(unseen),
+        notes=tuple(notes),
+        counts=_counts(services, everything, skipped, unseen, revisions, secrets),
+        rules={
+            id: RuleText(what=RULES[id].what, why=RULES[id].why, fix=RULES[id].fix)
+            for id in sorted({f.rule for f in everything})
+        },
+    )
+
+
+def headline(
+    verdict: Verdict,
+    services: Sequence[ServiceReport],
+    findings: Sequence[Finding],
+    unseen: Sequence[Unseen],
+    fail_on: Severity | None,
+) -> str:
+    """The one sentence that a reader must not miss."""
+    if not services:
+        return "nothing was audited"
+    if verdict == "incomplete":
+        return f"{_number(len(unseen), 'thing')} in scope could not be read; " + _worst(
+            services, findings, fail_on
+        )
+    return _worst(services, findings, fail_on)
+
+
+def _worst(
+    services: Sequence[ServiceReport], findings: Sequence[Finding], fail_on: Severity | None
+) -> str:
+    by_loss = sorted(services, key=lambda s: -len(_lost(s)))
+    worst, lost = by_loss[0], _lost(by_loss[0])
+    if lost:
+        had = worst.reference if worst.reference != worst.candidate else "the reference"
+        drops = f"{worst.candidate} drops {_number(len(lost), 'key')} that {had} had"
+        return f"{drops}: {', '.join(lost)}"
+    missing = sorted({f.address.name for f in findings if f.rule == "key-missing"})
+    if missing:
+        where = sorted({f.address.service for f in findings if f.rule == "key-missing"})
+        lacks = f"{', '.join(where)} lacks {_number(len(missing), 'required key')}"
+        return f"{lacks}: {', '.join(missing)}"
+    failing = [f for f in findings if fail_on is not None and f.severity >= fail_on]
+    if failing:
+        first = min(failing, key=lambda f: f.order)
+        more = f", and {_number(len(failing) - 1, 'more finding')}" if len(failing) > 1 else ""
+        return f"{first.address.service}: {first.says}{more}"
+    changes = sum(len(s.changes) for s in services)
+    if changes:
+        limit = f"none at or above {fail_on.word}" if fail_on else "reported only"
+        return f"{_number(changes, 'difference')} in {_number(len(services), 'service')}, {limit}"
+    without = sum(s.reference is None for s in services)
+    if without:
+        told = f"nothing was compared: {_number(without, 'service')} had no reference"
+        return told if without == len(services) else f"no difference, but {told.partition(': ')[2]}"
+    return f"no difference and nothing missing in {_number(len(services), 'service')}"
+
+
+def _lost(service: ServiceReport) -> list[str]:
+    waived = {str(f.address) for f in service.findings if f.rule == "key-lost" and f.waived}
+    lost = [c for c in service.changes if c.key is not None and c.after == "absent"]
+    home = service.address
+    return sorted(
+        {c.key for c in lost if c.key and str(home.at(c.container, key=c.key)) not in waived}
+    )
+
+
+def _unwaived(change: ReportedChange, service: ServiceReport) -> bool:
+    """A change counts unless findings speak of its address and all of them are waived."""
+    where = {n: v for n in ("key", "mount", "setting") if (v := getattr(change, n)) is not None}
+    at = service.address.at(change.container, **where)
+    spoken = [f for f in service.findings if f.address == at]
+    return not spoken or any(f.waived is None for f in spoken)
+
+
+def _counts(
+    services: Sequence[ServiceReport],
+    findings: Iterable[Finding],
+    skipped: Sequence[Skip],
+    unseen: Sequence[Unseen],
+    revisions: int,
+    secrets: int,
+) -> Counts:
+    everything = list(findings)
+    weights = Counter(f.severity.word for f in everything if f.waived is None)
+    return Counts(
+        services=len({str(s.address) for s in services}),
+        revisions=revisions,
+        secrets=secrets,
+        changes=sum(len(s.changes) for s in services),
+        findings=len(everything),
+        waived=sum(f.waived is not None for f in everything),
+        skipped=len(skipped),
+        unseen=len(unseen),
+        **weights,
+    )
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def reported(change: Change) -> ReportedChange:
+    """A change as the report tells it: states and names of secrets, no value."""
+    return ReportedChange(
+        container=change.at.container,
+        key=change.at.key,
+        mount=change.at.mount,
+        setting=change.at.setting,
+        before=state_of(change.before),
+        after=state_of(change.after),
+        before_source=_secret(change.before),
+        after_source=_secret(change.after),
+        parts=tuple(sorted(change.parts)),
+    )
+
+
+def _secret(item: Item | None) -> str:
+    if item is None or isinstance(item, Setting):
+        return ""
+    return str(item.source) if isinstance(item.source, SecretReference) else ""
+
+
+def facts(snapshot: Snapshot) -> RevisionFacts:
+    """What the report tells of a revision besides its configuration."""
+    who, status = snapshot.identity, snapshot.status
+    return RevisionFacts(
+        revision=snapshot.revision,
+        create_time=who.create_time,
+        creator=who.creator,
+        client=" ".join(filter(None, (who.client, who.client_version))),
+        labels=who.labels,
+        ready=status.ready,
+        percent=status.percent,
+        tags=status.tags,
+    )

@@ -1,0 +1,223 @@
+"""
+Runs rules. A rule is one generator over one case; registering it is all it takes.
+
+The docstring of a rule is what people read about it, in reports and in `docs/rules.md`: what is
+wrong, why it matters, and `Fix:`. A rule whose evidence is missing is skipped, and the skip is
+reported.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple, TypeVar
+
+from drift_audit.differ import Change, Item, Place, items, place_of, state_of
+from drift_audit.finding import Finding, Severity, Skip
+from drift_audit.inventory import Evidence, Inventory
+from drift_audit.policy import Policy, Requirement
+from drift_audit.snapshot import Address, Binding, Snapshot, Unseen
+
+
+class Hit(NamedTuple):
+    """
+    What a rule yields: where, and one sentence. `severity` only where it is not the rule's own.
+    """
+
+    at: Address
+    says: str
+    severity: Severity | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    One service to judge: two revisions, what differs, the policy, and what else is known.
+
+    `refused` is a baseline that was not taken as the reference because it lacks required keys.
+    """
+
+    candidate: Snapshot
+    reference: Snapshot | None = None
+    changes: Sequence[Change] = ()
+    policy: Policy = field(default_factory=Policy)
+    evidence: frozenset[Evidence] = frozenset()
+    refused: Snapshot | None = None
+
+    @cached_property
+    def lost(self) -> list[Change]:
+        """Keys of the reference that the candidate does not have."""
+        return [c for c in self.changes if c.at.key and c.after is None]
+
+    @cached_property
+    def gained(self) -> list[Change]:
+        """Keys of the candidate that the reference does not have."""
+        return [c for c in self.changes if c.at.key and c.before is None]
+
+    @cached_property
+    def rebound(self) -> list[tuple[Address, Binding, Binding]]:
+        """Keys that both sides have and whose bindings differ."""
+        return [
+            (c.at, c.before, c.after)
+            for c in self.changes
+            if isinstance(c.before, Binding) and isinstance(c.after, Binding)
+        ]
+
+    @cached_property
+    def required(self) -> list[tuple[Address, Requirement]]:
+        """Where the policy wants a key, and what it wants of it."""
+        home = self.candidate.address
+        return [
+            (home.at(container or self.candidate.ingress, key=key), requirement)
+            for container, key, requirement in self.policy.required(home)
+        ]
+
+    @cached_property
+    def before(self) -> Mapping[Place, Item]:
+        """What the reference holds, by place."""
+        return items(self.reference) if self.reference else {}
+
+    @cached_property
+    def after(self) -> Mapping[Place, Item]:
+        """What the candidate holds, by place."""
+        return items(self.candidate)
+
+    def raised_if_required(self, at: Address, severity: Severity) -> Severity:
+        """A severity, one step up when the policy requires the key."""
+        return severity.raised if self.policy.requires(at) else severity
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """
+    Everything of one run, for rules that need more than one service, or the findings themselves.
+    """
+
+    inventory: Inventory
+    policy: Policy
+    today: dt.date
+    candidates: Sequence[Snapshot] = ()
+    unseen: Sequence[Unseen] = ()
+    findings: Sequence[Finding] = ()
+
+
+CaseCheck = Callable[[Case], Iterable[Hit]]
+FleetCheck = Callable[[Fleet], Iterable[Hit]]
+Check = TypeVar("Check", CaseCheck, FleetCheck)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule and what it says of itself. Exactly one of the two checks is set."""
+
+    id: str
+    severity: Severity
+    family: str
+    what: str
+    why: str
+    fix: str
+    needs: frozenset[Evidence] = frozenset()
+    on_case: CaseCheck | None = None
+    on_fleet: FleetCheck | None = None
+
+
+RULES: dict[str, Rule] = {}
+"""Every rule, by id. Filled by the decorators when `drift_audit.rules` is imported."""
+
+
+def rule(id: str, severity: Severity, *needs: Evidence) -> Callable[[CaseCheck], CaseCheck]:
+    """Register a rule about one service. Ids are kebab-case words, never renamed or reused."""
+
+    def register(check: CaseCheck) -> CaseCheck:
+        _add(Rule(id, severity, *_documented(check), needs=frozenset(needs), on_case=check))
+        return check
+
+    return register
+
+
+def fleet_rule(id: str, severity: Severity) -> Callable[[FleetCheck], FleetCheck]:
+    """Register a rule about the run as a whole."""
+
+    def register(check: FleetCheck) -> FleetCheck:
+        _add(Rule(id, severity, *_documented(check), on_fleet=check))
+        return check
+
+    return register
+
+
+def _add(new: Rule) -> None:
+    if new.id in RULES or not re.fullmatch(r"[a-z]+(-[a-z]+)*", new.id):
+        raise AssertionError(f"rule id {new.id} is taken or not kebab-case")
+    RULES[new.id] = new
+
+
+def _documented(check: Callable[..., object]) -> tuple[str, str, str, str]:
+    """Family, what, why and fix, from the module and the docstring."""
+    family = check.__module__.rpartition(".")[2]
+    parts = inspect.cleandoc(check.__doc__ or "").split("\n\n")
+    if len(parts) != 3 or not parts[2].startswith("Fix: "):
+        raise AssertionError(f"{check.__name__}: a rule says what, why, and `Fix:`")
+    what, why, fix = (" ".join(part.split()) for part in parts)
+    return family, what, why, fix.removeprefix("Fix: ")
+
+
+def judge(case: Case, rules: Iterable[Rule] | None = None) -> tuple[list[Finding], list[Skip]]:
+    """Run the rules about one service. Findings are sorted; rules without evidence become skips."""
+    findings, skipped = [], []
+    for each in rules if rules is not None else RULES.values():
+        if each.on_case is None:
+            continue
+        missing = each.needs - case.evidence
+        if missing:
+            skipped.append(_skip(each, case, missing))
+            continue
+        findings += [_finding(each, hit, case) for hit in each.on_case(case)]
+    return sorted(findings, key=lambda f: f.order), skipped
+
+
+def judge_fleet(fleet: Fleet, rules: Iterable[Rule] | None = None) -> list[Finding]:
+    """Run the rules about the run; those that judge waivers see what all the others found."""
+    chosen = [r for r in (rules if rules is not None else RULES.values()) if r.on_fleet]
+    found: list[Finding] = []
+    for each in sorted(chosen, key=lambda r: r.family == "waivers"):
+        so_far = replace(fleet, findings=[*fleet.findings, *found])
+        assert each.on_fleet is not None
+        found += [_about_run(each, hit, fleet.policy) for hit in each.on_fleet(so_far)]
+    return sorted(found, key=lambda f: f.order)
+
+
+def _about_run(of: Rule, hit: Hit, policy: Policy) -> Finding:
+    severity = _severity(of, hit, policy)
+    return Finding(rule=of.id, severity=severity, address=hit.at, says=hit.says)
+
+
+def _severity(of: Rule, hit: Hit, policy: Policy) -> Severity:
+    return policy.severity.get(of.id) or hit.severity or of.severity
+
+
+def _finding(of: Rule, hit: Hit, case: Case) -> Finding:
+    place = place_of(hit.at)
+    states = (
+        (state_of(case.before.get(place)), state_of(case.after.get(place)))
+        if place
+        else (None, None)
+    )
+    return Finding(
+        rule=of.id,
+        severity=_severity(of, hit, case.policy),
+        address=hit.at,
+        says=hit.says,
+        before=states[0] if case.reference else None,
+        after=states[1],
+    )
+
+
+def _skip(of: Rule, case: Case, missing: frozenset[Evidence]) -> Skip:
+    needed = ", ".join(sorted(missing))
+    return Skip(
+        what=of.id, service=case.candidate.address, reason=f"needs {needed}", blocking=False
+    )

@@ -1,0 +1,267 @@
+"""Keys: lost, gained, emptied, renamed, repeated, misspelled; and values that look wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from drift_audit import names
+from drift_audit.finding import Severity
+from drift_audit.rules.engine import Case, Hit, rule
+from drift_audit.snapshot import (
+    Address,
+    Binding,
+    Empty,
+    LiteralValue,
+    SecretReference,
+    Setting,
+    Source,
+    is_blank,
+)
+
+
+def told(source: Source) -> str:
+    """Where a value comes from, for a sentence."""
+    match source:
+        case SecretReference():
+            return f"bound to {source}"
+        case LiteralValue():
+            return "a plain value"
+        case Empty():
+            return "empty"
+    return "unreadable"
+
+
+@rule("key-lost", Severity.HIGH)
+def key_lost(case: Case) -> Iterator[Hit]:
+    """
+    A key that the reference revision had is gone.
+
+    The application starts without it: it falls back to a default, answers 403, or fails at the
+    first request that needs it. Cloud Run still calls the revision Ready.
+
+    Fix: restore the key from the binding that the reference had, in a new revision.
+    """
+    for change in case.lost:
+        if isinstance(change.before, Binding):
+            severity = case.raised_if_required(change.at, Severity.HIGH)
+            says = f"{change.at.key} is gone; it was {told(change.before.source)}"
+            yield Hit(change.at, says, severity)
+
+
+@rule("key-added", Severity.INFO)
+def key_added(case: Case) -> Iterator[Hit]:
+    """
+    A key has appeared that the reference revision did not have.
+
+    Usually meant. Worth a look when nobody announced it, or when another key left at the same time.
+
+    Fix: promote the revision as the new baseline, or remove the key.
+    """
+    for change in case.gained:
+        if isinstance(change.after, Binding):
+            yield Hit(change.at, f"{change.at.key} is new; it is {told(change.after.source)}")
+
+
+@rule("key-emptied", Severity.HIGH)
+def key_emptied(case: Case) -> Iterator[Hit]:
+    """
+    A key is still there, but its value is empty or blank.
+
+    An empty variable passes every check that only asks whether the name exists, and most
+    applications read it as absent.
+
+    Fix: set the value or bind the secret again, in a new revision.
+    """
+    for at, before, after in case.rebound:
+        if is_blank(after.source) and not is_blank(before.source):
+            severity = case.raised_if_required(at, Severity.HIGH)
+            yield Hit(at, f"{at.key} is empty now; it was {told(before.source)}", severity)
+
+
+@rule("key-filled", Severity.INFO)
+def key_filled(case: Case) -> Iterator[Hit]:
+    """
+    A key that was empty in the reference revision has a value now.
+
+    Usually a repair. It is told so that no difference goes without a word.
+
+    Fix: promote the revision as the new baseline, or empty the key again.
+    """
+    for at, before, after in case.rebound:
+        if is_blank(before.source) and not is_blank(after.source):
+            yield Hit(at, f"{at.key} was empty; it is {told(after.source)}")
+
+
+@rule("literal-changed", Severity.MEDIUM)
+def literal_changed(case: Case) -> Iterator[Hit]:
+    """
+    A plain value is not what it was in the reference revision.
+
+    A timeout, a flag or a URL can change how a service behaves as much as new code does.
+
+    Fix: accept it by promoting the revision, or set the value of the reference revision again.
+    """
+    for change in case.changes:
+        match change.before, change.after:
+            case Binding(source=LiteralValue() as before), Binding(source=LiteralValue() as after):
+                if "digest" in change.parts:
+                    yield Hit(change.at, f"the plain value of {_changed(change.at, before, after)}")
+
+
+def _changed(at: Address, before: LiteralValue, after: LiteralValue) -> str:
+    if before.clear is not None and after.clear is not None:
+        return f"{at.key} changed from {before.clear} to {after.clear}"
+    return f"{at.key} changed"
+
+
+@rule("key-duplicated", Severity.MEDIUM)
+def key_duplicated(case: Case) -> Iterator[Hit]:
+    """
+    A key stands more than once in one container.
+
+    Cloud Run takes the last entry and says nothing. Whoever edits the first one changes nothing.
+
+    Fix: remove all entries of the key but one.
+    """
+    for binding in case.candidate.bindings:
+        if binding.shadowed:
+            times = len(binding.shadowed) + 1
+            at = case.candidate.address.at(binding.container, key=binding.key)
+            yield Hit(at, f"{binding.key} stands {times} times; the last one wins")
+
+
+@rule("key-deduplicated", Severity.INFO)
+def key_deduplicated(case: Case) -> Iterator[Hit]:
+    """
+    A key that stood more than once in the reference revision stands there once, or fewer times.
+
+    A repair, if the entry that was left is the one that used to win.
+
+    Fix: promote the revision as the new baseline.
+    """
+    for at, before, after in case.rebound:
+        if len(before.shadowed) > len(after.shadowed):
+            yield Hit(at, f"{at.key} stood {len(before.shadowed) + 1} times")
+
+
+@rule("key-renamed", Severity.HIGH)
+def key_renamed(case: Case) -> Iterator[Hit]:
+    """
+    A key left and another one appeared that reads the same secret.
+
+    The application still asks for the old name unless its code was changed in the same deploy.
+
+    Fix: bind the secret under the name that the application reads, or deploy the code that reads
+    the new one.
+    """
+    for lost in case.lost:
+        for gained in case.gained:
+            match lost.before, gained.after:
+                case (
+                    Binding(source=SecretReference() as before),
+                    Binding(source=SecretReference() as after),
+                ) if before.resource == after.resource:
+                    says = f"{lost.at.key} left, and {gained.at.key} reads the same secret {after}"
+                    severity = case.raised_if_required(lost.at, Severity.HIGH)
+                    yield Hit(lost.at, says, severity)
+
+
+@rule("key-lookalike", Severity.HIGH)
+def key_lookalike(case: Case) -> Iterator[Hit]:
+    """
+    A required key is missing, and a key that only looks like it is there.
+
+    A letter of another alphabet, an invisible character, a trailing space or another case makes a
+    different name. Reviewers do not see it, and the application does not find its key.
+
+    Fix: remove the lookalike and set the key under its exact name.
+    """
+    for at, _ in case.required:
+        here = [b.key for b in case.candidate.bindings if b.container == at.container]
+        if at.key is None or at.key in here:
+            continue
+        for other in here:
+            if names.skeleton(other) == names.skeleton(at.key):
+                yield Hit(at, f"{at.key} is missing, and {other} only looks like it")
+
+
+@rule("key-name-odd", Severity.MEDIUM)
+def key_name_odd(case: Case) -> Iterator[Hit]:
+    """
+    The name of a key holds characters that names of variables do not have.
+
+    Mostly the remains of a quoting or splitting accident: a space, a comma or an equals sign that
+    became part of the name. No application asks for such a name.
+
+    Fix: remove the key and set the one that was meant.
+    """
+    for binding in case.candidate.bindings:
+        if not names.ENV.fullmatch(binding.key):
+            at = case.candidate.address.at(binding.container, key=binding.key)
+            yield Hit(at, f"{binding.key} is not a name that an application can ask for")
+
+
+TRAITS = {
+    "edge-whitespace": "begins or ends with a space or a line break",
+    "control-character": "holds a control character",
+    "invisible": "holds an invisible character",
+    "bidi": "holds a character that reverses the direction of text",
+    "over-limit": "is longer than the 32768 bytes that Cloud Run takes",
+}
+
+
+@rule("value-odd", Severity.MEDIUM)
+def value_odd(case: Case) -> Iterator[Hit]:
+    """
+    A plain value holds something that cannot be seen, or stray white space.
+
+    A line break at the end of a token, a zero-width space in a URL: the value looks right in every
+    console and is wrong in every comparison.
+
+    Fix: set the value again without the character, for instance from a file.
+    """
+    for at, value in literals(case):
+        for trait in sorted(TRAITS.keys() & set(value.traits)):
+            yield Hit(at, f"the value of {at.name} {TRAITS[trait]}")
+
+
+@rule("value-placeholder", Severity.MEDIUM)
+def value_placeholder(case: Case) -> Iterator[Hit]:
+    """
+    A value is a placeholder or an unexpanded reference.
+
+    Cloud Run does not expand references such as a dollar sign with braces: the application gets
+    them as they stand. A value that says it must be changed was not.
+
+    Fix: render the template before the deploy, or set the real value.
+    """
+    for at, value in literals(case):
+        if "placeholder" in value.traits:
+            severity = Severity.HIGH if case.policy.requires(at) else Severity.MEDIUM
+            yield Hit(at, f"the value of {at.name} is a placeholder", severity)
+
+
+@rule("credential-in-plain", Severity.MEDIUM)
+def credential_in_plain(case: Case) -> Iterator[Hit]:
+    """
+    A plain value looks like a credential.
+
+    Everyone who may view the project can read the plain values of a revision, and revisions keep
+    them for ever.
+
+    Fix: move the value to Secret Manager, bind the key to it, and rotate the credential.
+    """
+    for at, value in literals(case):
+        if "credential" in value.traits:
+            yield Hit(at, f"{at.name} looks like a credential and is a plain value")
+
+
+def literals(case: Case) -> Iterator[tuple[Address, LiteralValue]]:
+    """Every plain value of the candidate that was sealed, settings included."""
+    home = case.candidate.address
+    for item in case.after.values():
+        match item:
+            case Binding(source=LiteralValue() as value):
+                yield home.at(item.container, key=item.key), value
+            case Setting(value=LiteralValue() as value):
+                yield home.at(item.container, setting=item.name), value

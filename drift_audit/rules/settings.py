@@ -1,0 +1,120 @@
+"""Settings of the revision, its containers and the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from drift_audit import names
+from drift_audit.differ import Change, state_of
+from drift_audit.finding import Severity
+from drift_audit.rules.engine import Case, Hit, rule
+from drift_audit.snapshot import LiteralValue, Setting
+
+WEIGHTS = {
+    "service_account": Severity.HIGH,
+    "cloud_sql.*": Severity.HIGH,
+    "vpc.*": Severity.HIGH,
+    "encryption_key*": Severity.HIGH,
+    "service.ingress": Severity.HIGH,
+    "service.invoker_iam_disabled": Severity.HIGH,
+    "service.iap_enabled": Severity.HIGH,
+    "service.binary_authorization*": Severity.HIGH,
+    "volume.*": Severity.HIGH,
+    "unknown.*": Severity.LOW,
+    "image": Severity.INFO,
+    "image_digest": Severity.INFO,
+    "source": Severity.INFO,
+    "label.*": Severity.INFO,
+    "annotation.*": Severity.INFO,
+    "launch_stage": Severity.INFO,
+    "service.label.*": Severity.INFO,
+    "service.annotation.*": Severity.INFO,
+    "service.description": Severity.INFO,
+}
+"""
+How much a change of a setting matters; `medium` for the others. An image changes at every deploy.
+"""
+
+
+@rule("setting-changed", Severity.MEDIUM)
+def setting_changed(case: Case) -> Iterator[Hit]:
+    """
+    A setting is not what it was in the reference revision.
+
+    A lost connector, another service account or a lower limit breaks a service as surely as a lost
+    key, and no log line names it.
+
+    Fix: set it as the reference had it, in a new revision, or promote the revision if it was meant.
+    """
+    for change in case.changes:
+        if change.at.setting is not None:
+            yield Hit(change.at, _sentence(change), weight(change.at.setting))
+
+
+def weight(setting: str) -> Severity:
+    """How much a change of that setting matters by default."""
+    matching = (severity for glob, severity in WEIGHTS.items() if fnmatchcase(setting, glob))
+    return next(matching, Severity.MEDIUM)
+
+
+def _sentence(change: Change) -> str:
+    sides = (change.before, change.after)
+    if any(isinstance(s, Setting) and isinstance(s.value, LiteralValue) for s in sides):
+        verb = (
+            "is new" if change.before is None else "is gone" if change.after is None else "changed"
+        )
+        return f"{change.at.setting} {verb}"
+    before, after = (_shown(state_of(s)) for s in sides)
+    return f"{change.at.setting} changed from {before} to {after}"
+
+
+def _shown(value: str | int | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value) or "(empty)"
+
+
+@rule("image-unpinned", Severity.LOW)
+def image_unpinned(case: Case) -> Iterator[Hit]:
+    """
+    An image is named by a tag and not by its digest.
+
+    Whoever moves the tag changes what the next deploy runs, and nobody can tell from the revision
+    which code a container started with.
+
+    Fix: deploy the image by digest.
+    """
+    for setting in case.candidate.settings:
+        if setting.name == "image" and "@sha256:" not in str(setting.value):
+            at = case.candidate.address.at(setting.container, setting="image")
+            yield Hit(at, f"{setting.value} is not pinned to a digest")
+
+
+@rule("setting-placeholder", Severity.MEDIUM)
+def setting_placeholder(case: Case) -> Iterator[Hit]:
+    """
+    A setting holds a placeholder.
+
+    A template was not rendered: Cloud Run refuses such a file, or takes the placeholder as it
+    stands.
+
+    Fix: render the template before the deploy.
+    """
+    for setting in (*case.candidate.settings, *(case.candidate.service or ())):
+        if isinstance(setting.value, str) and names.is_placeholder(setting.value):
+            at = case.candidate.address.at(setting.container, setting=setting.name)
+            yield Hit(at, f"{setting.name} is a placeholder: {setting.value}")
+
+
+@rule("field-unknown", Severity.LOW)
+def field_unknown(case: Case) -> Iterator[Hit]:
+    """
+    The configuration holds a field that this version does not know.
+
+    It is sealed and compared as a whole, but no rule understands it.
+
+    Fix: update drift-audit; if the field stays unknown, report it.
+    """
+    for setting in (*case.candidate.settings, *(case.candidate.service or ())):
+        if setting.name.startswith("unknown."):
+            at = case.candidate.address.at(setting.container, setting=setting.name)
+            yield Hit(at, f"{setting.name.removeprefix('unknown.')} is not a field we know")

@@ -1,0 +1,66 @@
+"""
+Deadlines. No call waits for ever, and no run does: every call gets what is left, up to a limit.
+
+This is where retries and pacing belong: everything that is sent goes through `call`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from google.api_core.exceptions import GoogleAPICallError, NotFound
+
+CALL_SECONDS = 30.0
+RUN_SECONDS = 900.0
+
+Reply = TypeVar("Reply")
+
+
+class Unanswered(Exception):
+    """
+    A call ended without an answer. The text says why, in our words: a server's could hold
+    anything.
+    """
+
+
+class Missing(Exception):
+    """The server answered that there is no such thing."""
+
+
+class Budget:
+    """The time of one run. `clock` tells seconds, monotonically."""
+
+    def __init__(self, clock: Callable[[], float], seconds: float = RUN_SECONDS) -> None:
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def call(self, send: Callable[[float], Reply]) -> Reply:
+        """
+        Send one call with a deadline in seconds.
+
+        Raises Missing when the thing does not exist, Unanswered for every other failure.
+        """
+        left = self._end - self._clock()
+        if left <= 0:
+            raise Unanswered("the time of the run is used up")
+        try:
+            return send(min(left, CALL_SECONDS))
+        except NotFound:
+            raise Missing from None
+        except GoogleAPICallError as error:
+            raise Unanswered(_reason(error)) from None
+
+
+_REASONS = {
+    "PERMISSION_DENIED": "permission denied",
+    "UNAUTHENTICATED": "the credentials were not accepted",
+    "DEADLINE_EXCEEDED": "no answer in time",
+    "UNAVAILABLE": "the service cannot be reached",
+    "RESOURCE_EXHAUSTED": "the quota is used up",
+}
+
+
+def _reason(error: GoogleAPICallError) -> str:
+    name = error.grpc_status_code.name if error.grpc_status_code else type(error).__name__
+    return _REASONS.get(name, f"the service answered {name}")

@@ -1,0 +1,85 @@
+"""
+Google's clients, over TLS with application default credentials, or in plain text to a local
+emulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import google.auth
+import grpc
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.auth.impersonated_credentials import Credentials as Impersonated
+from google.cloud import run_v2, secretmanager_v1
+from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
+from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
+from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
+    SecretManagerServiceGrpcTransport,
+)
+
+from drift_audit.errors import SourceError
+
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+
+UNLIMITED = [("grpc.max_receive_message_length", -1)]
+"""gRPC's own limit of 4 MiB is below one page of large revisions (`cloud-run-api.md` §0)."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """
+    How to reach the APIs.
+
+    An emulator host (`127.0.0.1:8085`) is spoken to in plain text and without credentials.
+    `impersonate` is a chain of service accounts, the last of them the one to act as.
+    """
+
+    run_emulator: str = ""
+    secrets_emulator: str = ""
+    impersonate: Sequence[str] = ()
+
+    def cloud_run(self) -> tuple[run_v2.ServicesClient, run_v2.RevisionsClient]:
+        """The clients of Cloud Run. Raises SourceError when there are no credentials."""
+        if self.run_emulator:
+            channel = grpc.insecure_channel(self.run_emulator, options=UNLIMITED)
+            return (
+                run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel)),
+                run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=channel)),
+            )
+        return (
+            run_v2.ServicesClient(credentials=self._credentials),
+            run_v2.RevisionsClient(credentials=self._credentials),
+        )
+
+    def secret_manager(self) -> secretmanager_v1.SecretManagerServiceClient:
+        """The client of Secret Manager. Raises SourceError when there are no credentials."""
+        if self.secrets_emulator:
+            channel = grpc.insecure_channel(self.secrets_emulator, options=UNLIMITED)
+            transport = SecretManagerServiceGrpcTransport(channel=channel)
+            return secretmanager_v1.SecretManagerServiceClient(transport=transport)
+        return secretmanager_v1.SecretManagerServiceClient(credentials=self._credentials)
+
+    @cached_property
+    def _credentials(self) -> Any:
+        try:
+            credentials, _ = google.auth.default(scopes=[SCOPE])
+        except DefaultCredentialsError:
+            raise SourceError(
+                "no application default credentials were found",
+                hint="gcloud auth application-default login, or audit exported files with --input",
+            ) from None
+        except GoogleAuthError:
+            raise SourceError("the application default credentials cannot be used") from None
+        if not self.impersonate:
+            return credentials
+        *delegates, target = self.impersonate
+        return Impersonated(  # type: ignore[no-untyped-call]
+            source_credentials=credentials,
+            target_principal=target,
+            delegates=delegates,
+            target_scopes=[SCOPE],
+        )

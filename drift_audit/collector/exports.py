@@ -1,0 +1,290 @@
+"""
+Reads what people have: gcloud's v1 JSON and YAML, v2 JSON, manifests from git, Cloud Asset
+Inventory, secret versions, and our own snapshots. Every document is read or refused; none is
+skipped in silence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pydantic import ValidationError
+
+from drift_audit import files, strict
+from drift_audit.collector import nodes
+from drift_audit.collector.knative import is_knative, resource
+from drift_audit.collector.resources import Resource, from_v2, is_v2, join
+from drift_audit.collector.secret_versions import Asked, Version, asked_by, with_versions
+from drift_audit.errors import InputError
+from drift_audit.inventory import Evidence, Inventory, Scope, Service, Twins
+from drift_audit.seal import Sealer
+from drift_audit.snapshot import UNKNOWN, Address, Snapshot, Unseen
+from drift_audit.strict import Node, Path, Refused
+
+SUFFIXES = (".json", ".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a resource was read: the file and the document in it. Turns a refusal into one line."""
+
+    file: str
+    document: int = 0
+    text: str = field(default="", repr=False)
+
+    def error(self, refused: Refused) -> InputError:
+        """The refusal with file and line, and nothing of what stands there."""
+        line = refused.line or strict.line_of(self.text, self.document, refused.path)
+        where = f"{self.file}:{line}" if line else self.file
+        return InputError(f"{where}: {refused}", hint=refused.hint)
+
+
+@dataclass(frozen=True)
+class Documents:
+    """
+    What one file holds. `listed` says that it holds a list, so that nothing is known to be
+    missing.
+    """
+
+    resources: list[tuple[Origin, Resource]] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    versions: dict[Asked, Version] = field(default_factory=dict)
+    unseen: list[Unseen] = field(default_factory=list)
+    listed: bool = False
+
+    def named(self, project: str, region: str) -> Documents:
+        """The same, with a project and region for what the file leaves out."""
+        filled = [(origin, r.named(project, region)) for origin, r in self.resources]
+        return replace(self, resources=filled)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The project and region that the file names; empty where it does not."""
+        known = [s.identity for s in self.snapshots] + [r.identity for _, r in self.resources]
+        found = ((who.project, who.region) for who in known)
+        project, region = next(found, (UNKNOWN, UNKNOWN))
+        return project.removeprefix(UNKNOWN), region.removeprefix(UNKNOWN)
+
+
+def read(path: str) -> Documents:
+    """
+    Read one file, or standard input for `-`.
+
+    Raises InputError with file, line and rule, never with what stands there.
+    """
+    name = "stdin" if path == files.STDIN else path
+    data = files.read(path)
+    try:
+        text = strict.decode(data)
+        documents = strict.load(text)
+    except Refused as refused:
+        raise Origin(name).error(refused) from None
+    found = Documents(listed=any(_is_list(d) for d in documents))
+    for i, document in enumerate(documents):
+        origin = Origin(name, i, text)
+        try:
+            for path_, item in _items(document, (), name, found):
+                _take(item, path_, origin, found)
+        except Refused as refused:
+            raise origin.error(refused) from None
+        except ValidationError:
+            raise InputError(f"{name}: bad-snapshot: not a snapshot of this version") from None
+    return found
+
+
+def _is_list(doc: Node) -> bool:
+    return isinstance(doc, list) or (isinstance(doc, dict) and bool(_list_key(doc)))
+
+
+def _list_key(doc: dict[str, Node]) -> str:
+    """The field that holds the items, when a document is a list."""
+    if nodes.text(doc.get("kind")).endswith("List") or set(doc) == {"items"}:
+        return "items"
+    keys = ("services", "revisions", "workerPools", "versions", "assets")
+    return next((k for k in keys if isinstance(doc.get(k), list) and "kind" not in doc), "")
+
+
+def _items(doc: Node, path: Path, file: str, found: Documents) -> Iterable[tuple[Path, Node]]:
+    """
+    The single resources of a document, in lists however deep; notes what a list says is missing.
+    """
+    if isinstance(doc, list):
+        for i, item in enumerate(doc):
+            yield from _items(item, (*path, i), file, found)
+    elif isinstance(doc, dict) and (key := _list_key(doc)):
+        metadata = nodes.mapping(doc.get("metadata"), *path, "metadata")
+        if metadata.get("continue") or doc.get("nextPageToken"):
+            reason = "the list goes on after the last item of the file"
+            found.unseen.append(Unseen(where=file, reason=reason))
+        for region in nodes.sequence(doc.get("unreachable"), *path, "unreachable"):
+            reason = "did not answer when the file was made"
+            found.unseen.append(Unseen(where=f"region {nodes.text(region)}", reason=reason))
+        yield from _items(nodes.sequence(doc.get(key), *path, key), (*path, key), file, found)
+    else:
+        yield path, doc
+
+
+def _take(doc: Node, path: Path, origin: Origin, found: Documents) -> None:
+    """Add one resource to what was found. Raises Refused for what is none."""
+    if not isinstance(doc, dict):
+        raise _not_ours(path)
+    if nodes.text(doc.get("document")).startswith("drift-audit/"):
+        whole = strict.plain(doc)
+        found.snapshots.append(
+            Snapshot.model_validate_json(json.dumps(whole.get("snapshot", whole)))
+        )
+    elif "asset_type" in doc or "assetType" in doc:
+        _take(*_asset(doc, path), origin, found)
+    elif name := _VERSION_NAME.fullmatch(nodes.text(doc.get("name"))):
+        _version(name, doc, path, found.versions)
+    elif is_knative(doc):
+        found.resources.append((origin, resource(doc, path)))
+    elif is_v2(doc):
+        found.resources.append((origin, from_v2(doc, path)))
+    else:
+        raise _not_ours(path)
+
+
+def _not_ours(path: Path) -> Refused:
+    return Refused(
+        "wrong-kind",
+        "neither a Cloud Run resource nor a snapshot",
+        path=path,
+        hint="expected the output of gcloud run ... --format=json, yaml or export",
+    )
+
+
+def _asset(doc: dict[str, Node], path: Path) -> tuple[Node, Path]:
+    """A Cloud Asset Inventory record holds the resource in `resource.data`."""
+    kind = nodes.text(doc.get("asset_type") or doc.get("assetType"))
+    if not kind.startswith("run.googleapis.com/"):
+        raise Refused("wrong-kind", "an asset that is not of Cloud Run", path=path)
+    inner = nodes.mapping(doc.get("resource"), *path, "resource")
+    return inner.get("data"), (*path, "resource", "data")
+
+
+_VERSION_NAME = re.compile(
+    r"projects/(?P<project>[^/]+)/secrets/(?P<secret>[^/]+)/versions/(?P<number>[0-9]{1,18})"
+)
+_STATES: dict[str, Any] = {
+    "1": "enabled",
+    "ENABLED": "enabled",
+    "2": "disabled",
+    "DISABLED": "disabled",
+    "3": "destroyed",
+    "DESTROYED": "destroyed",
+}
+
+
+def _version(
+    name: re.Match[str], doc: dict[str, Node], path: Path, versions: dict[Asked, Version]
+) -> None:
+    """
+    One line of `gcloud secrets versions list`. The highest number is what `latest` means (§5.1).
+    """
+    state = _STATES.get(nodes.text(doc.get("state")))
+    if state is None:
+        raise Refused("wrong-kind", "a secret version without a state", path=path)
+    version = Version(int(name["number"]), state)
+    secret = name["project"], name["secret"]
+    versions[*secret, name["number"]] = version
+    latest = versions.get((*secret, "latest"))
+    if latest is None or (latest.number or 0) < int(name["number"]):
+        versions[*secret, "latest"] = version
+
+
+def inventory(
+    documents: Sequence[Documents], sealer: Sealer, *, source: str, services: Sequence[str] = ()
+) -> Inventory:
+    """
+    Join what files hold by service, and say what they do not show.
+
+    `services` are globs; other services are left out. Raises InputError when documents contradict.
+    """
+    versions: dict[Asked, Version] = {}
+    parts: dict[Address, _Parts] = {}
+    for one in documents:
+        versions |= one.versions
+        for origin, res in one.resources:
+            at = res.identity.address
+            parts.setdefault(at, _Parts()).add(origin, res, listed=one.listed)
+        for snapshot in one.snapshots:
+            parts.setdefault(snapshot.address, _Parts()).snapshots.append(snapshot)
+    wanted = [at for at in sorted(parts, key=str) if _wanted(at, services)]
+    joined = tuple(parts[at].service(sealer, versions) for at in wanted)
+    return Inventory(
+        scope=Scope(source=source, services=tuple(services)),
+        services=joined,
+        unseen=tuple(u for one in documents for u in one.unseen),
+        evidence=frozenset({Evidence.SECRET_VERSIONS} if versions else ()),
+        twins=tuple(Twins(places=places) for places in sealer.twins()),
+        secrets=len(asked_by(r for s in joined for r in s.revisions)),
+    )
+
+
+def _wanted(at: Address, globs: Sequence[str]) -> bool:
+    return not globs or any(fnmatchcase(at.service, glob) for glob in globs)
+
+
+class _Parts:
+    """The documents of one service: at most one of the service itself, and its revisions."""
+
+    def __init__(self) -> None:
+        self._parent: tuple[Origin, Resource] | None = None
+        self._revisions: dict[str, tuple[Origin, Resource]] = {}
+        self._listed = False
+        self.snapshots: list[Snapshot] = []
+
+    def add(self, origin: Origin, res: Resource, *, listed: bool) -> None:
+        """Take one document; a second one of the same thing is refused."""
+        if res.parent is not None:
+            if self._parent is not None:
+                reason = f"duplicate-service: {res.identity.service} is described twice"
+                hint = "compare the two with drift-audit compare, or give one of them"
+                raise InputError(f"{origin.file}: {reason}", hint=hint)
+            self._parent = origin, res
+            return
+        name = res.identity.revision
+        if name in self._revisions and self._revisions[name][1] != res:
+            reason = f"duplicate-revision: {name} is described twice, and differently"
+            raise InputError(f"{origin.file}: {reason}")
+        self._revisions[name] = origin, res
+        self._listed = self._listed or listed
+
+    def service(self, sealer: Sealer, versions: Mapping[Asked, Version]) -> Service:
+        """Seal the revisions and join them under their service. Raises InputError."""
+        parent = self._parent[1] if self._parent else None
+        traffic = parent.traffic if parent else ()
+        read = list(self.snapshots)
+        origin = Origin("inputs")
+        try:
+            for where, res in self._revisions.values():
+                origin = where
+                read.append(res.snapshot(sealer, traffic))
+            origin = self._parent[0] if self._parent else origin
+            found = join(parent, read, sealer, complete=self._listed)
+        except Refused as refused:
+            raise origin.error(refused) from None
+        return found.but(revisions=tuple(with_versions(r, versions) for r in found.revisions))
+
+
+class Files:
+    """A source whose services come from files that were read already."""
+
+    def __init__(
+        self, documents: Sequence[Documents], sealer: Sealer, services: Sequence[str] = ()
+    ) -> None:
+        self._documents, self._sealer, self._services = documents, sealer, services
+
+    def collect(self) -> Inventory:
+        """Everything the files hold. Raises InputError when they contradict each other."""
+        return inventory(self._documents, self._sealer, source="files", services=self._services)
+
+    def chain(self, service: Service) -> Service:
+        """The same service: files hold what they hold."""
+        return service

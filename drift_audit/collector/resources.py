@@ -1,0 +1,204 @@
+"""
+Resources in the v2 shape, whatever they came from, and the snapshots that are made of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from drift_audit import names
+from drift_audit.collector import fields, nodes, normalise
+from drift_audit.collector.normalise import Beside
+from drift_audit.inventory import Service, TrafficTarget, by_age
+from drift_audit.seal import Sealer
+from drift_audit.snapshot import UNKNOWN, Identity, Kind, Snapshot, Unseen
+from drift_audit.strict import Node, Path, Refused
+
+Doc = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """
+    One service, worker pool or revision. `template` is the revision's part; `parent` the part that
+    changes without a new revision, None for a revision alone. `shape` says which fields of the
+    template are known; READ where another reader has told the unknown ones already.
+    """
+
+    identity: Identity
+    template: Doc
+    beside: Beside = field(default_factory=Beside)
+    parent: Doc | None = None
+    conditions: Node = None
+    shape: fields.Shape = fields.READ
+
+    def named(self, project: str, region: str) -> Resource:
+        """
+        The same, with a project and region for what its source left out or knows by number only.
+        """
+        who = self.identity
+        if project and (who.project == UNKNOWN or who.project.isdecimal()):
+            who = who.but(project=project)
+        if region and who.region == UNKNOWN:
+            who = who.but(region=region)
+        return replace(self, identity=who)
+
+    def of(self, parent: Resource) -> Resource:
+        """The same revision, with the project number that its service knows."""
+        number = parent.identity.project_number
+        return replace(self, identity=self.identity.but(project_number=number))
+
+    @property
+    def traffic(self) -> tuple[TrafficTarget, ...]:
+        """Where the service sends its requests; nothing for a revision alone."""
+        if self.parent is None:
+            return ()
+        return normalise.traffic(self.parent, self.identity.revision)
+
+    def snapshot(self, sealer: Sealer, traffic: Sequence[TrafficTarget] = ()) -> Snapshot:
+        """The revision, sealed. Raises Refused."""
+        return normalise.snapshot(
+            self.template,
+            self.identity,
+            sealer,
+            shape=self.shape,
+            beside=self.beside,
+            status=normalise.status(self.conditions, self.identity.revision, traffic),
+        )
+
+
+def join(
+    parent: Resource | None, revisions: Sequence[Snapshot], sealer: Sealer, *, complete: bool
+) -> Service:
+    """
+    A service from what was read of it: itself, if it was, and some of its revisions.
+
+    The template stands in for the newest revision when that one was not read. Whatever the service
+    names and nobody read is unseen. Raises Refused.
+    """
+    ordered = sorted(revisions, key=by_age, reverse=True)
+    if parent is None or parent.parent is None:
+        who = ordered[0].identity
+        return _service(who, revisions=tuple(ordered), complete=complete)
+    who, targets = parent.identity, parent.traffic
+    if who.revision not in {r.identity.revision for r in ordered}:
+        ordered.insert(0, parent.snapshot(sealer, targets))
+    ready = nodes.text(parent.parent.get("latestReadyRevision")).rpartition("/")[2]
+    found = _service(
+        who,
+        latest_created=who.revision,
+        latest_ready=ready,
+        traffic=targets,
+        settings=normalise.service_level(parent.parent, who, sealer),
+        revisions=tuple(ordered),
+        complete=complete,
+    )
+    return found.but(unseen=tuple(_unread(found)))
+
+
+def _service(who: Identity, **known: Any) -> Service:
+    return Service(
+        project=who.project, region=who.region, service=who.service, kind=who.kind, **known
+    )
+
+
+def _unread(service: Service) -> Iterator[Unseen]:
+    """
+    What the service itself names: the revisions that serve, the newest one, the newest Ready one.
+    """
+    read = {r.identity.revision for r in service.revisions}
+    for name in service.serving:
+        if name not in read:
+            yield Unseen(
+                where=f"revision {name}", reason="it serves and was not among what was read"
+            )
+    for name in {service.latest_ready, service.latest_created} - {"", *read, *service.serving}:
+        yield Unseen(where=f"revision {name}", reason="the service names it and it was not read")
+
+
+_NAME = re.compile(
+    r"projects/(?P<project>[^/]+)/locations/(?P<region>[^/]+)"
+    r"/(?P<kind>services|workerPools)/(?P<service>[^/]+)(?:/revisions/(?P<revision>[^/]+))?"
+)
+_KINDS: dict[str, Kind] = {"services": "service", "workerPools": "worker-pool"}
+
+
+def is_v2(doc: Node) -> bool:
+    """Tell whether a document looks like a resource of the v2 API."""
+    return isinstance(doc, dict) and str(doc.get("name")).startswith("projects/")
+
+
+def from_v2(doc: Mapping[str, Any], path: Path = ()) -> Resource:
+    """Take one v2 Service, WorkerPool or Revision apart. Raises Refused for anything else."""
+    name = _NAME.fullmatch(nodes.text(doc.get("name"), *path, "name"))
+    if name is None:
+        reason = "not the name of a service, worker pool or revision"
+        raise Refused("wrong-kind", reason, path=(*path, "name"))
+    identity = Identity(
+        project=name["project"],
+        project_number=_number(name["project"], doc),
+        region=name["region"],
+        kind=_KINDS[name["kind"]],
+        service=name["service"],
+        uid=nodes.text(doc.get("uid")),
+    )
+    generation = nodes.number(doc.get("generation"))
+    if isinstance(generation, int):
+        identity = identity.but(generation=generation)
+    if name["revision"]:
+        return _revision(doc, identity.but(revision=name["revision"]), path)
+    return _parent(doc, identity, path)
+
+
+def _revision(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resource:
+    return Resource(
+        identity=identity.but(
+            create_time=nodes.instant(doc.get("createTime"), *path, "createTime"),
+            creator=nodes.text(doc.get("creator")),
+        ),
+        template=dict(doc),
+        beside=Beside(home=path, root=path),
+        conditions=doc.get("conditions"),
+        shape=fields.REVISION,
+    )
+
+
+def _parent(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resource:
+    template = dict(nodes.mapping(doc.get("template"), *path, "template"))
+    revision = nodes.text(template.get("revision"))
+    if names.is_placeholder(revision):
+        revision = ""
+    newest = nodes.text(doc.get("latestCreatedRevision")).rpartition("/")[2]
+    shape = fields.SERVICE if identity.kind == "service" else fields.WORKER_POOL
+    unread = list(fields.survey(doc, shape))
+    return Resource(
+        identity=identity.but(
+            uid="",
+            revision=revision or newest,
+            client=nodes.text(doc.get("client")),
+            client_version=nodes.text(doc.get("clientVersion")),
+        ),
+        template=template,
+        beside=Beside(
+            home=path,
+            root=(*path, "template"),
+            unknown=[(p, node) for p, node, noise in unread if not noise],
+            ignored=[p for p, _, noise in unread if noise],
+        ),
+        parent=dict(doc),
+    )
+
+
+def _number(project: str, doc: Mapping[str, Any]) -> str:
+    """The project number, where a name or a URL of the service gives it away."""
+    if project.isdecimal():
+        return project
+    urls = doc.get("urls") if isinstance(doc.get("urls"), list) else []
+    found = (
+        re.fullmatch(r"https://[a-z0-9-]+-([0-9]+)\.[a-z0-9-]+\.run\.app", str(u))
+        for u in urls or ()
+    )
+    return next((m[1] for m in found if m), "")

@@ -1,0 +1,50 @@
+"""
+What Secret Manager says of the secrets that revisions read. Metadata only: no payload is ever
+asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from drift_audit.snapshot import Identity, SecretReference, Snapshot, Source, VersionState
+
+
+@dataclass(frozen=True)
+class Version:
+    """A secret version as it stood: the number that was meant, if it is known, and its state."""
+
+    number: int | None
+    state: VersionState
+
+
+Asked = tuple[str, str, str]
+"""Project, secret and version as a revision asks for them; the project is never empty."""
+
+
+def asked(identity: Identity, ref: SecretReference) -> Asked:
+    """What a reference of a revision asks for, with the revision's own project filled in."""
+    return ref.project or identity.project, ref.secret, ref.asked
+
+
+def asked_by(snapshots: Iterable[Snapshot]) -> list[Asked]:
+    """Everything that some revisions read, once each, sorted."""
+    return sorted({asked(s.identity, ref) for s in snapshots for _, ref in s.references()})
+
+
+def with_versions(snapshot: Snapshot, versions: Mapping[Asked, Version]) -> Snapshot:
+    """The snapshot with what is known of each version it reads; others stay not looked at."""
+
+    def known(source: Source) -> Source:
+        if not isinstance(source, SecretReference):
+            return source
+        version = versions.get(asked(snapshot.identity, source))
+        if version is None:
+            return source
+        return source.but(resolved=version.number, version_state=version.state)
+
+    return snapshot.but(
+        bindings=tuple(b.but(source=known(b.source)) for b in snapshot.bindings),
+        mounts=tuple(m.but(source=known(m.source)) for m in snapshot.mounts),
+    )

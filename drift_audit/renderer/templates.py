@@ -1,0 +1,69 @@
+"""
+The jinja2 environments. Every value a template prints passes an encoder, whether or not it asks
+for one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import drift_audit
+from drift_audit.renderer import told
+from drift_audit.renderer.encode import code, parts, printable, sentence, visible
+
+
+def folder() -> Path:
+    """The templates: inside the installed package, or beside it in a checkout."""
+    package = Path(drift_audit.__file__).parent
+    packaged = package / "templates"
+    return packaged if packaged.is_dir() else package.parent / "templates"
+
+
+class Encoded(str):
+    """Text that has been made inert for its page."""
+
+    __slots__ = ()
+
+
+def for_html() -> Environment:
+    """Templates whose output is escaped by jinja2; what cannot be seen is made visible first."""
+    environment = _environment(autoescape=True, finalize=_visible)
+    style = (folder() / "report.css").read_bytes()
+    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+    environment.globals["style_hash"] = f"sha256-{digest}"
+    environment.filters["parts"] = parts
+    return environment
+
+
+def for_markdown() -> Environment:
+    """Templates whose output is a code span unless a filter made it something else."""
+    environment = _environment(autoescape=False, finalize=_inert)
+    environment.filters["sentence"] = lambda text: Encoded(sentence(text))
+    environment.filters["command"] = lambda text: Encoded(visible(text))
+    return environment
+
+
+def _environment(**options: Any) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(folder()),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **options,
+    )
+    environment.globals["told"] = told
+    return environment
+
+
+def _visible(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
+
+
+def _inert(value: Any) -> Any:
+    return value if isinstance(value, (Encoded, int)) else code(value)

@@ -1,0 +1,146 @@
+"""The report for a terminal of 80 columns, and for pasting into chat."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from drift_audit.finding import Finding, Remedy
+from drift_audit.renderer import told
+from drift_audit.renderer.encode import visible
+from drift_audit.report import Report, ServiceReport
+
+WIDTH = 80
+MOST = 200
+"""Findings that are told one by one; more belong into a page."""
+
+STYLES = {
+    "critical": "bold red",
+    "high": "red",
+    "medium": "yellow",
+    "low": "cyan",
+    "info": "dim",
+    "drift": "bold red",
+    "incomplete": "bold yellow",
+    "clean": "bold green",
+}
+
+
+def render(report: Report, *, color: bool = False, width: int = WIDTH) -> str:
+    """
+    The report as text; with `color`, terminal colours that carry nothing the words do not say.
+    """
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        color_system="standard" if color else None,
+        force_terminal=color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    page = _Page(console)
+    page.head(report)
+    page.coverage(report)
+    left = MOST
+    for service in report.services:
+        page.service(service, left)
+        left = max(0, left - len(service.findings))
+    page.findings("about this run", told.listed(report.findings), left)
+    page.skipped(report)
+    console.print()
+    page.line(told.result(report), STYLES[report.verdict])
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+class _Page:
+    """Writes the parts of the report, each in its own rows."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def line(self, text: str, style: str = "") -> None:
+        self._console.print(Text(visible(text), style=style))
+
+    def rows(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Rows of a narrow label, its style, and text that wraps under itself."""
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(width=10, no_wrap=True)
+        table.add_column(overflow="fold")
+        for label, style, text in rows:
+            table.add_row(Text(label, style=style), Text(visible(text)))
+        self._console.print(table)
+
+    def command(self, label: str, command: str) -> None:
+        """A command stands on a line of its own, unbroken, so that it can be copied."""
+        if command:
+            self.line(f"{label}:", "bold")
+            self._console.print(Text(f"  {visible(command)}"), soft_wrap=True)
+
+    def head(self, report: Report) -> None:
+        self.rows([(report.verdict.upper(), STYLES[report.verdict], report.headline)])
+        self._console.print()
+
+    def coverage(self, report: Report) -> None:
+        unseen = [f"{u.where}: {u.reason}" for u in report.unseen] or ["nothing in scope"]
+        rows = [("seen", "bold", told.seen(report.counts))]
+        rows += [("not seen" if i == 0 else "", "bold", text) for i, text in enumerate(unseen)]
+        rows += [("findings", "bold", told.weights(report.counts))]
+        rows += [("note", "bold", note) for note in report.notes]
+        self.rows(rows)
+
+    def service(self, service: ServiceReport, most: int) -> None:
+        self._console.print()
+        self.line(told.place(service), "bold underline")
+        rows = [
+            ("candidate", "bold", told.revision(service.candidate_facts)),
+            ("reference", "bold", told.compared(service)),
+        ]
+        rows += [("not used", "bold", reason) for reason in service.passed_over]
+        rows += [("changes", "bold", told.number(len(service.changes), "difference"))]
+        self.rows(rows)
+        self.findings("", service.findings, most)
+        if service.remedy:
+            self._console.print()
+            self.remedy(service.remedy)
+
+    def findings(self, title: str, findings: Sequence[Finding], most: int) -> None:
+        if title and findings:
+            self._console.print()
+            self.line(title, "bold underline")
+        for finding in findings[:most]:
+            self.finding(finding)
+        if len(findings) > most:
+            self.line(f"{told.number(len(findings) - most, 'more finding')} in the JSON report")
+
+    def finding(self, finding: Finding) -> None:
+        self._console.print()
+        word = finding.severity.word
+        rows = [(word, STYLES[word], finding.rule), ("", "", finding.says)]
+        if finding.first_seen:
+            rows.append(("", "", told.since(finding.first_seen)))
+        if finding.cause:
+            rows.append(("", "", f"probably {finding.cause.command}: {finding.cause.because}"))
+        if finding.waived:
+            by = f"waived by {finding.waived.owner} until {finding.waived.until}"
+            rows.append(("", "", f"{by}: {finding.waived.reason}"))
+        self.rows(rows)
+
+    def remedy(self, remedy: Remedy) -> None:
+        self.command("restore", remedy.restore)
+        self.command("or roll back", remedy.rollback)
+        if remedy.note:
+            self.line(remedy.note)
+
+    def skipped(self, report: Report) -> None:
+        skipped = told.skipped(report)
+        if skipped:
+            self._console.print()
+            self.line("not judged", "bold underline")
+            self.rows([("", "", f"{what}: {reason}") for what, reason in skipped])

@@ -1,0 +1,109 @@
+"""
+The words that all formats share: one way to name a revision, a deploy, what was seen and what was
+not.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from drift_audit.finding import Finding, First
+from drift_audit.report import Counts, Report, ReportedChange, RevisionFacts, ServiceReport
+
+WEIGHTS = ("critical", "high", "medium", "low", "info")
+
+
+def time(at: dt.datetime | None) -> str:
+    """A time to the minute, in UTC."""
+    return f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC" if at else ""
+
+
+def number(count: int, word: str) -> str:
+    """`1 service`, `2 services`."""
+    plural = (
+        word[:-1] + "ies" if word.endswith("ey") is False and word.endswith("y") else word + "s"
+    )
+    return f"{count} {word if count == 1 else plural}"
+
+
+def revision(facts: RevisionFacts) -> str:
+    """A revision with what is known of who made it."""
+    by = f"by {facts.creator}" if facts.creator else ""
+    client = f"with {facts.client}" if facts.client else ""
+    serves = f"serving {facts.percent}%" if facts.percent else ""
+    tags = f"tag {', '.join(facts.tags)}" if facts.tags else ""
+    labels = " ".join(f"{label.name}={label.value}" for label in facts.labels)
+    parts = [time(facts.create_time), by, client, serves, tags, labels]
+    return ", ".join([facts.revision, *filter(None, parts)])
+
+
+def since(first: First) -> str:
+    """The deploy that made a change."""
+    by = f"by {first.creator}" if first.creator else ""
+    client = f"with {first.client}" if first.client else ""
+    told = ", ".join(filter(None, [first.revision, time(first.create_time), by, client]))
+    return f"since {told}" if first.certain else f"in {told}, or earlier"
+
+
+def seen(counts: Counts) -> str:
+    """What was looked at."""
+    looked = (
+        number(counts.services, "service"),
+        number(counts.revisions, "revision"),
+        number(counts.secrets, "secret"),
+    )
+    return ", ".join(looked)
+
+
+def weights(counts: Counts) -> str:
+    """Open findings by severity, and those that were waived."""
+    told = [f"{n} {w}" for w in WEIGHTS if (n := getattr(counts, w))]
+    if counts.waived:
+        told.append(f"{counts.waived} waived")
+    return ", ".join(told) or "none"
+
+
+def listed(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings that are told one by one: what was not seen stands in a list of its own."""
+    return [f for f in findings if f.rule != "not-seen"]
+
+
+def place(service: ServiceReport) -> str:
+    """Project, region and service."""
+    return f"{service.project}/{service.region}/{service.service}"
+
+
+def where(change: ReportedChange) -> str:
+    """The key, mount or setting of a change, with its container where one is named."""
+    name = change.key or change.mount or change.setting or ""
+    return f"{change.container}: {name}" if change.container else name
+
+
+def side(state: object, source: str) -> str:
+    """One side of a change: a state, with the secret it reads, or the value of a setting."""
+    told = str(state).lower() if isinstance(state, bool) else str(state)
+    return f"{told} {source}".rstrip()
+
+
+def skipped(report: Report) -> list[tuple[str, str]]:
+    """What was not judged, with the reason; the same for several services is told once."""
+    groups: dict[tuple[str, str], int] = {}
+    for skip in report.skipped:
+        groups[skip.what, skip.reason] = groups.get((skip.what, skip.reason), 0) + 1
+    reasons: dict[str, list[str]] = {}
+    for what, reason in groups:
+        reasons.setdefault(reason, []).append(what)
+    return [(", ".join(sorted(what)), reason) for reason, what in sorted(reasons.items())]
+
+
+def compared(service: ServiceReport) -> str:
+    """What a candidate was held against, and why."""
+    if service.reference_facts is None:
+        return f"nothing: {service.reference_why}"
+    return f"{revision(service.reference_facts)} ({service.reference_why})"
+
+
+def result(report: Report) -> str:
+    """The line that scripts look for."""
+    return f"result: {report.verdict} (exit {report.exit_code})"

@@ -1,0 +1,81 @@
+"""
+A baseline: the snapshot of a revision that a person called good, and what they said when they did.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import AwareDatetime, Field, ValidationError
+
+from drift_audit.errors import StoreError
+from drift_audit.snapshot import Frozen, Snapshot
+
+
+class StoredBaseline(Frozen):
+    """
+    One promotion. `sha256` covers everything else in the file; `previous` is that of the baseline
+    before it, so that the promotions of a service form a chain.
+    """
+
+    schema_version: Literal[1] = 1
+    document: Literal["drift-audit/baseline"] = "drift-audit/baseline"
+    sequence: int = Field(ge=1)
+    previous: str = ""
+    promoted_by: str
+    promoted_at: AwareDatetime
+    reason: str
+    snapshot: Snapshot
+    sha256: str = ""
+
+    @property
+    def why(self) -> str:
+        """Who promoted it, when, and why, for a sentence."""
+        day = self.promoted_at.astimezone(dt.UTC).date()
+        return f"promoted on {day} by {self.promoted_by}: {self.reason}"
+
+    def digest(self) -> str:
+        """The sha256 of the content. No value is in it: literals are sealed."""
+        content = self.model_dump(mode="json", exclude={"sha256"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def signed(self) -> StoredBaseline:
+        """The same with its digest."""
+        return self.but(sha256=self.digest())
+
+    def text(self) -> str:
+        """The file: canonical JSON, made to be reviewed line by line."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+
+
+def read_baseline(text: str, where: str) -> StoredBaseline:
+    """A baseline from its file. Raises StoreError when it is not one, or was changed by hand."""
+    try:
+        found = StoredBaseline.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise StoreError(f"{where}: not a baseline of this version: {place}") from None
+    if found.digest() != found.sha256:
+        raise StoreError(
+            f"{where}: the content does not match its sha256",
+            hint="restore the file from git, or promote the revision again",
+        )
+    return found
+
+
+def promotion(
+    snapshot: Snapshot, before: StoredBaseline | None, *, by: str, at: dt.datetime, reason: str
+) -> StoredBaseline:
+    """The baseline that follows another one, or the first."""
+    return StoredBaseline(
+        sequence=before.sequence + 1 if before else 1,
+        previous=before.sha256 if before else "",
+        promoted_by=by,
+        promoted_at=at,
+        reason=reason,
+        snapshot=snapshot,
+    ).signed()

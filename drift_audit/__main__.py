@@ -1,0 +1,92 @@
+"""
+The command: starts the program and turns how it ended into an exit code.
+
+Only the standard library is imported before the command line is known, so that help is fast.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import NoReturn
+
+from drift_audit.errors import DriftAuditError, ExitCode
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code."""
+    _lock_down()
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        code = _say("interrupted", ExitCode.INTERRUPTED)
+    except Terminated:
+        code = _say("terminated", ExitCode.TERMINATED)
+    except DriftAuditError as error:
+        code = _say(str(error), error.code, error.hint)
+    except Exception as error:  # a defect of ours: no value may reach the terminal
+        code = _say(_defect(error), ExitCode.DEFECT, "please report this with the lines above")
+    sys.exit(int(code))
+
+
+def _lock_down() -> None:
+    """
+    Keep google's libraries from writing responses, which hold plain values, to the terminal.
+
+    The variable turns on structured logging of whole responses (`threats-and-promises.md` §0).
+    """
+    os.environ.pop("GOOGLE_SDK_PYTHON_LOGGING_SCOPE", None)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def _run(arguments: list[str]) -> int:
+    import click
+
+    from drift_audit.cli import cli
+
+    try:
+        code = cli.main(arguments, prog_name="drift-audit", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        code = end.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    return int(code or 0)
+
+
+def _say(message: str, code: ExitCode, hint: str = "") -> ExitCode:
+    from drift_audit.renderer.encode import visible
+
+    try:
+        first, *more = message.splitlines()
+        print(f"drift-audit: {visible(first)}", file=sys.stderr)
+        for line in filter(None, [*more, hint]):
+            print(f"  {visible(line)}", file=sys.stderr)
+    except OSError:
+        pass  # nobody is left to read it; the code still tells
+    return code
+
+
+def _defect(error: Exception) -> str:
+    """Where it happened and what kind it was, without the message: that could quote anything."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{f.filename.rpartition('/')[2]}:{f.lineno} in {f.name}" for f in frames]
+    return "\n".join(["a defect in drift-audit", *places, type(error).__name__])
+
+
+if __name__ == "__main__":
+    main()

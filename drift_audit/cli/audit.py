@@ -1,0 +1,48 @@
+"""`drift-audit audit`: everything in scope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from drift_audit.cli import options
+from drift_audit.cli.output import deliver, finish, now, parse_output
+from drift_audit.cli.progress import progress
+from drift_audit.cli.subject import Scope, find_policy, notes, open_source, sealer, threshold
+
+
+@click.command(short_help="Audit every service in scope against its last known good.")
+@options.scope
+@options.policy
+@options.store
+@click.option(
+    "--require-baseline", is_flag=True, help="End with 4 where there is nothing to compare with."
+)
+@options.output
+@options.talk
+def command(**given: Any) -> None:
+    """
+    Audit every service in scope against its last known good and the policy.
+
+    \b
+    drift-audit audit --project=shop-prod --region=europe-west1 -o report.html
+    drift-audit audit --input=revisions.json --input=service.json --fail-on=never
+    """
+    from drift_audit.audit import Audit
+    from drift_audit.store.folder import Folder
+
+    outputs = [parse_output(o) for o in given["outputs"]]
+    policy = find_policy(given["config"], no_config=given["no_config"])
+    seal = sealer(policy, given["reveal"], without_literals=given["without_literals"])
+    with progress(given["progress"], quiet=given["quiet"]) as tell:
+        source = open_source(Scope.given(policy, given, tell), seal)
+        audit = Audit(
+            policy=policy,
+            now=now(),
+            fail_on=threshold(policy, given["fail_on"]),
+            require_baseline=given["require_baseline"],
+            notes=notes(given),
+        )
+        report = audit.of(source, Folder(given["store"]))
+    finish(deliver(report, outputs, given))

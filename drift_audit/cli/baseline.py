@@ -1,0 +1,114 @@
+"""`drift-audit baseline`: the revisions that a person called good."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+import click
+
+from drift_audit.cli import keys, options
+from drift_audit.cli.output import echo, now
+from drift_audit.cli.progress import progress
+from drift_audit.cli.subject import Scope, find_policy, sealer
+from drift_audit.errors import InputError, StoreError
+from drift_audit.renderer.encode import visible
+
+
+@click.group(short_help="List, show and promote baselines.")
+def command() -> None:
+    """
+    Baselines: the snapshots that audits compare with.
+
+    \b
+    drift-audit baseline promote --service=api --project=shop --region=europe-west1
+    --reason="release 42" drift-audit baseline list
+    """
+
+
+@command.command("list")
+@options.store
+def list_(store: str) -> None:
+    """
+    List the baselines of the store.
+
+    \b
+    drift-audit baseline list --store=baselines
+    """
+    from drift_audit.store.folder import Folder
+
+    count = 0
+    for count, baseline in enumerate(Folder(store).baselines(), 1):
+        snapshot = baseline.snapshot
+        echo(visible(f"{snapshot.address} {snapshot.revision}: {baseline.why}") + "\n")
+    if not count:
+        click.echo(f"no baselines in {store}", err=True)
+
+
+@command.command()
+@click.argument("service", metavar="PROJECT/REGION/SERVICE")
+@options.store
+def show(service: str, store: str) -> None:
+    """
+    Print one baseline: what the service was when it was promoted. Plain values are sealed.
+
+    \b
+    drift-audit baseline show shop/europe-west1/api
+    """
+    from drift_audit.snapshot import Address
+    from drift_audit.store.folder import Folder
+
+    parts = service.split("/")
+    if len(parts) != 3:
+        raise click.BadParameter("give PROJECT/REGION/SERVICE")
+    at = Address(project=parts[0], region=parts[1], service=parts[2])
+    baseline = Folder(store).read(at)
+    if baseline is None:
+        raise StoreError(f"{store} has no baseline of {service}", hint="drift-audit baseline list")
+    echo(baseline.text())
+
+
+@command.command()
+@click.argument("revision", default="SERVING")
+@options.scope
+@options.policy
+@options.store
+@click.option("--reason", required=True, help="Why this revision is known to be good.")
+@click.option("--by", help="Who says so. [the user of the machine]")
+@options.talk
+def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
+    """
+    Make a revision the baseline of its service: the one that serves, or the one that is named.
+
+    A revision that lacks required keys, or that was not read whole, is refused.
+
+    \b
+    drift-audit baseline promote --service=api --project=shop --region=europe-west1
+    --reason="release 42" drift-audit baseline promote api.json --project=shop --reason="exported
+    before the migration"
+    """
+    from drift_audit.cli.revisions import Words
+    from drift_audit.rules.schema import missing_keys
+    from drift_audit.store.baseline import promotion
+    from drift_audit.store.folder import Folder
+
+    policy = find_policy(given["config"], no_config=given["no_config"])
+    bare = given["without_literals"]
+    key = None if bare else keys.for_storing(quiet=given["quiet"])
+    seal = sealer(policy, given["reveal"], without_literals=bare, key=key)
+    store = Folder(given["store"])
+    with progress(given["progress"], quiet=given["quiet"]) as tell:
+        words = Words(Scope.given(policy, given, tell), seal, store, lambda _: True)
+        snapshot = words.one(revision)
+    if missing := missing_keys(snapshot, policy):
+        raise StoreError(
+            f"{snapshot.revision} lacks required keys: {', '.join(missing)}",
+            hint="promote a revision that has them, or correct the policy",
+        )
+    if snapshot.seen.unseen:
+        missed = snapshot.seen.unseen[0]
+        raise InputError(f"{snapshot.revision} was not read whole: {missed.where}: {missed.reason}")
+    before = store.read(snapshot.address)
+    baseline = promotion(snapshot, before, by=by or getpass.getuser(), at=now(), reason=reason)
+    path = store.write(baseline)
+    echo(f"{visible(snapshot.revision)} is the baseline of {snapshot.address}: {path}\n")

@@ -1,0 +1,37 @@
+"""`drift-audit init`: what a team starts from."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from drift_audit.cli import keys
+from drift_audit.errors import CommandError
+from drift_audit.policy import FILE
+
+
+@click.command(short_help="Write a policy to start from, and a key to seal baselines.")
+@click.option("--force", is_flag=True, help="Replace a policy that is there.")
+@click.option("--no-key", is_flag=True, help="Create no key.")
+def command(force: bool, no_key: bool) -> None:
+    """
+    Write drift-audit.toml into this folder, and create the key that seals baselines if there is
+    none.
+
+    \b
+    drift-audit init
+    """
+    from drift_audit import files
+    from drift_audit.renderer.templates import folder
+
+    if os.path.lexists(FILE) and not force:
+        raise CommandError(f"{FILE} is there already", hint="drift-audit init --force replaces it")
+    files.write(FILE, (folder() / FILE).read_text())
+    click.echo(f"wrote {FILE}", err=True)
+    if no_key:
+        return
+    if keys.find() is None:
+        keys.create()
+    else:
+        click.echo("a key to seal baselines with is there already", err=True)

@@ -1,0 +1,169 @@
+"""Options that several commands share, under gcloud's names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from drift_audit.finding import NEVER, WORDS
+from drift_audit.renderer import FORMATS
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Listed(click.ParamType[tuple[str, ...]]):
+    """A comma list."""
+
+    name = "list"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
+        """The parts of `a,b`."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def flat(lists: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    """Repeated comma lists as one list, without repeats."""
+    return tuple(dict.fromkeys(item for items in lists for item in items))
+
+
+def together(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Several options as one decorator, listed in help in the given order."""
+
+    def decorate(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _many(name: str, help: str, *envvars: str, metavar: str = "NAME") -> Any:
+    return click.option(
+        name, multiple=True, type=Listed(), metavar=metavar, help=help, envvar=list(envvars)
+    )
+
+
+scope = together(
+    _many(
+        "--project",
+        "Project to look at; repeat it or give a comma list.",
+        "DRIFT_AUDIT_PROJECT",
+        "CLOUDSDK_CORE_PROJECT",
+        "GOOGLE_CLOUD_PROJECT",
+    ),
+    _many("--region", "Region to look at; as above.", "DRIFT_AUDIT_REGION", "CLOUDSDK_RUN_REGION"),
+    _many("--service", "Service, or glob on names; as above.", "DRIFT_AUDIT_SERVICE"),
+    click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        metavar="FILE|DIR|-",
+        help="Audit exported files instead of the live API; repeatable.",
+    ),
+    click.option(
+        "--impersonate-service-account",
+        "impersonate",
+        type=Listed(),
+        default=(),
+        metavar="ACCOUNT[,ACCOUNT...]",
+        help="Act as a service account, through a chain if there are several.",
+        envvar=[
+            "DRIFT_AUDIT_IMPERSONATE_SERVICE_ACCOUNT",
+            "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT",
+        ],
+    ),
+)
+
+policy = together(
+    click.option(
+        "--config",
+        metavar="FILE",
+        help="Policy file. [./drift-audit.toml]",
+        envvar="DRIFT_AUDIT_CONFIG",
+    ),
+    click.option("--no-config", is_flag=True, help="Read no policy file."),
+    click.option(
+        "--fail-on",
+        type=click.Choice([NEVER, *WORDS]),
+        help="Lowest severity that fails the run. [high]",
+        envvar="DRIFT_AUDIT_FAIL_ON",
+    ),
+    click.option(
+        "--reveal",
+        multiple=True,
+        type=Listed(),
+        metavar="KEY",
+        help="Show the plain value of a key; glob, repeatable.",
+        envvar="DRIFT_AUDIT_REVEAL",
+    ),
+    click.option(
+        "--without-literals", is_flag=True, help="Leave plain values out of the comparison."
+    ),
+)
+
+store = click.option(
+    "--store",
+    metavar="DIR",
+    default="baselines",
+    show_default=True,
+    help="Folder of the baselines.",
+    envvar="DRIFT_AUDIT_STORE",
+)
+
+output = together(
+    click.option(
+        "--format",
+        "format_",
+        type=click.Choice(FORMATS),
+        default="text",
+        show_default=True,
+        help="What goes to standard output.",
+        envvar="DRIFT_AUDIT_FORMAT",
+    ),
+    click.option(
+        "-o",
+        "--output",
+        "outputs",
+        multiple=True,
+        metavar="[KIND=]PATH",
+        help="Write the report to a file too; kind by suffix; repeatable.",
+    ),
+    click.option(
+        "--min-severity",
+        type=click.Choice(WORDS),
+        default="info",
+        help="Lowest severity that pages show. [info]",
+        envvar="DRIFT_AUDIT_MIN_SEVERITY",
+    ),
+    click.option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        help="Colours on standard output. [auto]",
+        envvar="DRIFT_AUDIT_COLOR",
+    ),
+)
+
+talk = together(
+    click.option(
+        "--progress",
+        type=click.Choice(["auto", "on", "off"]),
+        default="auto",
+        help="Progress on standard error. [auto]",
+        envvar="DRIFT_AUDIT_PROGRESS",
+    ),
+    click.option(
+        "-q", "--quiet", is_flag=True, help="No prompts, and nothing but errors on stderr."
+    ),
+    click.option(
+        "--verbosity",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default="warning",
+        help="How much is logged on standard error. [warning]",
+        envvar="DRIFT_AUDIT_VERBOSITY",
+    ),
+)

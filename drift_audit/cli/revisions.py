@@ -1,0 +1,229 @@
+"""
+What a word for a revision means: a file, a name, `KNOWN_GOOD`, `SERVING`, `LATEST`, `tag:NAME`,
+`~N`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from drift_audit.audit import Source
+from drift_audit.cli.subject import Scope, open_source
+from drift_audit.collector.exports import SUFFIXES, Documents, Files, read
+from drift_audit.errors import CommandError, InputError, SourceError, StoreError
+from drift_audit.files import STDIN
+from drift_audit.history import Baseline, KnownGood, last_known_good
+from drift_audit.inventory import LATEST, Inventory, Service, by_age
+from drift_audit.seal import Sealer
+from drift_audit.snapshot import Snapshot
+from drift_audit.store import Store
+
+KNOWN_GOOD = "KNOWN_GOOD"
+SERVING = "SERVING"
+
+_FULL_NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/services/([^/]+)/revisions/([^/]+)")
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The two revisions of a comparison, and where the candidate came from."""
+
+    inventory: Inventory
+    source: Source
+    service: Service
+    reference: KnownGood
+    candidate: Snapshot
+
+
+@dataclass(frozen=True)
+class Words:
+    """
+    Reads words for revisions.
+
+    `scope` says where to look, `seal` seals what is read, `satisfies` tells whether a revision
+    holds the keys that the policy requires. Everything raises CommandError, InputError,
+    StoreError or SourceError.
+    """
+
+    scope: Scope
+    seal: Sealer
+    store: Store
+    satisfies: Callable[[Snapshot], bool]
+
+    def sides(self, reference: str | None, candidate: str) -> Sides:
+        """Both revisions. Without a reference: the known good one, else the one that serves."""
+        if reference and is_file(reference) and is_file(candidate):
+            return self._two_files(reference, candidate)
+        inventory, source, service = self._subject(reference, candidate)
+        place = service.project, service.region
+        if is_file(candidate):
+            chosen = self._one(candidate, read(_path(candidate)).named(*place))[2]
+        else:
+            chosen, service = self._revision(candidate, service, source, None)
+        if reference and is_file(reference):
+            against = self._one(reference, read(_path(reference)).named(*place))[2]
+            known = KnownGood(against, _named(reference))
+        elif reference in (None, KNOWN_GOOD):
+            known = self._known_good(service, chosen, demanded=reference is not None)
+        else:
+            against, service = self._revision(str(reference), service, source, chosen)
+            known = KnownGood(against, _named(reference))
+        return Sides(inventory, source, service, known, chosen)
+
+    def one(self, word: str) -> Snapshot:
+        """One revision, as its service is set now."""
+        if is_file(word):
+            named = read(_path(word)).named(self.scope.project, self.scope.region)
+            return self._one(word, named)[2]
+        _, source, service = self._subject(word)
+        found, service = self._revision(word, service, source, None)
+        return found.but(service=service.settings)
+
+    def _two_files(self, reference: str, candidate: str) -> Sides:
+        if _path(reference) == _path(candidate) and reference == candidate:
+            reason = f"{reference} is on both sides: a file never differs from itself"
+            raise CommandError(reason, hint="drift-audit compare REFERENCE CANDIDATE")
+        documents = [read(_path(reference)), read(_path(candidate))]
+        places = [d.place for d in documents]
+        project = self.scope.project or next((p for p, _ in places if p), "")
+        region = self.scope.region or next((r for _, r in places if r), "")
+        there, here = (d.named(project, region) for d in documents)
+        _, _, against = self._one(reference, there)
+        inventory, service, chosen = self._one(candidate, here)
+        known = KnownGood(against, _named(reference))
+        return Sides(inventory, Files([here], self.seal), service, known, chosen)
+
+    def _one(self, word: str, documents: Documents) -> tuple[Inventory, Service, Snapshot]:
+        """The one revision that a file, or `FILE#REVISION`, means."""
+        path, _, fragment = word.partition("#")
+        inventory = Files([documents], self.seal, self.scope.services).collect()
+        service = _only(inventory, path)
+        if fragment:
+            found = service.revision(fragment)
+            if found is None:
+                raise InputError(f"{path}: no revision {fragment}", hint=_names(service))
+        else:
+            found = service.newest
+            if found is None or (len(service.revisions) > 1 and not service.latest_created):
+                number = len(service.revisions)
+                raise InputError(f"{path}: holds {number} revisions", hint=_names(service, path))
+        return inventory, service, _now(found, service)
+
+    def _subject(self, *words: str | None) -> tuple[Inventory, Source, Service]:
+        """The one service that words other than files are about."""
+        scope = self.scope
+        for word in filter(None, words):
+            if full := _FULL_NAME.fullmatch(word):
+                scope = replace(scope, projects=(full[1],), regions=(full[2],), services=(full[3],))
+            elif is_file(word) and not scope.services:
+                resources = read(_path(word)).resources
+                scope = replace(scope, services=tuple({r.identity.service for _, r in resources}))
+        source = open_source(scope, self.seal)
+        inventory = source.collect()
+        if not inventory.services and inventory.unseen:
+            missed = inventory.unseen[0]
+            raise SourceError(f"{missed.where}: {missed.reason}")
+        return inventory, source, _only(inventory, "the scope")
+
+    def _revision(
+        self, word: str, service: Service, source: Source, candidate: Snapshot | None
+    ) -> tuple[Snapshot, Service]:
+        """The revision a word names, and the service with as much of its history as that took."""
+        if word == LATEST and service.newest is not None:
+            return _now(service.newest, service), service
+        name = _name(word, service)
+        if name and (found := service.revision(name)):
+            return _now(found, service), service
+        whole = source.chain(service)
+        if word.startswith("~"):
+            return _before(word, whole, candidate), whole
+        found = whole.revision(name)
+        if found is None:
+            raise InputError(f"{service.address} has no revision {word}", hint=_names(whole))
+        return _now(found, whole), whole
+
+    def _known_good(self, service: Service, candidate: Snapshot, *, demanded: bool) -> KnownGood:
+        stored = self.store.read(service.address)
+        known = last_known_good(
+            service,
+            candidate,
+            baseline=Baseline(stored.snapshot, stored.why) if stored else None,
+            served=(),
+            satisfies=self.satisfies,
+        )
+        if known.snapshot is None or (demanded and stored is None):
+            reasons = "; ".join(known.passed_over) or "no baseline was promoted"
+            raise StoreError(
+                f"{service.address} has no known good revision: {reasons}",
+                hint="drift-audit baseline promote, or name the reference",
+            )
+        return known
+
+
+def is_file(word: str) -> bool:
+    """
+    Tell whether a word means a file: `-`, a path with a known suffix, or something that is there.
+    """
+    path = _path(word)
+    return path == STDIN or path.endswith(SUFFIXES) or (path != LATEST and Path(path).exists())
+
+
+def _named(word: str | None) -> str:
+    """Why a reference was chosen when it was named; of a file only its name."""
+    return f"named as {PurePath(word or '').name}"
+
+
+def _path(word: str) -> str:
+    return word.partition("#")[0]
+
+
+def _only(inventory: Inventory, where: str) -> Service:
+    if len(inventory.services) == 1:
+        return inventory.services[0]
+    found = ", ".join(s.service for s in inventory.services) or "none"
+    raise InputError(
+        f"{where} holds {len(inventory.services)} services: {found}", hint="give --service"
+    )
+
+
+def _names(service: Service, path: str = "") -> str:
+    names = [r.identity.revision for r in service.revisions if r.identity.revision]
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f"name one as {path}#REVISION: {shown}" if path else f"there are: {shown}"
+
+
+def _name(word: str, service: Service) -> str:
+    """The name of the revision that a word means, as far as the service tells it."""
+    if word == SERVING:
+        return next(iter(service.serving), "")
+    if word.startswith("tag:"):
+        tag = word.removeprefix("tag:")
+        target = next((t for t in service.traffic if t.tag == tag), None)
+        if target is None:
+            raise InputError(f"{service.address} has no tag {tag}")
+        return target.revision
+    full = _FULL_NAME.fullmatch(word)
+    return full[4] if full else word
+
+
+def _before(word: str, service: Service, candidate: Snapshot | None) -> Snapshot:
+    """N revisions before the candidate, or before the newest one."""
+    steps = word.removeprefix("~") or "1"
+    chain = sorted(service.revisions, key=by_age)
+    start = candidate or service.newest
+    names = [r.identity.revision for r in chain]
+    if not steps.isdecimal() or start is None or start.identity.revision not in names:
+        raise InputError(f"{word} does not name a revision of {service.address}")
+    at = names.index(start.identity.revision) - int(steps)
+    if at < 0:
+        raise InputError(f"{service.address} has only {len(chain)} revisions", hint=_names(service))
+    return chain[at]
+
+
+def _now(snapshot: Snapshot, service: Service) -> Snapshot:
+    """The newest revision stands for the service as it is set now."""
+    newest = service.newest is not None and service.newest.revision == snapshot.revision
+    return snapshot.but(service=service.settings) if newest and service.settings else snapshot

@@ -1,0 +1,81 @@
+"""`drift-audit snapshot`: collect only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from drift_audit.cli import keys, options
+from drift_audit.cli.output import echo, finish
+from drift_audit.cli.progress import progress
+from drift_audit.cli.subject import Scope, find_policy, open_source, sealer
+from drift_audit.errors import ExitCode
+
+
+@click.command(short_help="Collect revisions and write them down, sealed.")
+@options.scope
+@options.policy
+@click.option(
+    "--all-revisions", is_flag=True, help="Every revision, not only those that serve or are newest."
+)
+@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of standard output.")
+@click.option(
+    "--print-gcloud",
+    is_flag=True,
+    help="Print the gcloud commands that collect the same, for someone else.",
+)
+@options.talk
+def command(**given: Any) -> None:
+    """
+    Collect revisions and write them as JSON, with plain values sealed under the lasting key.
+
+    The exit code is 3 when something in scope could not be read; what was read is written all the
+    same.
+
+    \b
+    drift-audit snapshot --project=shop-prod --region=europe-west1 --service=api -o api.json
+    drift-audit snapshot --print-gcloud --project=shop-prod --region=europe-west1 --service=api
+    """
+    from drift_audit import files
+    from drift_audit.renderer.json import canonical
+
+    policy = find_policy(given["config"], no_config=given["no_config"])
+    if given["print_gcloud"]:
+        scope = Scope.given(policy, given, lambda *_: None)
+        echo("".join(f"{line}\n" for line in _gcloud(scope)))
+        return
+    bare = given["without_literals"]
+    key = None if bare else keys.for_storing(quiet=given["quiet"])
+    seal = sealer(policy, given["reveal"], without_literals=bare, key=key)
+    with progress(given["progress"], quiet=given["quiet"]) as tell:
+        source = open_source(Scope.given(policy, given, tell), seal)
+        inventory = source.collect()
+        services = [source.chain(s) if given["all_revisions"] else s for s in inventory.services]
+    snapshots = [r for s in services for r in s.revisions]
+    text = canonical([json.loads(s.model_dump_json()) for s in snapshots])
+    if given["output"]:
+        files.write(given["output"], text)
+    else:
+        echo(text)
+    unseen = [*inventory.unseen, *(u for s in services for u in s.unseen)]
+    unseen += [u for s in snapshots for u in s.seen.unseen]
+    for missed in unseen:
+        click.echo(f"not seen: {missed.where}: {missed.reason}", err=True)
+    if not snapshots:
+        click.echo("nothing was collected", err=True)
+    finish(ExitCode.INCOMPLETE if unseen or not snapshots else ExitCode.CLEAN)
+
+
+def _gcloud(scope: Scope) -> Iterator[str]:
+    """The commands whose output `--input` reads."""
+    for project in scope.projects or ("PROJECT",):
+        for region in scope.regions or ("REGION",):
+            where = f"--project={project} --region={region} --format=json"
+            for name in scope.services or ("SERVICE",):
+                yield f"gcloud run services describe {name} {where} > {name}.service.json"
+                yield f"gcloud run revisions list --service={name} {where} > {name}.revisions.json"
+        where = f"--project={project} --format=json"
+        yield f"gcloud secrets versions list SECRET {where} > SECRET.versions.json"

@@ -43,6 +43,10 @@ RESTORED = frozenset(
 """Rules whose findings get a command that puts the reference's state back."""
 
 
+TWO_SIDES = 2
+"""With no more revisions than the two compared, nothing is known of the deploys between them."""
+
+
 class Source(Protocol):
     """Where services come from: live, or files."""
 
@@ -73,6 +77,7 @@ class Judged:
     candidate: Snapshot
     skipped: Sequence[Skip]
     unseen: Sequence[Unseen]
+    read: Sequence[Snapshot]
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ class Audit:
         )
         about_run = waive(judge_fleet(fleet), self.policy, self.now.date())
         read = [r for s in inventory.services for r in s.revisions]
-        read += [pair.known.snapshot for pair in pairs if pair.known.snapshot]
+        read += [r for j in judged for r in j.read]
         return assemble(
             tool=Tool(version=__version__),
             now=self.now,
@@ -157,8 +162,9 @@ class Audit:
         changes = compare(reference, candidate) if reference else ()
         case = Case(candidate, reference, changes, self.policy, evidence, pair.refused)
         findings, skipped = judge(case)
+        history = _history(pair, source) if reference and changes else pair.service
         if reference is not None:
-            findings = _explained(findings, changes, pair, source)
+            findings = _explained(findings, changes, pair, history)
             skipped += _not_compared(reference, candidate)
         restored = [c for c in changes if any(_restores(f, c) for f in findings)]
         who = candidate.identity
@@ -182,6 +188,7 @@ class Audit:
             candidate=candidate,
             skipped=[*skipped, *_versions_not_looked_at(candidate, evidence)],
             unseen=[*candidate.seen.unseen, *(reference.seen.unseen if reference else ())],
+            read=[*history.revisions, *([reference] if reference else [])],
         )
 
 
@@ -193,35 +200,34 @@ def _restores(finding: Finding, change: Change) -> bool:
     )
 
 
+def _history(pair: Pair, source: Source) -> Service:
+    """The service with its revisions, and with both sides even where they are gone from it."""
+    service = source.chain(pair.service)
+    sides = [r for r in (pair.known.snapshot, *service.revisions, pair.candidate) if r is not None]
+    return service.but(revisions=tuple({r.revision: r for r in sides}.values()))
+
+
 def _explained(
-    findings: list[Finding], changes: Sequence[Change], pair: Pair, source: Source
+    findings: list[Finding], changes: Sequence[Change], pair: Pair, history: Service
 ) -> list[Finding]:
     """The findings about changes, each with the deploy that made it, its cause and its remedy."""
-    reference = pair.known.snapshot
     by_address = {change.at: change for change in changes}
-    if reference is None or not by_address:
-        return findings
-    service = source.chain(pair.service)
-    chain = {r.identity.revision: r for r in (reference, *service.revisions, pair.candidate)}
+    by_name = {r.revision: r for r in history.revisions}
     causes: dict[tuple[str, str], Cause | None] = {}
 
     def explained(finding: Finding) -> Finding:
         change = by_address.get(finding.address)
-        if change is None:
+        if change is None or pair.known.snapshot is None:
             return finding
-        first = first_with(
-            list(chain.values()), pair.candidate, change.at, complete=service.complete
-        )
+        first = first_with(history, pair.candidate, change.at)
         step = first.previous, first.revision
         if change.after is None and first.previous and step not in causes:
-            causes[step] = probable_cause(chain[step[0]], chain[step[1]])
-        put_back = (
-            remedy([change], reference, pair.candidate) if _restores(finding, change) else None
-        )
+            causes[step] = probable_cause(by_name[step[0]], by_name[step[1]])
+        undo = _restores(finding, change)
         return finding.but(
-            first_seen=first if len(chain) > 1 else None,
+            first_seen=first if first.certain or len(by_name) > TWO_SIDES else None,
             cause=causes.get(step) if change.after is None else None,
-            remedy=put_back,
+            remedy=remedy([change], pair.known.snapshot, pair.candidate) if undo else None,
         )
 
     return [explained(finding) for finding in findings]

@@ -57,6 +57,13 @@ def _refused(path: str, error: OSError) -> InputError:
     return InputError(f"{path}: unreadable: {(error.strerror or 'cannot be opened').lower()}")
 
 
+def shipped(name: str) -> Path:
+    """A folder that comes with the program: inside the package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    packaged = package / name
+    return packaged if packaged.is_dir() else package.parent / name
+
+
 def listing(folder: str, suffixes: tuple[str, ...]) -> list[str]:
     """The files of a folder with one of the suffixes, by name. Subfolders are not entered."""
     try:

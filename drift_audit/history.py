@@ -8,7 +8,7 @@ audit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from drift_audit.differ import same_at
@@ -77,16 +77,14 @@ def _unfit(revision: Snapshot, satisfies: Callable[[Snapshot], bool]) -> str:
     return "" if satisfies(revision) else "required keys are missing"
 
 
-def first_with(
-    chain: Sequence[Snapshot], candidate: Snapshot, at: Address, *, complete: bool
-) -> First:
+def first_with(history: Service, candidate: Snapshot, at: Address) -> First:
     """
     Find the deploy from which on the configuration at an address was what the candidate has there.
 
-    `complete` says whether the chain holds every revision that still exists. The answer is certain
-    when the revision just before is known and differs.
+    The answer is certain when every revision that still exists was read, and the one just before
+    differs.
     """
-    older = [r for r in sorted(chain, key=by_age) if by_age(r) < by_age(candidate)]
+    older = [r for r in sorted(history.revisions, key=by_age) if by_age(r) < by_age(candidate)]
     first, previous = candidate, ""
     for revision in reversed(older):
         if not same_at(at, revision, candidate):
@@ -100,5 +98,5 @@ def first_with(
         creator=who.creator,
         client=" ".join(filter(None, (who.client, who.client_version))),
         create_time=who.create_time,
-        certain=complete and bool(previous),
+        certain=history.complete and bool(previous),
     )

@@ -238,9 +238,10 @@ def _worst(
     by_loss = sorted(services, key=lambda s: -len(_lost(s)))
     worst, lost = by_loss[0], _lost(by_loss[0])
     if lost:
+        since = _since(worst, lost)
         had = worst.reference if worst.reference != worst.candidate else "the reference"
         drops = f"{worst.candidate} drops {_number(len(lost), 'key')} that {had} had"
-        return f"{drops}: {', '.join(lost)}"
+        return f"{drops}: {', '.join(lost)}{since}"
     missing = sorted({f.address.name for f in findings if f.rule == "key-missing"})
     if missing:
         where = sorted({f.address.service for f in findings if f.rule == "key-missing"})
@@ -269,6 +270,14 @@ def _lost(service: ServiceReport) -> list[str]:
     return sorted(
         {c.key for c in lost if c.key and str(home.at(c.container, key=c.key)) not in waived}
     )
+
+
+def _since(service: ServiceReport, lost: Sequence[str]) -> str:
+    """The one deploy that lost them all, if it was one."""
+    losses = [f for f in service.findings if f.rule == "key-lost" and f.address.key in lost]
+    deploys = {f.first_seen.revision for f in losses if f.first_seen and f.first_seen.certain}
+    one_of_several = len(deploys) == 1 and deploys != {service.candidate}
+    return f"; since {deploys.pop()}" if one_of_several else ""
 
 
 def _unwaived(change: ReportedChange, service: ServiceReport) -> bool:

@@ -37,11 +37,11 @@ def list_(store: str) -> None:
     """
     from drift_audit.store.folder import Folder
 
-    count = 0
-    for count, baseline in enumerate(Folder(store).baselines(), 1):
+    found = list(Folder(store).baselines())
+    for baseline in found:
         snapshot = baseline.snapshot
         echo(visible(f"{snapshot.address} {snapshot.revision}: {baseline.why}") + "\n")
-    if not count:
+    if not found:
         click.echo(f"no baselines in {store}", err=True)
 
 

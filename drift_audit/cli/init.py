@@ -23,11 +23,10 @@ def command(force: bool, no_key: bool) -> None:
     drift-audit init
     """
     from drift_audit import files
-    from drift_audit.renderer.templates import folder
 
     if os.path.lexists(FILE) and not force:
         raise CommandError(f"{FILE} is there already", hint="drift-audit init --force replaces it")
-    files.write(FILE, (folder() / FILE).read_text())
+    files.write(FILE, (files.shipped("templates") / FILE).read_text())
     click.echo(f"wrote {FILE}", err=True)
     if no_key:
         return

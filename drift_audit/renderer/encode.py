@@ -15,7 +15,7 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 _.,:;=/@+()%?!'-]|:(?=:)| (?= )", re.ASCII
 _NOT_PRINTABLE = re.compile(r"[^ -~]| (?= )")
 _NOT_MARKDOWN = re.compile(r"[^A-Za-z0-9 _.,=/-]", re.ASCII)
 _WORD = re.compile(r"(\(?)(.*?)([.,;:)]*)", re.DOTALL)
-_PLAIN_WORD = re.compile(r"[A-Za-z]+|[0-9]{1,6}%?", re.ASCII)
+_PLAIN_WORD = re.compile(r"[A-Za-z]+|[0-9]{1,6}%?|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{2}:[0-9]{2}")
 
 LIMIT = 400
 """The longest piece of foreign text that is shown; names on Cloud Run are shorter."""

@@ -7,21 +7,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-import drift_audit
+from drift_audit import files
 from drift_audit.renderer import told
 from drift_audit.renderer.encode import code, parts, printable, sentence, visible
-
-
-def folder() -> Path:
-    """The templates: inside the installed package, or beside it in a checkout."""
-    package = Path(drift_audit.__file__).parent
-    packaged = package / "templates"
-    return packaged if packaged.is_dir() else package.parent / "templates"
 
 
 class Encoded(str):
@@ -33,7 +26,7 @@ class Encoded(str):
 def for_html() -> Environment:
     """Templates whose output is escaped by jinja2; what cannot be seen is made visible first."""
     environment = _environment(autoescape=True, finalize=_visible)
-    style = (folder() / "report.css").read_bytes()
+    style = (files.shipped("templates") / "report.css").read_bytes()
     digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
     environment.globals["style_hash"] = f"sha256-{digest}"
     environment.filters["parts"] = parts
@@ -50,7 +43,7 @@ def for_markdown() -> Environment:
 
 def _environment(**options: Any) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(folder()),
+        loader=FileSystemLoader(files.shipped("templates")),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -62,7 +55,9 @@ def _environment(**options: Any) -> Environment:
 
 
 def _visible(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) else value
+    """Foreign text made visible; what a macro made of it already passed here."""
+    made = isinstance(value, Markup) or not isinstance(value, str)
+    return value if made else printable(value)
 
 
 def _inert(value: Any) -> Any:

@@ -49,7 +49,7 @@ def render(report: Report, *, color: bool = False, width: int = WIDTH) -> str:
     page.head(report)
     page.coverage(report)
     left = MOST
-    for service in report.services:
+    for service in told.services(report):
         page.service(service, left)
         left = max(0, left - len(service.findings))
     page.findings("about this run", told.listed(report.findings), left)

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from drift_audit.finding import Finding, First
 from drift_audit.report import Counts, Report, ReportedChange, RevisionFacts, ServiceReport
 
+COMMIT = 12
+"""Enough of a commit to find it by."""
+
 WEIGHTS = ("critical", "high", "medium", "low", "info")
 
 
@@ -33,8 +36,8 @@ def revision(facts: RevisionFacts) -> str:
     client = f"with {facts.client}" if facts.client else ""
     serves = f"serving {facts.percent}%" if facts.percent else ""
     tags = f"tag {', '.join(facts.tags)}" if facts.tags else ""
-    labels = " ".join(f"{label.name}={label.value}" for label in facts.labels)
-    parts = [time(facts.create_time), by, client, serves, tags, labels]
+    commits = [f"commit {x.value[:COMMIT]}" for x in facts.labels if x.name == "commit-sha"]
+    parts = [time(facts.create_time), by, client, *commits, serves, tags]
     return ", ".join([facts.revision, *filter(None, parts)])
 
 
@@ -72,6 +75,15 @@ def listed(findings: Sequence[Finding]) -> list[Finding]:
 def place(service: ServiceReport) -> str:
     """Project, region and service."""
     return f"{service.project}/{service.region}/{service.service}"
+
+
+def services(report: Report) -> list[ServiceReport]:
+    """The services, those with the most severe findings first."""
+
+    def worst(service: ServiceReport) -> int:
+        return max((f.severity.value for f in service.findings if f.waived is None), default=0)
+
+    return sorted(report.services, key=lambda s: (-worst(s), place(s)))
 
 
 def where(change: ReportedChange) -> str:

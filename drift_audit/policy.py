@@ -215,7 +215,8 @@ def _located(error: ValidationError, file: str) -> str:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     more = error.error_count() - 1
     tail = f" (and {more} more)" if more else ""
-    return f"{file}: {path.lstrip('.') or 'the file'}: {first['msg']}{tail}"
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{file}: {path.lstrip('.') or 'the file'}: {reason}{tail}"
 
 
 def _check_patterns(policy: Policy, file: str) -> None:

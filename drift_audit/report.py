@@ -199,7 +199,7 @@ def assemble(
         generated_at=now,
         verdict=verdict,
         exit_code=exit_code(complete=complete, baseline_wanting=wanting, drift=failed),
-        headline=headline(verdict, services, open_findings, unseen, fail_on),
+        headline=headline(services, open_findings, unseen, skipped, fail_on),
         fail_on=fail_on,
         scope=scope,
         services=tuple(services),
@@ -216,20 +216,22 @@ def assemble(
 
 
 def headline(
-    verdict: Verdict,
     services: Sequence[ServiceReport],
     findings: Sequence[Finding],
     unseen: Sequence[Unseen],
+    skipped: Sequence[Skip],
     fail_on: Severity | None,
 ) -> str:
-    """The one sentence that a reader must not miss."""
+    """The one sentence that a reader must not miss: what was not seen, then the worst that was."""
     if not services:
         return "nothing was audited"
-    if verdict == "incomplete":
-        return f"{_number(len(unseen), 'thing')} in scope could not be read; " + _worst(
-            services, findings, fail_on
-        )
-    return _worst(services, findings, fail_on)
+    worst = _worst(services, findings, fail_on)
+    blocked = sum(skip.blocking for skip in skipped)
+    if unseen:
+        return f"{_number(len(unseen), 'thing')} in scope could not be read; {worst}"
+    if blocked:
+        return f"{_number(blocked, 'judgement')} in scope could not be made; {worst}"
+    return worst
 
 
 def _worst(
@@ -255,6 +257,8 @@ def _worst(
     changes = sum(len(s.changes) for s in services)
     if changes:
         limit = f"none at or above {fail_on.word}" if fail_on else "reported only"
+        if not any(_unwaived(change, s) for s in services for change in s.changes):
+            limit = "all waived"
         return f"{_number(changes, 'difference')} in {_number(len(services), 'service')}, {limit}"
     without = sum(s.reference is None for s in services)
     if without:

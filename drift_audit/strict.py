@@ -90,11 +90,20 @@ def plain(node: Node) -> Any:
 
 
 def line_of(text: str, document: int, path: Path) -> int | None:
-    """The line of the node at a path of one document, looked for only when it must be told."""
+    """
+    The line of the node at a path of one document, or of the nearest one above it that is there.
+
+    Looked for only when it must be told: it walks the whole text.
+    """
     if _is_json(text):
-        return _line_at(text, next((i for p, i in _offsets(text) if p == path), None))
-    wanted = (document, *path)
-    return next((line for p, line in _lines(text) if p == wanted), None)
+        return _line_at(text, _nearest(_offsets(text), path))
+    return _nearest(_lines(text), (document, *path))
+
+
+def _nearest(nodes: Iterator[tuple[Path, int]], path: Path) -> int | None:
+    """Where the node at a path stands, or the nearest one above it."""
+    above = ((len(p), where) for p, where in nodes if p == path[: len(p)])
+    return max(above, default=(0, None), key=lambda found: found[0])[1]
 
 
 def _line_at(text: str, offset: int | None) -> int | None:

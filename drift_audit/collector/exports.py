@@ -250,7 +250,8 @@ class _Parts:
             self._parent = origin, res
             return
         name = res.identity.revision
-        if name in self._revisions and self._revisions[name][1] != res:
+        known = self._revisions.get(name, (origin, res))[1]
+        if (known.identity, known.template) != (res.identity, res.template):
             reason = f"duplicate-revision: {name} is described twice, and differently"
             raise InputError(f"{origin.file}: {reason}")
         self._revisions[name] = origin, res

@@ -1,0 +1,1 @@
+"""The tests. One file per noun; `python -m tests.gate` runs them all."""

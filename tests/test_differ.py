@@ -1,0 +1,265 @@
+"""Comparison: a change exactly where the two sides differ, whatever the order."""
+
+from __future__ import annotations
+
+import logging
+
+import deepdiff
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.builders import KEY, LASTING, sealer, snapshot
+from tests.strategies import sides
+
+from drift_audit.differ import (
+    SIDED,
+    _log_records_are_errors,
+    compare,
+    incomparable,
+    items,
+    pair_containers,
+    place_of,
+    same_at,
+    state_of,
+)
+
+MIRROR = {"absent": "absent"}
+
+
+def places(snapshot_):
+    return {k: v for k, v in items(snapshot_).items() if k[2] not in SIDED}
+
+
+@given(sides(), sides())
+def test_compare_mirrors(one, other):
+    """Swapping the sides swaps before and after and changes nothing else."""
+    there = compare(snapshot(one), snapshot(other))
+    back = compare(snapshot(other), snapshot(one))
+
+    assert [(c.at, c.after, c.before, c.parts) for c in there] == [
+        (c.at, c.before, c.after, c.parts) for c in back
+    ]
+
+
+@given(sides())
+def test_equal_sides_do_not_differ(side):
+    """Nothing comes from equal inputs."""
+    assert compare(snapshot(side), snapshot(side)) == ()
+
+
+@given(sides(), sides())
+def test_change_exactly_where_keyed_sides_differ(one, other):
+    """The addresses that change are those whose values differ, told without deepdiff."""
+    before, after = snapshot(one), snapshot(other)
+    told = {place_of(c.at) for c in compare(before, after)}
+    there, here = places(before), places(after)
+    if before.service is None or after.service is None:
+        there, here = ({k: v for k, v in s.items() if not k[2].startswith("service.")} for s in (there, here))
+
+    assert told - {("setting", "", n) for n in SIDED} == {
+        p for p in there.keys() | here.keys() if seen(there.get(p)) != seen(here.get(p)) and not same(there.get(p), here.get(p))
+    }
+
+
+def seen(item):
+    return item.model_dump_json() if item else None
+
+
+def same(one, other):
+    """Equal but for what a binding was resolved to, which only one side may know."""
+    if one is None or other is None:
+        return False
+    plain = [strip(i.model_dump()) for i in (one, other)]
+    resolved = [source(i).get("resolved") for i in (one, other)]
+    return plain[0] == plain[1] and (None in resolved or resolved[0] == resolved[1])
+
+
+def source(item):
+    return item.model_dump().get("source") or {}
+
+
+def strip(node):
+    if isinstance(node, dict):
+        return {k: strip(v) for k, v in node.items() if k not in ("resolved", "version_state")}
+    return [strip(n) for n in node] if isinstance(node, (list, tuple)) else node
+
+
+@given(sides(), sides())
+def test_same_at_agrees_with_compare(one, other):
+    """An address is the same on both sides exactly when no change names it."""
+    before, after = snapshot(one), snapshot(other)
+    changed = {c.at for c in compare(before, after)}
+
+    for kind, container, name in items(after):
+        at = after.address.at(container, **{kind: name})
+        assert same_at(at, before, after) is (at not in changed)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "parts"),
+    [
+        ({"A": "1"}, {"A": "2"}, {"digest"}),
+        ({"A": "1"}, {"A": ""}, {"state", "digest"}),
+        ({"A": {"secret": "s", "version": "1"}}, {"A": {"secret": "s", "version": "2"}}, {"version"}),
+        ({"A": {"secret": "s"}}, {"A": {"secret": "t"}}, {"secret"}),
+        ({"A": {"secret": "s"}}, {"A": {"secret": "s", "project": "9"}}, {"project"}),
+        ({"A": {"secret": "s", "resolved": 1}}, {"A": {"secret": "s", "resolved": 2}}, {"resolved"}),
+        ({"A": ["1", "2"]}, {"A": "2"}, {"shadowed"}),
+        ({"A": "2"}, {"A": ["2", "2"]}, {"shadowed"}),
+        ({"A": ["1", "2"]}, {"A": ["2", "1"]}, {"shadowed", "digest"}),
+    ],
+)
+def test_parts(before, after, parts):
+    """A change names the parts that changed."""
+    [change] = compare(snapshot(before), snapshot(after))
+
+    assert change.parts == parts
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"A": {"secret": "s"}}, {"A": {"secret": "s", "resolved": 2}}),
+        ({"A": {"secret": "s", "state": "enabled"}}, {"A": {"secret": "s", "state": "destroyed"}}),
+        ({"A": {"secret": "s", "version": ""}}, {"A": {"secret": "s", "version": "latest"}}),
+        ({"settings": {"image_digest": "sha256:00"}}, {}),
+    ],
+)
+def test_what_only_one_side_can_tell_is_no_change(before, after):
+    """What a source could not know, or what is no configuration, is not compared."""
+    assert compare(snapshot(before), snapshot(after)) == ()
+
+
+def test_image_digest_is_compared_when_both_know():
+    """A tag that moved shows where both sides name the digest."""
+    one, two = ({"settings": {"image_digest": f"sha256:{n}"}} for n in (1, 2))
+
+    assert [c.at.setting for c in compare(snapshot(one), snapshot(two))] == ["image_digest"]
+
+
+def test_mount_mode():
+    """Other permissions of a mounted secret are a change of the mode alone."""
+    one, two = ({"files": {"/a": {"secret": "s", "mode": m}}} for m in (256, 288))
+    [change] = compare(snapshot(one), snapshot(two))
+
+    assert (change.at.mount, change.parts) == ("/a", {"mode"})
+
+
+def test_service_level_needs_both_sides():
+    """Service-level settings are compared when both sides know them, and only then."""
+    known, other, unknown = (
+        snapshot({"env": {}, "service": s} if s else {"env": {}})
+        for s in ({"ingress": "all"}, {"ingress": "internal"}, None)
+    )
+
+    assert [c.at.setting for c in compare(known, other)] == ["service.ingress"]
+    assert compare(known, unknown) == ()
+
+
+def test_keys_that_look_like_paths():
+    """Keys that deepdiff's own paths could not tell apart stay apart."""
+    before, after = {"a']['b": "1", "a": "x", "__x": "1"}, {"a']['b": "2", "a": "x", "__x": "2"}
+    changed = [c.at.key for c in compare(snapshot(before), snapshot(after))]
+
+    assert changed == ["__x", "a']['b"]
+
+
+def test_mass_rename_is_told_key_by_key():
+    """Two sides that share little are not folded into one change."""
+    before = snapshot({f"OLD_{n}": "v" for n in range(30)})
+    after = snapshot({f"NEW_{n}": "v" for n in range(30)})
+
+    assert len(compare(before, after)) == 60
+
+
+def test_other_key_is_incomparable():
+    """Literals under another key are no change; they are told as not compared."""
+    one = snapshot({"A": "1", "B": ""}, seal=sealer(key=KEY))
+    two = snapshot({"A": "1", "B": ""}, seal=sealer(key=LASTING))
+
+    assert compare(one, two) == ()
+    assert [(at.key, why) for at, why in incomparable(one, two)] == [("A", "sealed under another key")]
+
+
+def test_left_out_is_incomparable():
+    """Literals that were left out are no change either, with another reason."""
+    one, two = snapshot({"A": "1"}), snapshot({"A": "2"}, seal=sealer(keep=False))
+
+    assert compare(one, two) == ()
+    assert [why for _, why in incomparable(one, two)] == ["literals were left out"]
+
+
+def test_sealed_settings():
+    """Sealed settings compare like keys, and a setting that becomes plain differs."""
+    one, two, plain = ({"settings": {"args": a}} for a in ({"sealed": "a"}, {"sealed": "b"}, "a"))
+
+    assert len(compare(snapshot(one), snapshot(two))) == 1
+    assert len(compare(snapshot(one), snapshot(plain))) == 1
+    assert incomparable(snapshot(one), snapshot(plain)) == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "called"),
+    [
+        ({"": {}}, {"api-1": {"ingress": True}}, {"": "api-1"}),
+        ({"app": {}, "proxy": {}}, {"app": {}, "proxy": {}}, {"app": "app", "proxy": "proxy"}),
+        ({"app": {}, "proxy": {}}, {"main": {"ingress": True}, "proxy": {}}, {"app": "main", "proxy": "proxy"}),
+        ({"app": {}}, {"x": {}, "app": {}}, {"app": "app"}),
+        ({"app": {}}, {"x": {"ingress": True}, "app": {"ingress": False}}, {"app": "app"}),
+    ],
+)
+def test_containers_pair(before, after, called):
+    """Containers pair by name, else by being the one that requests reach."""
+    one, two = (snapshot({"containers": side}) for side in (before, after))
+
+    assert pair_containers(one, two) == called
+
+
+def test_renamed_container_is_no_change():
+    """The same configuration in a container of another name does not differ."""
+    one = snapshot({"containers": {"": {"env": {"A": "1"}}}})
+    two = snapshot({"containers": {"api-1": {"ingress": True, "env": {"A": "1"}}}})
+
+    assert compare(one, two) == ()
+
+
+def test_state_of_settings():
+    """A setting's state is its value, unless it is sealed."""
+    one = snapshot({"settings": {"a": 1, "b": {"sealed": "x"}}})
+
+    assert [state_of(s) for s in one.settings] == [1, "sealed"]
+    assert state_of(None) == "absent"
+
+
+def test_service_address_is_the_same_everywhere():
+    """A service as a whole has no place in it that could differ."""
+    one, two = snapshot({"A": "1"}), snapshot({"A": "2"})
+
+    assert same_at(two.address, one, two)
+
+
+def test_log_of_deepdiff_is_an_error():
+    """When deepdiff logs that it gave up, the comparison fails instead of calling it equal."""
+    with pytest.raises(AssertionError, match="did not compare everything"), _log_records_are_errors("deepdiff"):
+        logging.getLogger("deepdiff.diff").warning("max number of passes reached")
+    logging.getLogger("deepdiff.diff").info("and later it is quiet again")
+
+
+def test_control_default_deepdiff_hides_changes():
+    """deepdiff as it comes misses what the arguments here are for."""
+    before = {("key", "", f"OLD_{n}"): {"state": "literal"} for n in range(9)}
+    after = {("key", "", f"NEW_{n}"): {"state": "literal"} for n in range(9)}
+
+    folded = deepdiff.DeepDiff(before, after)
+    private = deepdiff.DeepDiff({"__x": 1}, {"__x": 2})
+
+    assert "values_changed" in folded
+    assert private == {}
+
+
+@given(st.permutations(["A", "B", "C", "D"]))
+def test_changes_are_sorted(keys):
+    """Changes come in one order, whatever the order of the input."""
+    changed = [c.at.key for c in compare(snapshot({}), snapshot(dict.fromkeys(keys, "1")))]
+
+    assert changed == sorted(keys)

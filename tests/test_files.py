@@ -1,0 +1,169 @@
+"""The file system: guarded reading, and writing that leaves the old text or the new one."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from drift_audit import files
+from drift_audit.errors import InputError, OutputError
+
+CANARY = "cnry-files-7f3a9c51e2"
+
+
+def refused(path) -> str:
+    with pytest.raises(InputError) as error:
+        files.read(str(path))
+    assert CANARY not in str(error.value)
+    return str(error.value).rpartition(str(path))[2]
+
+
+def test_regular_file(tmp_path):
+    """A regular file is read as it is."""
+    path = tmp_path / "a"
+    path.write_bytes(b"\x00x")
+
+    assert files.read(str(path)) == b"\x00x"
+
+
+def test_links_are_not_followed(tmp_path):
+    """A link in a pull request can point at anything: it is refused, loops and dangling ones too."""
+    (tmp_path / "target").write_text(CANARY)
+    for name, target in (("link", "target"), ("loop", "loop"), ("dangling", "nowhere"), ("zero", "/dev/zero")):
+        (tmp_path / name).symlink_to(target)
+
+        assert refused(tmp_path / name) == ": link: a symbolic link, which is not followed"
+
+
+def test_what_is_no_file(tmp_path):
+    """A folder, a pipe and a device are refused at once, without waiting for a writer."""
+    os.mkfifo(tmp_path / "pipe")
+
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        assert refused(path) == ": not-a-file: not a regular file"
+
+
+def test_missing_and_unreadable(tmp_path):
+    """What is not there, and what cannot be opened, is told apart."""
+    assert refused(tmp_path / "none") == ": missing: no such file"
+    assert refused(tmp_path / "none" / "x") == ": missing: no such file"
+    (tmp_path / "file").write_text("x")
+    assert refused(tmp_path / "file" / "x") == ": unreadable: not a directory"
+
+
+def test_too_big(tmp_path):
+    """Size is checked before anything is parsed; a file that claims eight gigabytes costs nothing."""
+    path = tmp_path / "sparse"
+    path.touch()
+    os.truncate(path, 8 * 2**30)
+
+    assert refused(path) == ": too-big: larger than 8 MiB"
+
+
+def test_process_substitution_gets_a_hint(tmp_path):
+    """Who hands over a pipe by its number is told what to do instead."""
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(InputError) as error:
+            files.read(f"/proc/self/fd/{reader}")
+        assert "link" in str(error.value)
+        if os.path.realpath("/dev/fd").startswith("/proc"):
+            with pytest.raises(InputError):
+                files.read(f"/dev/fd/{reader}")
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_listing(tmp_path):
+    """A folder's files of a kind, by name, and nothing of its subfolders."""
+    for name in ("b.json", "a.yaml", "c.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "d.json").mkdir()
+
+    assert files.listing(str(tmp_path), (".json", ".yaml")) == [str(tmp_path / "a.yaml"), str(tmp_path / "b.json")]
+    with pytest.raises(InputError):
+        files.listing(str(tmp_path / "none"), ())
+
+
+def test_write_replaces(tmp_path):
+    """A file is written whole, with the asked mode, and leaves no temporary behind."""
+    path = tmp_path / "a"
+    path.write_text("old")
+    files.write(str(path), "new", mode=0o600)
+
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_write_through_a_link(tmp_path):
+    """An output that is a link keeps being one."""
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    files.write(str(tmp_path / "link"), "new")
+
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+def test_write_to_a_device():
+    """A device is written to, never replaced."""
+    files.write("/dev/null", "x")
+
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    with pytest.raises(OutputError, match="no space left"):
+        files.write("/dev/full", "x")
+
+
+@pytest.mark.parametrize("path", ["/nowhere/at/all", "/dev"])
+def test_cannot_write(path):
+    """What cannot be written is one line with the path and the reason."""
+    with pytest.raises(OutputError, match=f"cannot write {path}: "):
+        files.write(path, "x")
+
+
+ORDER = """
+import os, sys, tempfile
+sys.path.insert(0, {root!r})
+from drift_audit import files
+files.write({path!r}, "new")
+"""
+
+
+def test_failure_keeps_the_old_file(tmp_path):
+    """When the disk fails in the middle, the old text stands and nothing is left over."""
+    path = tmp_path / "a"
+    path.write_text("old")
+    code = ORDER.format(root=str(Path(files.__file__).parents[1]), path=str(path))
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1)); import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n{code}"
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, check=False)
+
+    assert b"cannot write" in done.stderr
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/usr/bin/strace").exists(), reason="strace is not installed: the order of system calls was not checked")
+def test_order_of_system_calls(tmp_path):
+    """The text is on disk before the name points at it, and the name before we say that we are done."""
+    code = ORDER.format(root=str(Path(files.__file__).parents[1]), path=str(tmp_path / "a"))
+    trace = tmp_path / "trace"
+    command = ["strace", "-f", "-o", str(trace), "-e", "trace=fsync,rename,renameat,renameat2", sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if b"ptrace" in done.stderr or b"PTRACE" in done.stderr:
+        pytest.skip("this machine does not allow strace: the order of system calls was not checked")
+    calls = [line.split("(")[0].split()[-1] for line in trace.read_text().splitlines() if "(" in line]
+
+    assert [c for c in calls if c.startswith(("fsync", "rename"))] == ["fsync", "rename", "fsync"]
+
+
+def test_shipped_folders():
+    """The templates and the example come with the program."""
+    assert (files.shipped("templates") / "report.html.j2").exists()
+    assert (files.shipped("baselines") / "netra-staging").is_dir()

@@ -1,0 +1,184 @@
+"""History: what is known to be good, and which deploy made a change."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.builders import snapshot
+
+from drift_audit.history import Baseline, first_with, last_known_good
+from drift_audit.inventory import Service, TrafficTarget, by_age
+
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def revision(number, side=None, *, ready=True, **identity):
+    """Revision number N, made N minutes after the start."""
+    at = START + dt.timedelta(minutes=number)
+    given = {"env": side or {}, "status": {"ready": ready}}
+    return snapshot(given, revision=f"api-{number:05}", create_time=at, **identity)
+
+
+def service(*revisions, serving=(), complete=True):
+    return Service(
+        project="shop",
+        region="europe-west1",
+        service="api",
+        latest_created=revisions[0].revision,
+        traffic=tuple(TrafficTarget(revision=n, percent=p) for n, p in serving),
+        revisions=revisions,
+        complete=complete,
+    )
+
+
+def anything(_):
+    return True
+
+
+def test_baseline_comes_first():
+    """A promoted baseline is the reference, with what was said of it."""
+    newest, old = revision(2), revision(1)
+    known = last_known_good(
+        service(newest, serving=[(newest.revision, 100)]),
+        newest,
+        baseline=Baseline(old, "promoted by me"),
+        served=(),
+        satisfies=anything,
+    )
+
+    assert (known.snapshot, known.why) == (old, "baseline: promoted by me")
+
+
+def test_poisoned_baseline_is_passed_over():
+    """A baseline that lacks required keys is not used, and that is said."""
+    newest, serving, bad = revision(3), revision(2, {"A": "1"}), revision(1)
+    known = last_known_good(
+        service(newest, serving, serving=[(serving.revision, 100)]),
+        newest,
+        baseline=Baseline(bad, "promoted"),
+        served=(),
+        satisfies=lambda r: bool(r.bindings),
+    )
+
+    assert known.snapshot is serving
+    assert known.passed_over == ("api-00001: the baseline violates the policy",)
+
+
+def test_newest_ready_that_served():
+    """Without a baseline: the newest Ready revision that served, holds the keys and is not the candidate."""
+    newest, broken, empty, good = (
+        revision(4, {"A": "1"}),
+        revision(3, {"A": "1"}, ready=False),
+        revision(2),
+        revision(1, {"A": "1"}),
+    )
+    served = [r.revision for r in (newest, broken, empty, good)]
+    known = last_known_good(
+        service(newest, broken, empty, good),
+        newest,
+        baseline=None,
+        served=served,
+        satisfies=lambda r: bool(r.bindings),
+    )
+
+    assert known.snapshot is good
+    assert known.passed_over == ("api-00003: not Ready", "api-00002: required keys are missing")
+
+
+def test_serving_is_the_last_resort():
+    """Then the one that serves the most now, if that is not the candidate itself."""
+    newest, two, one = revision(3), revision(2), revision(1)
+    shares = [(one.revision, 30), (two.revision, 60), (newest.revision, 10), ("gone", 0)]
+    known = last_known_good(
+        service(newest, two, one, serving=shares), newest, baseline=None, served=(), satisfies=anything
+    )
+
+    assert known.snapshot is two
+
+
+def test_nothing_is_known():
+    """The candidate is never its own reference."""
+    newest = revision(1)
+    known = last_known_good(
+        service(newest, serving=[(newest.revision, 100), ("not-read", 0)]),
+        newest,
+        baseline=None,
+        served=[newest.revision],
+        satisfies=anything,
+    )
+
+    assert known.snapshot is None
+    assert "no baseline" in known.why
+
+
+CHAIN = [{"A": "1"}, {"A": "1"}, {}, {"A": "1"}, {}, {}, {}]
+
+
+def chain(sides):
+    return [revision(n, side, creator=f"c{n}") for n, side in enumerate(sides)]
+
+
+def test_first_revision_of_the_last_stretch():
+    """A key that came and went is blamed on the deploy that lost it for good."""
+    revisions = chain(CHAIN)
+    first = first_with(service(*reversed(revisions)), revisions[-1], revisions[0].address.at(key="A"))
+
+    assert (first.revision, first.previous, first.creator) == ("api-00004", "api-00003", "c4")
+    assert first.certain
+
+
+def test_uncertain_when_the_chain_is_not_whole():
+    """Without every revision, or without the one before, the answer is not certain."""
+    revisions = chain([{}, {}, {}])
+    at = revisions[0].address.at(key="A")
+    never_there = first_with(service(*reversed(revisions)), revisions[-1], at)
+    part = chain(CHAIN)
+    partial = first_with(service(*reversed(part), complete=False), part[-1], at)
+
+    assert (never_there.revision, never_there.previous, never_there.certain) == ("api-00000", "", False)
+    assert (partial.revision, partial.certain) == ("api-00004", False)
+
+
+def test_template_is_the_newest():
+    """A template that nothing was made of yet comes after every revision."""
+    revisions = chain([{"A": "1"}, {"A": "1"}])
+    template = snapshot({}, revision="")
+    first = first_with(service(template, *reversed(revisions)), template, template.address.at(key="A"))
+
+    assert (first.revision, first.previous) == ("(template)", "api-00001")
+
+
+def test_client_is_told_with_its_version():
+    """What the tool claimed to be stands beside the creator."""
+    one, two = revision(1, {"A": "1"}), revision(2, {}, client="gcloud", client_version="528.0.0")
+    first = first_with(service(two, one), two, two.address.at(key="A"))
+
+    assert first.client == "gcloud 528.0.0"
+
+
+@given(st.lists(st.sampled_from(["1", "2", None]), min_size=2, max_size=8), st.randoms())
+def test_blame_in_any_order(values, random):
+    """Blame goes by creation time, whatever the order in which revisions were read."""
+    revisions = chain([{} if v is None else {"A": v} for v in values])
+    at = revisions[0].address.at(key="A")
+    mixed = list(revisions)
+    random.shuffle(mixed)
+    first = first_with(service(*mixed), revisions[-1], at)
+
+    expected = len(values) - 1
+    while expected > 0 and values[expected - 1] == values[-1]:
+        expected -= 1
+    assert first.revision == f"api-{expected:05}"
+
+
+@pytest.mark.parametrize("field", ["create_time", "generation", "revision"])
+def test_age(field):
+    """Creation time orders revisions, then generation, then name."""
+    older = {"create_time": START, "generation": 1, "revision": "a"}
+    newer = {"create_time": START + dt.timedelta(seconds=1), "generation": 2, "revision": "b"}
+    same = {k: v for k, v in older.items() if k != field}
+
+    assert by_age(snapshot({}, **older)) < by_age(snapshot({}, **{**same, field: newer[field]}))

@@ -1,0 +1,656 @@
+"""Normalising: one snapshot for one configuration, whichever shape it came in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.builders import sealer
+
+from drift_audit.collector import fields, nodes, normalise
+from drift_audit.collector.knative import resource
+from drift_audit.collector.normalise import DEFAULT_PORT, service_level, status, traffic
+from drift_audit.collector.resources import from_v2
+from drift_audit.differ import compare
+from drift_audit.snapshot import Identity, LiteralValue, SecretReference, Unreadable
+from drift_audit.strict import Bare, Refused, load
+
+WHO = Identity(project="shop", project_number="123", region="europe-west1", service="api")
+
+V2 = """
+labels: {team: shop, commit-sha: 0123abc}
+annotations: {note: hello}
+scaling: {minInstanceCount: 1, maxInstanceCount: 20}
+vpcAccess:
+  connector: projects/shop/locations/europe-west1/connectors/c1
+  egress: ALL_TRAFFIC
+timeout: 60s
+serviceAccount: api@shop.iam.gserviceaccount.com
+maxInstanceRequestConcurrency: 10
+executionEnvironment: EXECUTION_ENVIRONMENT_GEN2
+sessionAffinity: true
+encryptionKey: projects/shop/locations/eu/keyRings/r/cryptoKeys/k
+encryptionKeyRevocationAction: SHUTDOWN
+encryptionKeyShutdownDuration: 7200s
+serviceMesh: {mesh: projects/shop/locations/global/meshes/m}
+nodeSelector: {accelerator: nvidia-l4}
+gpuZonalRedundancyDisabled: true
+healthCheckDisabled: true
+containers:
+  - name: app
+    image: r/i@sha256:00
+    command: [run]
+    args: [--x, 'y z']
+    workingDir: /srv
+    dependsOn: [proxy]
+    baseImageUri: base:1
+    env:
+      - {name: LITERAL, value: 'v'}
+      - {name: EMPTY, value: ''}
+      - {name: BARE}
+      - {name: SECRET, valueSource: {secretKeyRef: {secret: jwt, version: '7'}}}
+      - {name: FAR, valueSource: {secretKeyRef: {secret: projects/999/secrets/db, version: latest}}}
+    resources: {limits: {cpu: '2', memory: 1Gi, nvidia.com/gpu: '1'}, cpuIdle: false, startupCpuBoost: true}
+    ports: [{name: h2c, containerPort: 9000}]
+    volumeMounts:
+      - {name: key, mountPath: /etc/key}
+      - {name: bucket, mountPath: /data}
+      - {name: scratch, mountPath: /tmp}
+      - {name: share, mountPath: /share}
+      - {name: cloudsql, mountPath: /cloudsql}
+    livenessProbe: {httpGet: {path: /ok, port: 9000, httpHeaders: [{name: X-Token, value: t}]}, periodSeconds: 5}
+    startupProbe: {grpc: {service: s}}
+  - name: proxy
+    image: r/p
+    env: [{name: LITERAL, value: w}]
+    resources: {limits: {}}
+volumes:
+  - {name: key, secret: {secret: tls, defaultMode: 256, items: [{path: a.pem, version: '3'}, {path: b.pem, version: latest, mode: 288}]}}
+  - {name: bucket, gcs: {bucket: b, readOnly: true, mountOptions: [implicit-dirs]}}
+  - {name: scratch, emptyDir: {medium: MEMORY, sizeLimit: 512Mi}}
+  - {name: share, nfs: {server: 10.0.0.2, path: /x}}
+  - {name: cloudsql, cloudSqlInstance: {instances: ['shop:europe-west1:db']}}
+"""
+
+V1 = """
+apiVersion: serving.knative.dev/v1
+kind: Revision
+metadata:
+  name: api-00001-abc
+  namespace: shop
+  labels:
+    serving.knative.dev/service: api
+    cloud.googleapis.com/location: europe-west1
+    team: shop
+    commit-sha: 0123abc
+  annotations:
+    note: hello
+    autoscaling.knative.dev/minScale: '1'
+    autoscaling.knative.dev/maxScale: '20'
+    run.googleapis.com/vpc-access-connector: c1
+    run.googleapis.com/vpc-access-egress: all
+    run.googleapis.com/execution-environment: gen2
+    run.googleapis.com/sessionAffinity: 'True'
+    run.googleapis.com/encryption-key: projects/shop/locations/eu/keyRings/r/cryptoKeys/k
+    run.googleapis.com/post-key-revocation-action-type: shut-down
+    run.googleapis.com/encryption-key-shutdown-hours: '2'
+    run.googleapis.com/mesh: projects/shop/locations/global/meshes/m
+    run.googleapis.com/gpu-zonal-redundancy-disabled: 'True'
+    run.googleapis.com/health-check-disabled: 'true'
+    run.googleapis.com/cpu-throttling: 'False'
+    run.googleapis.com/startup-cpu-boost: 'True'
+    run.googleapis.com/container-dependencies: '{"app":["proxy"]}'
+    run.googleapis.com/base-images: '{"app":"base:1"}'
+    run.googleapis.com/cloudsql-instances: shop:europe-west1:db
+    run.googleapis.com/secrets: far-alias:projects/999/secrets/db
+    serving.knative.dev/creator: a@b
+spec:
+  containerConcurrency: 10
+  timeoutSeconds: 60
+  serviceAccountName: api@shop.iam.gserviceaccount.com
+  nodeSelector: {run.googleapis.com/accelerator: nvidia-l4}
+  containers:
+    - name: app
+      image: r/i@sha256:00
+      command: [run]
+      args: [--x, 'y z']
+      workingDir: /srv
+      env:
+        - {name: LITERAL, value: 'v'}
+        - {name: EMPTY, value: ''}
+        - {name: BARE}
+        - {name: SECRET, valueFrom: {secretKeyRef: {name: jwt, key: '7'}}}
+        - {name: FAR, valueFrom: {secretKeyRef: {name: far-alias, key: latest}}}
+      resources: {limits: {cpu: 2000m, memory: 1024Mi, nvidia.com/gpu: '1'}}
+      ports: [{name: h2c, containerPort: 9000}]
+      volumeMounts:
+        - {name: hob-nug, mountPath: /etc/key}
+        - {name: x, mountPath: /data}
+        - {name: y, mountPath: /tmp}
+        - {name: z, mountPath: /share}
+      livenessProbe: {httpGet: {path: /ok, port: 9000, httpHeaders: [{name: X-Token, value: t}]}, periodSeconds: 5}
+      startupProbe: {grpc: {service: s}}
+    - name: proxy
+      image: r/p
+      env: [{name: LITERAL, value: w}]
+  volumes:
+    - {name: hob-nug, secret: {secretName: tls, defaultMode: 256, items: [{path: a.pem, key: '3'}, {path: b.pem, key: latest, mode: 288}]}}
+    - {name: x, csi: {driver: gcsfuse.run.googleapis.com, readOnly: true, volumeAttributes: {bucketName: b, mountOptions: implicit-dirs}}}
+    - {name: y, emptyDir: {medium: Memory, sizeLimit: 0.5Gi}}
+    - {name: z, nfs: {server: 10.0.0.2, path: /x}}
+"""
+
+
+def v2(text=V2, **options):
+    return normalise.snapshot(load(text)[0], WHO, sealer(), **options)
+
+
+def v1(text=V1):
+    return resource(load(text)[0]).snapshot(sealer())
+
+
+def only(env="", **more):
+    """A template of one container, in the v2 shape."""
+    return {"containers": [{"image": "i", "env": load(f"env: [{env}]")[0]["env"], **more}]}
+
+
+def key(env):
+    [binding] = normalise.snapshot(only(env), WHO, sealer()).bindings
+    return binding.source
+
+
+def test_v1_and_v2_of_one_configuration_are_equal():
+    """Everything that both APIs can say comes out the same from either."""
+    assert compare(v1(), v2()) == ()
+    assert v1().containers == v2().containers
+
+
+def test_nothing_is_unknown():
+    """Neither of the two holds a field that the tables do not know."""
+    for one in (v1(), v2()):
+        assert [s.name for s in one.settings if s.name.startswith("unknown")] == []
+
+
+def test_settings_have_canonical_names():
+    """The whole list, so that no name changes unseen."""
+    told = {
+        f"{s.container}:{s.name}": "sealed" if isinstance(s.value, LiteralValue) else s.value
+        for s in v2().settings
+    }
+
+    assert told == {
+        ":annotation.note": "sealed",
+        ":accelerator": "nvidia-l4",
+        ":cloud_sql.shop:europe-west1:db": "attached",
+        ":concurrency": 10,
+        ":cpu_idle": False,
+        ":encryption_key": "projects/shop/locations/eu/keyRings/r/cryptoKeys/k",
+        ":encryption_key_revocation_action": "shut-down",
+        ":encryption_key_shutdown_seconds": 7200,
+        ":execution_environment": "gen2",
+        ":gpu_zonal_redundancy_disabled": True,
+        ":health_check_disabled": True,
+        ":label.team": "sealed",
+        ":scaling.max_instances": 20,
+        ":scaling.min_instances": 1,
+        ":service_account": "api@shop.iam.gserviceaccount.com",
+        ":service_mesh": "projects/shop/locations/global/meshes/m",
+        ":session_affinity": True,
+        ":startup_cpu_boost": True,
+        ":timeout_seconds": 60,
+        ":vpc.connector": "c1",
+        ":vpc.egress": "all-traffic",
+        "app:args": "sealed",
+        "app:base_image": "base:1",
+        "app:command": "sealed",
+        "app:cpu": "2",
+        "app:depends_on": "proxy",
+        "app:gpu": "1",
+        "app:image": "r/i@sha256:00",
+        "app:liveness_probe.failures": 3,
+        "app:liveness_probe.header.X-Token": "sealed",
+        "app:liveness_probe.initial_delay": 0,
+        "app:liveness_probe.path": "/ok",
+        "app:liveness_probe.period": 5,
+        "app:liveness_probe.port": 9000,
+        "app:liveness_probe.timeout": 1,
+        "app:liveness_probe.type": "http",
+        "app:memory": "1Gi",
+        "app:port": 9000,
+        "app:port_name": "h2c",
+        "app:startup_probe.failures": 3,
+        "app:startup_probe.initial_delay": 0,
+        "app:startup_probe.period": 10,
+        "app:startup_probe.port": 9000,
+        "app:startup_probe.service": "s",
+        "app:startup_probe.timeout": 1,
+        "app:startup_probe.type": "grpc",
+        "app:volume./data": "gcs b read-only implicit-dirs",
+        "app:volume./share": "nfs 10.0.0.2:/x",
+        "app:volume./tmp": "empty-dir memory 512Mi",
+        "app:working_dir": "/srv",
+        "proxy:cpu": "1",
+        "proxy:image": "r/p",
+        "proxy:memory": "512Mi",
+    }
+
+
+def test_defaults_are_filled_in():
+    """A bare manifest equals an export that spells the documented defaults."""
+    spelled = """
+scaling: {minInstanceCount: 0, maxInstanceCount: 100}
+timeout: 300s
+maxInstanceRequestConcurrency: 80
+executionEnvironment: EXECUTION_ENVIRONMENT_UNSPECIFIED
+sessionAffinity: false
+containers:
+  - image: i
+    resources: {limits: {cpu: 1000m, memory: 512Mi}, cpuIdle: true}
+    ports: [{name: http1, containerPort: 8080}]
+    startupProbe: {timeoutSeconds: 240, periodSeconds: 240, failureThreshold: 1, tcpSocket: {port: 8080}}
+"""
+
+    assert compare(v2("containers: [{image: i}]"), v2(spelled)) == ()
+
+
+@pytest.mark.parametrize(
+    ("limits", "concurrency"), [({"cpu": "0.5"}, 1), ({"cpu": "1"}, 80), ({"cpu": "250m"}, 1), ({}, 80)]
+)
+def test_default_concurrency_goes_by_cpu(limits, concurrency):
+    """Below one CPU the default concurrency is one."""
+    one = normalise.snapshot(only(resources={"limits": limits}), WHO, sealer())
+
+    assert one.setting("concurrency") == concurrency
+
+
+def test_cpu_idle_once_resources_are_given():
+    """Where resources are set, a missing cpuIdle means false; where they are not, true."""
+    given, missing = only(resources={"limits": {"cpu": "1"}}), only()
+
+    assert [normalise.snapshot(t, WHO, sealer()).setting("cpu_idle") for t in (given, missing)] == [False, True]
+
+
+def test_five_states():
+    """Each way of writing a variable has its state."""
+    assert key("{name: A, value: ''}").state == "empty"
+    assert key("{name: A}").state == "empty"
+    assert key("{name: A, valueSource: {}}").state == "empty"
+    assert key("{name: A, value: x}").state == "literal"
+    assert key("{name: A, valueSource: {secretKeyRef: {secret: s, version: latest}}}").state == "secret"
+    assert key("{name: A, valueSource: {other: x}}") == Unreadable(reason="comes from other")
+
+
+def test_unreadable_is_unseen():
+    """A key that comes from where we cannot look makes the snapshot incomplete."""
+    one = normalise.snapshot(only("{name: A, valueSource: {configMapKeyRef: {}}}"), WHO, sealer())
+
+    assert [u.where for u in one.seen.unseen] == ["key A"]
+
+
+def test_last_of_repeated_keys_wins():
+    """Earlier entries of a name are kept as shadowed, in order."""
+    [binding] = normalise.snapshot(only("{name: A, value: '1'}, {name: A}, {name: A, value: '2'}"), WHO, sealer()).bindings
+
+    assert [s.state for s in (*binding.shadowed, binding.source)] == ["literal", "empty", "literal"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "project"),
+    [("jwt", ""), ("projects/shop/secrets/jwt", ""), ("projects/123/secrets/jwt", ""), ("projects/9/secrets/jwt", "9")],
+)
+def test_own_project_by_any_name(secret, project):
+    """A secret of the service's own project is the same, by id, by number, or unnamed."""
+    source = key(f"{{name: A, valueSource: {{secretKeyRef: {{secret: {secret}, version: '1'}}}}}}")
+
+    assert source == SecretReference(project=project, secret="jwt", version="1")
+
+
+def test_version_that_is_missing():
+    """No version at all means latest, and is told apart from one that was written."""
+    source = key("{name: A, valueSource: {secretKeyRef: {secret: s}}}")
+
+    assert (source.version, source.asked) == ("", "latest")
+
+
+@pytest.mark.parametrize(
+    ("env", "rule"),
+    [
+        ("{name: A, value: 5}", "not-a-string"),
+        ("{name: A, value: ~}", "not-a-string"),
+        ("{name: A, value: [x]}", "not-a-string"),
+        ("{name: 5, value: x}", "not-a-string"),
+        ("{value: x}", "not-a-string"),
+        ("{name: ''}", "bad-name"),
+        ("{name: A, value: x, valueSource: {secretKeyRef: {secret: s, version: '1'}}}", "value-and-reference"),
+        ("{name: A, valueSource: {secretKeyRef: {secret: ../s, version: '1'}}}", "bad-secret-name"),
+        ("{name: A, valueSource: {secretKeyRef: {secret: s, version: ''}}}", "bad-version"),
+        ("{name: A, valueSource: {secretKeyRef: {secret: s, version: 5}}}", "not-a-string"),
+        ("{name: A, valueSource: x}", "wrong-type"),
+        ("x", "wrong-type"),
+    ],
+)
+def test_refused_variables(env, rule):
+    """What Cloud Run cannot have taken is refused by rule, without the value."""
+    with pytest.raises(Refused, match=f"^{rule}: "):
+        key(env)
+
+
+def test_half_a_character_in_a_name():
+    """A lone surrogate in a name is refused; in a value it is sealed."""
+    with pytest.raises(Refused, match="^encoding: "):
+        normalise.snapshot({"containers": [{"env": [{"name": "A\ud800", "value": "x"}]}]}, WHO, sealer())
+    assert normalise.snapshot({"containers": [{"env": [{"name": "A", "value": "\ud800"}]}]}, WHO, sealer())
+
+
+@pytest.mark.parametrize(
+    ("template", "rule"),
+    [
+        ({}, "no-containers"),
+        ({"containers": []}, "no-containers"),
+        ({"containers": "x"}, "wrong-type"),
+        ({"containers": [{"name": "a"}, {"name": "a"}]}, "bad-name"),
+        ({"containers": [{"env": [{}] * 10_001}]}, "too-many"),
+        ({"containers": [{"image": {"x": "y"}}]}, "wrong-type"),
+    ],
+)
+def test_refused_templates(template, rule):
+    """A template of which nothing can be told is refused."""
+    with pytest.raises(Refused, match=f"^{rule}: "):
+        normalise.snapshot(template, WHO, sealer())
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "rule"),
+    [
+        ("service", "../x", "bad-name"),
+        ("service", "${SERVICE}", "unfilled-placeholder"),
+        ("project", "PROJECT_ID", "unfilled-placeholder"),
+        ("region", "%REGION%", "unfilled-placeholder"),
+        ("revision", "-rf", "bad-name"),
+    ],
+)
+def test_refused_names(field, name, rule):
+    """Names that identify a service fit their grammar, or the file is refused."""
+    with pytest.raises(Refused, match=f"^{rule}: "):
+        normalise.snapshot(only(), WHO.but(**{field: name}), sealer())
+
+
+def test_a_mapping_is_a_list_of_one():
+    """An object where a list belongs is taken as gcloud takes it."""
+    assert normalise.snapshot({"containers": {"image": "i"}}, WHO, sealer()).containers
+
+
+def test_unnamed_containers_get_names():
+    """Several containers without names are told apart by their order."""
+    template = {"containers": [{"image": "a"}, {"image": "b", "ports": [{"containerPort": "80"}]}]}
+    one = normalise.snapshot(template, WHO, sealer())
+
+    assert [(c.name, c.ingress) for c in one.containers] == [("container-1", False), ("container-2", True)]
+    assert one.setting("port", "container-2") == 80
+
+
+def test_first_container_when_none_has_a_port():
+    """Without any port the first container gets the default one."""
+    template = {"containers": [{"name": "a"}, {"name": "b"}]}
+
+    assert normalise.snapshot(template, WHO, sealer()).setting("port", "a") == DEFAULT_PORT
+
+
+def test_unknown_fields_are_sealed_and_compared():
+    """A field that nobody knows is kept as a whole, at any depth; two of one name count as one."""
+    template = only(futureField={"x": "cnry"})
+    template["containers"].append({"name": "b", "futureField": {"x": "z"}})
+    template["alsoNew"] = ["a"]
+    one = normalise.snapshot(template, WHO, sealer())
+    template["alsoNew"] = ["b"]
+    two = normalise.snapshot(template, WHO, sealer())
+
+    assert [s.name for s in one.settings if s.name.startswith("unknown")] == ["unknown.alsoNew", "unknown.containers.futureField"]
+    assert [c.at.setting for c in compare(one, two)] == ["unknown.alsoNew"]
+
+
+@pytest.mark.parametrize(
+    ("mounts", "volume", "paths"),
+    [
+        ("[{name: v, mountPath: /etc}]", "{name: v, secret: {secret: s}}", ["/etc/s"]),
+        ("[{name: v, mountPath: /etc}]", "{name: v, secret: {secret: s, items: [{path: a/b, version: '1'}]}}", ["/etc/a/b"]),
+        ("[{name: v, mountPath: /etc/k, subPath: k}]", "{name: v, secret: {secret: s, items: [{path: k, version: '1'}]}}", ["/etc/k"]),
+        ("[{name: v, mountPath: /a}, {name: v, mountPath: /b}]", "{name: v, secret: {secret: s}}", ["/a/s", "/b/s"]),
+        ("[]", "{name: v, secret: {secret: s}}", []),
+    ],
+)
+def test_secret_files(mounts, volume, paths):
+    """Mounted secrets are known by the full path of each file, never by the name of their volume."""
+    one = v2(f"containers: [{{image: i, volumeMounts: {mounts}}}]\nvolumes: [{volume}]")
+
+    assert [m.path for m in one.mounts] == paths
+
+
+@pytest.mark.parametrize(
+    ("volume", "told"),
+    [
+        ("{name: v, configMap: {name: c}}", "unsupported configMap"),
+        ("{name: other}", "no such volume"),
+        ("{name: v, nfs: {server: s, path: /p, readOnly: true}}", "nfs s:/p read-only"),
+    ],
+)
+def test_other_volumes(volume, told):
+    """What is mounted where is a setting of its container."""
+    one = v2(f"containers: [{{image: i, volumeMounts: [{{name: v, mountPath: /m}}]}}]\nvolumes: [{volume}]")
+
+    assert one.setting("volume./m") == told
+
+
+def test_network_interfaces():
+    """Direct VPC egress is told by network and subnetwork, tags sorted; a second interface is apart."""
+    one = v2(
+        "containers: [{image: i}]\nvpcAccess: {networkInterfaces: "
+        "[{network: projects/p/global/networks/n, subnetwork: s, tags: [b, a]}, {network: m}]}"
+    )
+
+    told = {s.name: s.value for s in one.settings if s.name.startswith("vpc")}
+    assert told == {
+        "vpc.egress": "private-ranges-only", "vpc.network": "n", "vpc.network.2": "m",
+        "vpc.subnetwork": "s", "vpc.tags": "a, b",
+    }  # fmt: skip
+
+
+def test_source_code():
+    """Where code was deployed from is told."""
+    one = normalise.snapshot(only(sourceCode={"cloudStorageSource": {"bucket": "b", "object": "o", "generation": "3"}}), WHO, sealer())
+
+    assert one.setting("source") == "gs://b/o#3"
+
+
+def test_placeholder_in_a_revision_name():
+    """A revision name that a template will fill in is shown, not refused."""
+    one = normalise.snapshot({**only(), "revision": "api-${TAG}"}, WHO, sealer())
+
+    assert one.setting("revision_name") == "api-${TAG}"
+
+
+SERVICE = """
+ingress: INGRESS_TRAFFIC_INTERNAL_ONLY
+invokerIamDisabled: true
+defaultUriDisabled: true
+iapEnabled: true
+description: what it is
+labels: {team: a}
+annotations: {note: b}
+binaryAuthorization: {useDefault: true, breakglassJustification: because}
+scaling: {minInstanceCount: 1, maxInstanceCount: 9, scalingMode: MANUAL, manualInstanceCount: 2}
+customAudiences: [https://a.example]
+multiRegionSettings: {regions: [b, a]}
+buildConfig: {environmentVariables: {A: x}}
+traffic: [{type: TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST, percent: 90}, {type: 2, revision: api-1, percent: 10}]
+"""
+
+
+def test_service_level():
+    """What changes without a new revision, under canonical names."""
+    told = {
+        s.name: "sealed" if isinstance(s.value, LiteralValue) else s.value
+        for s in service_level(load(SERVICE)[0], WHO, sealer())
+    }
+
+    assert told == {
+        "service.annotation.note": "sealed",
+        "service.binary_authorization": "default",
+        "service.binary_authorization_breakglass": "sealed",
+        "service.build_env.A": "sealed",
+        "service.custom_audience.https://a.example": "present",
+        "service.default_url_disabled": True,
+        "service.description": "sealed",
+        "service.iap_enabled": True,
+        "service.ingress": "internal",
+        "service.invoker_iam_disabled": True,
+        "service.label.team": "sealed",
+        "service.regions": "a, b",
+        "service.scaling.manual_instances": 2,
+        "service.scaling.max_instances": 9,
+        "service.scaling.min_instances": 1,
+        "service.scaling.mode": "manual",
+        "service.traffic": "latest 90%, pinned 10%",
+    }
+
+
+V1_SERVICE = """
+metadata:
+  name: api
+  namespace: shop
+  labels: {cloud.googleapis.com/location: europe-west1, team: a}
+  annotations:
+    note: b
+    run.googleapis.com/ingress: internal
+    run.googleapis.com/ingress-status: internal
+    run.googleapis.com/invoker-iam-disabled: 'true'
+    run.googleapis.com/default-url-disabled: 'true'
+    run.googleapis.com/iap-enabled: 'true'
+    run.googleapis.com/description: what it is
+    run.googleapis.com/binary-authorization: default
+    run.googleapis.com/binary-authorization-breakglass: because
+    run.googleapis.com/minScale: '1'
+    run.googleapis.com/maxScale: '9'
+    run.googleapis.com/scalingMode: manual
+    run.googleapis.com/manualInstanceCount: '2'
+    run.googleapis.com/custom-audiences: '["https://a.example"]'
+    run.googleapis.com/launch-stage: BETA
+apiVersion: serving.knative.dev/v1
+kind: Service
+spec:
+  template: {spec: {containers: [{image: i}]}}
+  traffic: [{latestRevision: true, percent: 90}, {revisionName: api-1, percent: 10}]
+"""
+
+
+def test_service_level_of_v1():
+    """The same in v1, but for what v1 has no words for."""
+    one = resource(load(V1_SERVICE)[0])
+    mine = set(service_level(one.parent, WHO, sealer()))
+    theirs = set(service_level(load(SERVICE)[0], WHO, sealer()))
+
+    assert {s.name for s in mine ^ theirs} == {"service.build_env.A", "service.regions"}
+
+
+@pytest.mark.parametrize(
+    ("parent", "expected"),
+    [
+        ("{}", [("newest", 100, "", True)]),
+        ("{trafficStatuses: [{type: 1, percent: 100}], latestReadyRevision: p/r-2}", [("r-2", 100, "", True)]),
+        ("{traffic: [{type: revision, revision: r-1, percent: 99}, {revision: r-2, tag: t}]}", [("r-1", 99, "", False), ("r-2", 0, "t", False)]),
+        ("{instanceSplits: [{type: INSTANCE_SPLIT_ALLOCATION_TYPE_LATEST, percent: 100}]}", [("newest", 100, "", True)]),
+    ],
+)
+def test_traffic(parent, expected):
+    """Where requests go, as observed, else as asked for, else to the newest."""
+    found = traffic(load(parent)[0], "newest")
+
+    assert [(t.revision, t.percent, t.tag, t.latest) for t in found] == expected
+
+
+def test_status():
+    """A revision's own conditions, and its share; retired is not broken."""
+    [found] = load(
+        "conditions: [{type: Ready, state: CONDITION_SUCCEEDED}, {type: X},"
+        " {type: Active, state: 3, revisionReason: 3}]"
+    )
+    conditions = found["conditions"]
+    targets = traffic(load("{traffic: [{revision: r, percent: 5, tag: b}, {revision: r, tag: a}]}")[0], "")
+    found = status(conditions, "r", targets)
+
+    assert (found.ready, found.active, found.active_reason) == (True, False, "Retired")
+    assert (found.percent, found.tags) == (5, ("a", "b"))
+    assert status(None, "r", ()).ready is None
+
+
+@pytest.mark.parametrize(
+    ("function", "written", "canonical"),
+    [
+        (nodes.cpu, "1000m", "1"),
+        (nodes.cpu, "1.0", "1"),
+        (nodes.cpu, "1500m", "1.5"),
+        (nodes.cpu, "80m", "0.08"),
+        (nodes.cpu, "%CPU%", "%CPU%"),
+        (nodes.cpu, "..", ".."),
+        (nodes.cpu, None, ""),
+        (nodes.memory, "0.5Gi", "512Mi"),
+        (nodes.memory, "536870912", "512Mi"),
+        (nodes.memory, "1024Mi", "1Gi"),
+        (nodes.memory, "512M", "500000Ki"),
+        (nodes.memory, "1001", "1001"),
+        (nodes.memory, "0", "0"),
+        (nodes.memory, "lots", "lots"),
+        (nodes.memory, "1Xi", "1Xi"),
+        (nodes.flag, "True", True),
+        (nodes.flag, False, False),
+        (nodes.flag, "perhaps", "perhaps"),
+        (nodes.number, "80", 80),
+        (nodes.number, 80, 80),
+        (nodes.number, "x", "x"),
+        (nodes.seconds, "300s", 300),
+        (nodes.seconds, 300, 300),
+        (nodes.seconds, "1.000s", 1),
+        (nodes.seconds, "1.5s", "1.5s"),
+        (nodes.text, True, "true"),
+    ],
+)
+def test_scalars(function, written, canonical):
+    """Quantities, booleans, numbers and durations have one spelling; what is none stays text."""
+    assert function(written) == canonical
+
+
+@pytest.mark.parametrize("written", ["2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00", "2026-01-01T00:00:00.000000000Z", "2026-01-01T00:00:00"])
+def test_instants(written):
+    """Times of any precision and zone are one time in UTC."""
+    assert nodes.instant(written).isoformat() == "2026-01-01T00:00:00+00:00"
+
+
+def test_no_instant():
+    """What is no time is refused; nothing is no time at all."""
+    with pytest.raises(Refused, match="^wrong-type: createTime"):
+        nodes.instant("yesterday", "createTime")
+    assert nodes.instant(None) is None
+    with pytest.raises(Refused, match="the document is not a list"):
+        nodes.sequence(Bare("5"))
+
+
+def test_recorded_services():
+    """Services as the real API answered them are read without anything unknown."""
+    recorded = Path(__file__).parent / "real/gemmahou__k8s-config-connector/v2-services.json"
+    for document in json.loads(recorded.read_text()):
+        one = from_v2(document)
+        found = one.snapshot(sealer())
+
+        assert not [s for s in found.settings if s.name.startswith("unknown")]
+        assert one.identity.project == "shop"
+        assert found.setting("execution_environment") == "gen2"
+        assert one.traffic
+
+
+def test_shape_of_reads():
+    """Noise is passed over by rule and named, on every level."""
+    template = {**only(buildInfo={"functionTarget": "f"}), "labels": {"goog-managed-by": "x"}, "etag": "e"}
+    one = normalise.snapshot(template, WHO, sealer(), shape=fields.REVISION)
+
+    assert one.seen.ignored == ("containers.buildInfo", "etag", "goog-managed-by")

@@ -1,0 +1,162 @@
+"""The policy file: read strictly, and wrong in one line with the place."""
+
+from __future__ import annotations
+
+import pytest
+from tests.builders import HOME
+
+from drift_audit.errors import ExitCode, PolicyError
+from drift_audit.finding import Finding, Severity
+from drift_audit.policy import Policy, read_policy
+from drift_audit.snapshot import Address
+
+WEB = Address(project="shop", region="us-central1", service="web")
+
+
+def test_empty_policy():
+    """An empty file requires nothing and fails on high."""
+    assert read_policy("") == Policy()
+    assert Policy().fail_on is Severity.HIGH
+
+
+def test_whole_policy():
+    """Everything a policy can say is read."""
+    policy = read_policy(
+        """
+        fail_on = "never"
+        reveal = ["LOG_*"]
+        [scope]
+        projects = ["shop"]
+        expect = ["shop/europe-west1/api"]
+        [[service]]
+        match = "api*"
+        container = "app"
+        forbidden = ["DEBUG*"]
+        [service.required]
+        JWT = { from = "secret", pinned = true }
+        LOG_LEVEL = { from = "literal", pattern = "debug|info" }
+        [severity]
+        key-added = "low"
+        [[waiver]]
+        rule = "key-added"
+        owner = "me"
+        reason = "noise"
+        until = 2026-12-31
+        """
+    )
+    required = [(box, key, r.source, r.pinned) for box, key, r in policy.required(HOME)]
+
+    assert policy.fail_on is None
+    assert required == [("app", "JWT", "secret", True), ("app", "LOG_LEVEL", "literal", False)]
+    assert policy.forbidden(HOME) == ("DEBUG*",)
+    assert policy.severity == {"key-added": Severity.LOW}
+    assert list(policy.required(WEB)) == []
+    assert policy.forbidden(WEB) == ()
+
+
+@pytest.mark.parametrize(
+    ("match", "covered"),
+    [("*", True), ("api", True), ("a?i", True), ("web", False), ("shop/*/api", True), ("shop/us-*/*", False)],
+)
+def test_match(match, covered):
+    """A glob is held against the name, or against the whole place when it has slashes."""
+    policy = read_policy(f'[[service]]\nmatch = "{match}"\nrequired = {{A = {{}}}}')
+
+    assert policy.requires(HOME.at(key="A")) is covered
+    assert not policy.requires(HOME.at(key="B"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "fits"),
+    [
+        ("debug|info", "info", True),
+        ("debug|info", "infos", False),
+        ("debug|info", "xinfo", False),
+        ("[0-9]+", "12\n", False),
+        (None, "anything", True),
+    ],
+)
+def test_pattern_fits_the_whole_value(pattern, value, fits):
+    """A pattern is held against all of the value."""
+    line = f', pattern = "{pattern}"' if pattern else ""
+    policy = read_policy(f'reveal = ["A"]\n[[service]]\nrequired = {{A = {{from = "literal"{line}}}}}')
+    [(_, _, requirement)] = policy.required(HOME)
+
+    assert requirement.fits(value) is fits
+
+
+def test_pattern_cannot_hang():
+    """A pattern that would take Python's own engine for ever answers at once."""
+    policy = read_policy('reveal = ["A"]\n[[service]]\nrequired = {A = {pattern = "(a+)+b"}}')
+    [(_, _, requirement)] = policy.required(HOME)
+
+    assert not requirement.fits("a" * 30_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fail_on = ", "drift-audit.toml: not TOML: at end of document"),
+        ("x = 1", "drift-audit.toml: x: Extra inputs are not permitted"),
+        ('fail_on = "loud"', "drift-audit.toml: fail_on: not one of never, info, low, medium"),
+        (
+            '[[service]]\n[[service]]\n[[service]]\n[service.required]\nJWT_SECRET_KEY = {from = "vault"}',
+            "drift-audit.toml: service[2].required.JWT_SECRET_KEY.from: Input should be 'secret', 'literal'",
+        ),
+        ('[severity]\nkey-lost = "big"', "drift-audit.toml: severity.key-lost: not one of info"),
+        ('[[waiver]]\nrule = "x"', "drift-audit.toml: waiver[0].owner: Field required (and 2 more)"),
+        (
+            '[[waiver]]\nrule="*"\nowner="a"\nreason="b"\nuntil=2026-01-01',
+            "drift-audit.toml: waiver[0]: rule and at are both wildcards",
+        ),
+        (
+            '[[service]]\nrequired = {A = {pattern = "("}}',
+            "drift-audit.toml: service[0].required.A.pattern: not a regular expression",
+        ),
+        (
+            '[[service]]\nrequired = {A = {pattern = "a"}}',
+            "drift-audit.toml: service[0].required.A.pattern: the value of A is sealed",
+        ),
+        ('[scope]\nexpect = ["api"]', "drift-audit.toml: scope.expect[0]: String should match pattern"),
+        ('service = "x"', "drift-audit.toml: service: Input should be a valid tuple"),
+    ],
+)
+def test_wrong_policy(text, message):
+    """What is wrong with a policy is one line with the place, and exit code 2."""
+    with pytest.raises(PolicyError) as error:
+        read_policy(text)
+
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+    assert error.value.code is ExitCode.USAGE
+
+
+def test_errors_quote_no_value():
+    """What stood in the file is not in the error: people paste secrets into the wrong place."""
+    with pytest.raises(PolicyError) as error:
+        read_policy('[[waiver]]\nrule = "r"\nowner = "o"\nreason = "x"\nuntil = "cnry-policy"')
+
+    assert "cnry" not in str(error.value)
+
+
+def test_table_in_pyproject():
+    """A table of pyproject.toml is a policy too; without the table it is the empty one."""
+    text = '[tool.drift-audit]\nfail_on = "low"'
+
+    assert read_policy(text, file="pyproject.toml", table="tool.drift-audit").fail_on is Severity.LOW
+    assert read_policy("[tool.x]", file="pyproject.toml", table="tool.drift-audit") == Policy()
+
+
+def test_waiver_names_by_globs():
+    """A waiver speaks of a finding by globs on its rule and address."""
+    policy = read_policy(
+        '[[waiver]]\nrule="key-*"\nat="shop/*/api/env/*/A"\nowner="a"\nreason="b"\nuntil=2026-01-01'
+    )
+    [waiver] = policy.waiver
+    found = [
+        Finding(rule=rule, severity=Severity.LOW, address=at, says="")
+        for rule, at in [("key-lost", HOME.at(key="A")), ("key-lost", HOME.at(key="B")), ("x", HOME.at(key="A"))]
+    ]
+
+    assert [waiver.names(f) for f in found] == [True, False, False]
+    assert waiver.mark.owner == "a"

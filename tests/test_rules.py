@@ -1,0 +1,155 @@
+"""Every rule speaks where it should and is silent where it should: `tests/cases/RULE-ID/*.yaml`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.builders import HOME, NOW, sealer, snapshot
+
+from drift_audit.differ import compare
+from drift_audit.finding import Finding, Severity
+from drift_audit.inventory import Evidence, Inventory, Scope, Service, Twins
+from drift_audit.policy import Policy, read_policy
+from drift_audit.rules import RULES, Case, Fleet, judge, judge_fleet
+from drift_audit.rules.waivers import waive
+from drift_audit.snapshot import Address, Unseen
+
+CASES = sorted(Path(__file__).parent.glob("cases/*/*.yaml"))
+
+FIELDS = {
+    "source", "reference", "candidate", "policy", "evidence", "refused",
+    "services", "unseen", "found", "today", "expect", "severity",
+}  # fmt: skip
+
+
+def load(path: Path) -> dict[str, Any]:
+    case = yaml.safe_load(path.read_text())
+    unknown = case.keys() - FIELDS
+    assert not unknown, f"{path}: unknown fields {unknown}"
+    assert isinstance(case.get("expect"), list), f"{path}: says nothing of what it expects"
+    return case
+
+
+def run(rule: str, given: dict[str, Any]) -> list[Finding]:
+    """What one rule, alone, finds in a case."""
+    policy = read_policy(given.get("policy", ""))
+    if RULES[rule].on_fleet:
+        return judge_fleet(fleet(given, policy), [RULES[rule]])
+    seal = sealer(reveal=policy.reveal)
+    candidate = snapshot(given["candidate"], seal=seal)
+    reference = None
+    if given.get("reference") is not None:
+        reference = snapshot(given["reference"], seal=seal, revision="api-00001-old")
+    case = Case(
+        candidate=candidate,
+        reference=reference,
+        changes=compare(reference, candidate) if reference else (),
+        policy=policy,
+        evidence=frozenset(Evidence[e] for e in given.get("evidence", ["SECRET_VERSIONS"])),
+        refused=snapshot(given["refused"]) if "refused" in given else None,
+    )
+    findings, skipped = judge(case, [RULES[rule]])
+    return findings + [
+        Finding(rule=rule, severity=Severity.INFO, address=HOME, says=f"skipped: {s.reason}")
+        for s in skipped
+    ]
+
+
+def fleet(given: dict[str, Any], policy: Policy) -> Fleet:
+    seal = sealer()
+    candidates = []
+    for name, side in (given.get("services") or {}).items():
+        project, region, service = name.split("/") if "/" in name else ("shop", "europe-west1", name)
+        who = {"project": project, "region": region, "service": service}
+        candidates.append(snapshot(side, seal=seal, **who))
+    inventory = Inventory(
+        scope=Scope(source="test"),
+        services=tuple(
+            Service(project=c.identity.project, region=c.identity.region, service=c.identity.service)
+            for c in candidates
+        ),
+        twins=tuple(Twins(places=places) for places in seal.twins()),
+    )
+    return Fleet(
+        inventory=inventory,
+        policy=policy,
+        today=dt.date.fromisoformat(str(given.get("today", NOW.date()))),
+        candidates=candidates,
+        unseen=[Unseen(**u) for u in given.get("unseen", ())],
+        findings=[
+            Finding(rule=f["rule"], severity=Severity.HIGH, address=address(f["at"]), says="x")
+            for f in given.get("found", ())
+        ],
+    )
+
+
+def address(at: dict[str, str]) -> Address:
+    return HOME.at(at.get("container", ""), **{k: v for k, v in at.items() if k != "container"})
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_case(path):
+    """A rule finds in a case exactly what the case expects."""
+    given = load(path)
+    found = run(path.parent.name, given)
+
+    assert [f.says for f in found] == given["expect"]
+    if "severity" in given:
+        assert {f.severity.word for f in found} == {given["severity"]}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rule_has_cases(rule):
+    """A rule without a case in which it speaks and one in which it is silent is not finished."""
+    cases = [load(p) for p in CASES if p.parent.name == rule]
+
+    assert any(c["expect"] for c in cases), f"no case in which {rule} speaks"
+    assert any(not c["expect"] for c in cases), f"no case in which {rule} is silent"
+
+
+def test_no_stray_cases():
+    """Every folder of cases belongs to a rule."""
+    assert {p.parent.name for p in CASES} <= RULES.keys()
+
+
+def test_waived_findings_stay():
+    """A waiver marks a finding; it does not remove it."""
+    policy = read_policy(
+        '[[waiver]]\nrule="key-lost"\nat="*/LOG_LEVEL"\nowner="me"\nreason="noise"\nuntil=2026-02-01'
+    )
+    findings = [
+        Finding(rule="key-lost", severity=Severity.HIGH, address=HOME.at(key=key), says="gone")
+        for key in ("LOG_LEVEL", "JWT")
+    ]
+
+    waived = waive(findings, policy, NOW.date())
+
+    assert [(f.address.key, f.waived is not None) for f in waived] == [("LOG_LEVEL", True), ("JWT", False)]
+
+
+def test_waiver_ends():
+    """A waiver covers its last day and none after it."""
+    policy = read_policy(
+        '[[waiver]]\nrule="key-lost"\nowner="me"\nreason="noise"\nuntil=2026-01-15'
+    )
+    finding = Finding(rule="key-lost", severity=Severity.HIGH, address=HOME, says="gone")
+    until = dt.date(2026, 1, 15)
+
+    marks = [waive([finding], policy, until + dt.timedelta(days=n))[0].waived for n in (0, 1)]
+
+    assert [m is not None for m in marks] == [True, False]
+
+
+def test_policy_sets_severity():
+    """A severity in the policy overrides the rule's own, and what raised it."""
+    policy = read_policy('[severity]\nkey-lost = "low"\n[[service]]\nrequired = {A = {}}')
+    before, after = snapshot({"A": "1"}), snapshot({})
+    case = Case(after, before, compare(before, after), policy)
+
+    findings, _ = judge(case, [RULES["key-lost"]])
+
+    assert [f.severity for f in findings] == [Severity.LOW]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from enum import StrEnum
 
-from drift_audit.snapshot import Address, Frozen, Kind, Setting, Snapshot, Unseen
+from drift_audit.snapshot import Address, Frozen, Kind, Seal, Setting, Snapshot, Unseen
 
 LATEST = "LATEST"
 """gcloud's word for the newest revision that was created."""
@@ -91,9 +91,12 @@ class Scope(Frozen):
 
 
 class Twins(Frozen):
-    """Places that hold the same plain credential. Known only inside the run that read them."""
+    """
+    Places that hold the same plain credential, each with its seal there. Known only inside the run
+    that read them: stored seals cannot be matched between services.
+    """
 
-    places: tuple[Address, ...]
+    places: tuple[tuple[Address, Seal | None], ...]
 
 
 class Inventory(Frozen):

@@ -38,10 +38,14 @@ PLACEHOLDER = re.compile(
     r"|%[A-Z_][A-Z0-9_]*%"  # %VAR%
     r"|\{\{.*?\}\}"  # {{ var }}
     r"|<[A-Za-z][A-Za-z0-9_ -]*>"  # <VAR>
-    r"|\b(?:PROJECT|REGION|LOCATION|SERVICE|IMAGE|YOUR|MY)(?:_[A-Z0-9]+)+\b"  # PROJECT_ID
-    r"|\b(?:PROJECT|REGION|LOCATION)\b",
+    r"|\b(?:PROJECT_(?:ID|NUMBER|NAME)|(?:SERVICE|REGION|IMAGE)_NAME|IMAGE_(?:URL|TAG))\b"
+    r"|\bYOUR(?:_[A-Z0-9]+)+\b"
+    r"|\b(?:PROJECT|REGION|LOCATION)(?=[-./:])|(?<=[-./:])(?:PROJECT|REGION|LOCATION)\b",
     re.ASCII | re.DOTALL,
 )
+"""The styles of real templates (`real-shapes.md`). A word in capitals alone may be a value."""
+
+_CAPITALS = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 
 
 def is_placeholder(text: str) -> bool:
@@ -49,11 +53,21 @@ def is_placeholder(text: str) -> bool:
     return PLACEHOLDER.search(text) is not None
 
 
+def is_unfilled(name: str) -> bool:
+    """Tell the same of a name that must be lower case: there any word in capitals is one."""
+    return is_placeholder(name) or _CAPITALS.fullmatch(name) is not None
+
+
 def is_version(text: str) -> bool:
     """Tell whether Cloud Run can read this as a secret version: `latest`, a number, or an alias."""
     if VERSION_NUMBER.fullmatch(text):
         return 0 < int(text) <= LAST_VERSION
     return VERSION_ALIAS.fullmatch(text) is not None
+
+
+def is_floating(version: str) -> bool:
+    """Tell whether the version is `latest` or an alias, which another payload can be put behind."""
+    return not version or VERSION_ALIAS.fullmatch(version) is not None
 
 
 def is_pinned(version: str) -> bool:

@@ -165,11 +165,17 @@ class Policy(Entry):
     def required(self, service: Address) -> Iterator[tuple[str | None, str, Requirement]]:
         """
         Container (None: the ingress one), key and requirement, for every key a service must hold.
+
+        Where several entries require the same key, the last one says how.
         """
-        for entry in self.service:
-            if entry.covers(service):
-                for key, requirement in sorted(entry.required.items()):
-                    yield entry.container, key, requirement
+        wanted = {
+            (entry.container, key): requirement
+            for entry in self.service
+            if entry.covers(service)
+            for key, requirement in sorted(entry.required.items())
+        }
+        for (container, key), requirement in wanted.items():
+            yield container, key, requirement
 
     def requires(self, at: Address) -> bool:
         """Tell whether the policy requires the key at that address, in whatever container."""

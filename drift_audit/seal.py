@@ -90,7 +90,7 @@ class Sealer:
         self._key = key
         self._reveal = tuple(reveal)
         self._keep = keep
-        self._places: dict[bytes, list[Address]] = {}
+        self._places: dict[bytes, list[tuple[Address, Seal | None]]] = {}
 
     def seal(self, at: Address, *values: str) -> LiteralValue:
         """
@@ -101,32 +101,33 @@ class Sealer:
         name = at.name
         shown = at.key is not None and any(fnmatchcase(name, glob) for glob in self._reveal)
         marks = {trait for value in values for trait in traits(name, value)}
+        seal = Seal(key_id=self._key.id, digest=self._digest(at, values)) if self._keep else None
         if "credential" in marks:
-            self._remember(at, values)
+            self._places.setdefault(self._hmac(["twin", *values]), []).append((at, seal))
         return LiteralValue(
-            sealed=Seal(key_id=self._key.id, digest=self._digest(at, values))
-            if self._keep
-            else None,
+            sealed=seal,
             clear=_printable(values[0]) if shown and self._keep else None,
             traits=tuple(sorted(marks)),
         )
 
-    def twins(self) -> list[tuple[Address, ...]]:
+    def twins(self) -> list[tuple[tuple[Address, Seal | None], ...]]:
         """Groups of places in different services that hold the same plain credential."""
-        groups = [tuple(sorted(set(p), key=str)) for p in self._places.values()]
-        return sorted((g for g in groups if len({a.home for a in g}) > 1), key=str)
+        groups = [tuple(sorted(set(g), key=_by_address)) for g in self._places.values()]
+        across = [group for group in groups if len({at.home for at, _ in group}) > 1]
+        return sorted(across, key=lambda group: _by_address(group[0]))
 
     def _digest(self, at: Address, values: tuple[str, ...]) -> str:
         bound = [at.project, at.region, at.service] if self._key.lasting else []
         kind = "key" if at.key is not None else "setting"
         return self._hmac([*bound, kind, at.name, *values]).hex()
 
-    def _remember(self, at: Address, values: tuple[str, ...]) -> None:
-        self._places.setdefault(self._hmac(["twin", *values]), []).append(at)
-
     def _hmac(self, parts: list[str]) -> bytes:
         message = json.dumps(["drift-audit/v1", *parts])  # ASCII: lone surrogates survive it
         return hmac.new(self._key.material, message.encode(), hashlib.sha256).digest()
+
+
+def _by_address(place: tuple[Address, Seal | None]) -> str:
+    return str(place[0])
 
 
 def _printable(value: str) -> str:
@@ -138,6 +139,7 @@ def _printable(value: str) -> str:
 # content.
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
 _LINE_BREAKS = frozenset("\u0085\u2028\u2029")
 _ORDINARY_CONTROLS = frozenset("\t\n\r")
 _ORDINARY = re.compile(r"[\t\n\r -~]*")
@@ -157,7 +159,7 @@ def traits(name: str, value: str) -> frozenset[str]:
         found.add("edge-whitespace")
     if _UNFILLED.fullmatch(value) or names.is_placeholder(value):
         found.add("placeholder")
-    elif looks_like_credential(name, value):
+    elif "blank" not in found and looks_like_credential(name, value):
         found.add("credential")
     if len(value.encode("utf-8", "surrogatepass")) > VALUE_LIMIT:
         found.add("over-limit")
@@ -171,7 +173,7 @@ def character_trait(char: str) -> str:
     if char in _BIDI:
         return "bidi"
     category = unicodedata.category(char)
-    if category == "Cf":
+    if category in ("Cf", "Zs") or char in _FILLERS:
         return "invisible"
     noncharacter = ord(char) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(char) <= 0xFDEF
     if category in ("Cc", "Cs") or char in _LINE_BREAKS or noncharacter:

@@ -134,6 +134,11 @@ class SecretReference(Frozen):
         return names.is_pinned(self.version)
 
     @property
+    def floating(self) -> bool:
+        """Whether the version is `latest` or an alias, so that the payload can change any time."""
+        return names.is_floating(self.version)
+
+    @property
     def asked(self) -> str:
         """The version as Cloud Run understands it."""
         return self.version or "latest"
@@ -186,6 +191,10 @@ class Binding(Frozen):
         return self.source.state
 
 
+READABLE = 0o444
+"""Permissions of a mounted secret unless they are set; write bits are always masked (§1.3)."""
+
+
 class Mount(Frozen):
     """
     A file that a secret puts into a container, at its full path (mount path and item path
@@ -195,7 +204,7 @@ class Mount(Frozen):
     container: str
     path: str
     source: Annotated[SecretReference | Unreadable, Field(discriminator="state")]
-    mode: int | None = None
+    mode: int = READABLE
 
     @property
     def state(self) -> State:

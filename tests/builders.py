@@ -21,6 +21,7 @@ from typing import Any
 
 from drift_audit.seal import Sealer, SealKey
 from drift_audit.snapshot import (
+    READABLE,
     Address,
     Binding,
     Container,
@@ -108,7 +109,7 @@ def _container(
     container = Container(name=name, ingress=box.get("ingress", name in ("", "app")))
     bindings = [_binding(name, key, given, who, seal) for key, given in env.items()]
     mounts = [
-        Mount(container=name, path=path, source=_secret(given), mode=given.get("mode"))
+        Mount(container=name, path=path, source=_secret(given), mode=given.get("mode", READABLE))
         for path, given in files.items()
     ]
     return container, bindings, mounts, _settings(box.get("settings"), name, who, seal)

@@ -210,7 +210,7 @@ def test_twins(tmp_path):
     env = [{"name": "DB_PASSWORD", "value": "hunter2"}]
     inventory = found(tmp_path, service("api", env=env), service("web", env=env))
 
-    assert [[at.service for at in t.places] for t in inventory.twins] == [["api", "web"]]
+    assert [[at.service for at, _ in t.places] for t in inventory.twins] == [["api", "web"]]
 
 
 def test_own_documents(tmp_path):

@@ -50,14 +50,14 @@ def test_pinned(version, pinned):
 
 @pytest.mark.parametrize(
     "text",
-    ["${X}", "${X:-y}", "$(X)", "$VAR", "%VAR%", "{{ x }}", "<NAME>", "gcr.io/PROJECT_ID/x", "REGION"],
+    ["${X}", "${X:-y}", "$(X)", "$VAR", "%VAR%", "{{ x }}", "<NAME>", "gcr.io/PROJECT_ID/x", "REGION-docker.pkg.dev"],
 )
 def test_placeholders(text):
     """The styles of placeholders that real manifests use are known."""
     assert names.is_placeholder(text)
 
 
-@pytest.mark.parametrize("text", ["info", "100%", "a<b", "$", "price: $5", "REGIONAL", "europe-west1"])
+@pytest.mark.parametrize("text", ["info", "100%", "a<b", "$", "price: $5", "REGIONAL", "europe-west1", "SERVICE_SECRET", "REGION", "SERVICE_ACCOUNT"])
 def test_no_placeholders(text):
     """Ordinary text is no placeholder."""
     assert not names.is_placeholder(text)

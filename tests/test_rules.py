@@ -22,7 +22,7 @@ CASES = sorted(Path(__file__).parent.glob("cases/*/*.yaml"))
 
 FIELDS = {
     "source", "reference", "candidate", "policy", "evidence", "refused",
-    "services", "unseen", "found", "today", "expect", "severity",
+    "services", "unseen", "found", "today", "expect", "severity", "at",
 }  # fmt: skip
 
 
@@ -100,6 +100,8 @@ def test_case(path):
     assert [f.says for f in found] == given["expect"]
     if "severity" in given:
         assert {f.severity.word for f in found} == {given["severity"]}
+    if "at" in given:
+        assert [str(f.address) for f in found] == given["at"]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -142,6 +144,21 @@ def test_waiver_ends():
     marks = [waive([finding], policy, until + dt.timedelta(days=n))[0].waived for n in (0, 1)]
 
     assert [m is not None for m in marks] == [True, False]
+
+
+def test_credential_that_is_gone_is_not_shared():
+    """A credential that only an older revision holds is no longer shared."""
+    seal = sealer()
+    snapshot({"DB_PASSWORD": "hunter2"}, seal=seal, revision="api-00001-old")
+    candidates = [
+        snapshot({"DB_PASSWORD": {"secret": "db"}}, seal=seal),
+        snapshot({"DB_PASSWORD": "hunter2"}, seal=seal, service="web"),
+    ]
+    twins = tuple(Twins(places=places) for places in seal.twins())
+    inventory = Inventory(scope=Scope(source="test"), twins=twins)
+
+    assert twins
+    assert judge_fleet(Fleet(inventory, Policy(), NOW.date(), candidates), [RULES["credential-shared"]]) == []
 
 
 def test_policy_sets_severity():

@@ -14,6 +14,7 @@ from drift_audit import names
 from drift_audit.collector import nodes
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import (
+    READABLE,
     Binding,
     Empty,
     Identity,
@@ -110,7 +111,7 @@ def secret_files(
     secret = nodes.mapping(volume.get("secret"), *path, "secret")
     items = nodes.sequence(secret.get("items"), *path, "secret", "items")
     whole = reference(secret.get("secret"), None, identity, path)
-    mode = _mode(secret.get("defaultMode"))
+    mode = _mode(secret.get("defaultMode")) or READABLE
     if not items:
         yield Mount(
             container=container,
@@ -136,6 +137,7 @@ def _join(where: str, sub_path: str, file: str) -> str:
     return posixpath.join(where, file)
 
 
-def _mode(node: Node) -> int | None:
+def _mode(node: Node) -> int:
+    """Permissions without the write bits; 0 where none are given."""
     number = nodes.number(node)
-    return number if isinstance(number, int) and number else None
+    return number & ~0o222 if isinstance(number, int) else 0

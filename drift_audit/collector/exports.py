@@ -266,7 +266,7 @@ class _Parts:
         try:
             for where, res in self._revisions.values():
                 origin = where
-                read.append(res.snapshot(sealer, traffic))
+                read.append((res.of(parent) if parent else res).snapshot(sealer, traffic))
             origin = self._parent[0] if self._parent else origin
             found = join(parent, read, sealer, complete=self._listed)
         except Refused as refused:

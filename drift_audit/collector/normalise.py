@@ -115,7 +115,7 @@ def check_identity(identity: Identity, path: Path = ()) -> None:
     for what, name, grammar in places:
         if name in ("", UNKNOWN) or grammar.fullmatch(name):
             continue
-        if names.is_placeholder(name):
+        if names.is_unfilled(name):
             raise Refused(
                 "unfilled-placeholder",
                 f"the name of the {what} is a placeholder",

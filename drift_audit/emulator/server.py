@@ -20,7 +20,6 @@ from google.protobuf.json_format import ParseDict
 
 from drift_audit.emulator.world import Json, World, WorldSecret, services
 
-PAGE = 100
 LOOPBACK = "127.0.0.1"
 
 
@@ -130,6 +129,7 @@ class _CloudRun(_Handler):
 
     def __init__(self, emulator: Emulator, world: World) -> None:
         super().__init__(emulator)
+        self._page = world.page
         self._services: dict[str, Any] = {}
         self._revisions: dict[str, list[Any]] = {}
         for service, revisions in services(world):
@@ -146,7 +146,7 @@ class _CloudRun(_Handler):
         if request.parent.endswith("/locations/-"):
             raise _invalid("the location must be a region, and cannot be the - wildcard")
         found = [s for n, s in self._services.items() if n.startswith(f"{request.parent}/")]
-        page, token = _page(found, request)
+        page, token = _page(found, request, self._page)
         reply = run_v2.ListServicesResponse.pb()(next_page_token=token)
         reply.services.extend(page)
         return reply
@@ -164,7 +164,7 @@ class _CloudRun(_Handler):
             found = self._revisions[request.parent]
         else:
             raise _not_found(f"service {request.parent}")
-        page, token = _page(found, request)
+        page, token = _page(found, request, self._page)
         reply = run_v2.ListRevisionsResponse.pb()(next_page_token=token)
         reply.revisions.extend(page)
         return reply
@@ -182,6 +182,7 @@ class _SecretManager(_Handler):
 
     def __init__(self, emulator: Emulator, world: World) -> None:
         super().__init__(emulator)
+        self._page = world.page
         self._numbers = world.numbers
         self._secrets = {f"projects/{s.project}/secrets/{s.name}": s for s in world.secrets}
         prefix = "SecretManagerService/"
@@ -207,7 +208,7 @@ class _SecretManager(_Handler):
 
     def _list_secrets(self, request: Any) -> Any:
         found = [s for n, s in self._secrets.items() if n.startswith(f"{request.parent}/")]
-        page, token = _page(found, request)
+        page, token = _page(found, request, self._page)
         reply = sm.ListSecretsResponse.pb()(next_page_token=token, total_size=len(found))
         reply.secrets.extend(self._secret_message(s) for s in page)
         return reply
@@ -221,7 +222,7 @@ class _SecretManager(_Handler):
 
     def _list_versions(self, request: Any) -> Any:
         secret = self._secret(request.parent)
-        page, token = _page(sorted(secret.versions, reverse=True), request)
+        page, token = _page(sorted(secret.versions, reverse=True), request, self._page)
         reply = sm.ListSecretVersionsResponse.pb()(next_page_token=token)
         reply.versions.extend(self._version_message(secret, n) for n in page)
         return reply
@@ -250,9 +251,9 @@ def _message(kind: Any, body: Json) -> Any:
     return ParseDict(body, kind.pb()())
 
 
-def _page(found: list[Any], request: Any) -> tuple[list[Any], str]:
+def _page(found: list[Any], request: Any, most: int) -> tuple[list[Any], str]:
     """One page and the token of the next; a token that we did not give out is refused."""
-    size = request.page_size or PAGE
+    size = min(request.page_size or most, most)
     token = request.page_token or "from-0"
     if not token.removeprefix("from-").isdecimal():
         raise _invalid("page_token is not valid")

@@ -157,8 +157,12 @@ class WorldSecret(Part):
 
 
 class World(Part):
-    """Everything the emulator knows. Requests for names under `denied` are refused."""
+    """
+    Everything the emulator knows. Requests for names under `denied` are refused; no page holds more
+    than `page` items, whatever was asked for.
+    """
 
+    page: int = Field(100, ge=1)
     numbers: dict[str, str] = {}
     services: tuple[WorldService, ...] = ()
     secrets: tuple[WorldSecret, ...] = ()

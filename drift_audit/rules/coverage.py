@@ -73,7 +73,7 @@ def service_missing(fleet: Fleet) -> Iterator[Hit]:
     Fix: deploy the service again, widen the scope, or drop it from expect in the policy.
     """
     found = {str(service.address) for service in fleet.inventory.services}
-    for name in fleet.policy.scope.expect:
+    for name in dict.fromkeys(fleet.policy.scope.expect):
         if name not in found:
             project, region, service = name.split("/")
             at = Address(project=project, region=region, service=service)

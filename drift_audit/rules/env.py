@@ -88,8 +88,25 @@ def key_filled(case: Case) -> Iterator[Hit]:
     Fix: promote the revision as the new baseline, or empty the key again.
     """
     for at, before, after in case.rebound:
-        if is_blank(before.source) and not is_blank(after.source):
+        has_value = after.state in ("literal", "secret") and not is_blank(after.source)
+        if is_blank(before.source) and has_value:
             yield Hit(at, f"{at.key} was empty; it is {told(after.source)}")
+
+
+@rule("key-state-changed", Severity.INFO)
+def key_state_changed(case: Case) -> Iterator[Hit]:
+    """
+    A key comes from elsewhere than in the reference revision, and nobody can say what that means.
+
+    It became unreadable, or readable, or one kind of emptiness became another.
+
+    Fix: look at the key in both revisions.
+    """
+    for at, before, after in case.rebound:
+        states = before.state, after.state
+        blank = is_blank(before.source) and is_blank(after.source) and states[0] != states[1]
+        if "unreadable" in states or blank:
+            yield Hit(at, f"{at.key} was {told(before.source)} and is {told(after.source)} now")
 
 
 @rule("literal-changed", Severity.MEDIUM)
@@ -104,7 +121,7 @@ def literal_changed(case: Case) -> Iterator[Hit]:
     for change in case.changes:
         match change.before, change.after:
             case Binding(source=LiteralValue() as before), Binding(source=LiteralValue() as after):
-                if "digest" in change.parts:
+                if "digest" in change.parts and is_blank(before) == is_blank(after):
                     yield Hit(change.at, f"the plain value of {_changed(change.at, before, after)}")
 
 
@@ -160,7 +177,7 @@ def key_renamed(case: Case) -> Iterator[Hit]:
                 case (
                     Binding(source=SecretReference() as before),
                     Binding(source=SecretReference() as after),
-                ) if before.resource == after.resource:
+                ) if before.resource == after.resource and lost.at.key != gained.at.key:
                     says = f"{lost.at.key} left, and {gained.at.key} reads the same secret {after}"
                     severity = case.raised_if_required(lost.at, Severity.HIGH)
                     yield Hit(lost.at, says, severity)
@@ -257,11 +274,11 @@ def credential_in_plain(case: Case) -> Iterator[Hit]:
 
 
 def literals(case: Case) -> Iterator[tuple[Address, LiteralValue]]:
-    """Every plain value of the candidate that was sealed, settings included."""
+    """Every plain value of the candidate: of keys, shadowed ones too, and of sealed settings."""
     home = case.candidate.address
     for item in case.after.values():
-        match item:
-            case Binding(source=LiteralValue() as value):
-                yield home.at(item.container, key=item.key), value
-            case Setting(value=LiteralValue() as value):
-                yield home.at(item.container, setting=item.name), value
+        if isinstance(item, Binding):
+            values = {s: None for s in (*item.shadowed, item.source) if isinstance(s, LiteralValue)}
+            yield from ((home.at(item.container, key=item.key), value) for value in values)
+        elif isinstance(item, Setting) and isinstance(item.value, LiteralValue):
+            yield home.at(item.container, setting=item.name), item.value

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from drift_audit.differ import items, place_of
 from drift_audit.finding import Severity
 from drift_audit.rules.engine import Fleet, Hit, fleet_rule
-from drift_audit.snapshot import Address
+from drift_audit.snapshot import UNKNOWN, Address, Binding, LiteralValue, Seal, Setting, Snapshot
 
 
 @fleet_rule("secret-shared", Severity.INFO)
@@ -20,12 +21,14 @@ def secret_shared(fleet: Fleet) -> Iterator[Hit]:
     Fix: keep it where it is meant; else give each service a secret of its own.
     """
     readers: dict[tuple[str, str, str], set[str]] = {}
+    ids = {c.identity.project_number: c.identity.project for c in fleet.candidates}
+    ids.pop("", None)
     for candidate in fleet.candidates:
-        own = candidate.identity.project_number or candidate.identity.project
         for _, ref in candidate.references():
-            version = str(ref.resolved or ref.asked)
-            read = ref.project or own, ref.secret, version
-            readers.setdefault(read, set()).add(str(candidate.address))
+            project = ids.get(ref.project, ref.project) or candidate.identity.project
+            read = project, ref.secret, str(ref.resolved or ref.asked)
+            if project != UNKNOWN:
+                readers.setdefault(read, set()).add(str(candidate.address))
     for (project, secret, version), services in sorted(readers.items()):
         if len(services) > 1:
             at = Address(project=project, setting=f"secret/{secret}@{version}")
@@ -42,6 +45,25 @@ def credential_shared(fleet: Fleet) -> Iterator[Hit]:
     Fix: move the credential to Secret Manager and bind each service to a secret.
     """
     for twins in fleet.inventory.twins:
-        first, *others = twins.places
-        also = ", ".join(str(at) for at in others)
-        yield Hit(first, f"{first.name} holds the same plain value as {also}")
+        held = [at for at, seal in twins.places if _holds(fleet.candidates, at, seal)]
+        if len({at.home for at in held}) > 1:
+            first, *others = held
+            also = ", ".join(str(at) for at in others)
+            yield Hit(first, f"{first.name} holds the same plain value as {also}")
+
+
+def _holds(candidates: Iterable[Snapshot], at: Address, seal: Seal | None) -> bool:
+    """Tell whether a service still holds the value that was noticed in one of its revisions."""
+    place = place_of(at)
+    for candidate in candidates:
+        item = items(candidate).get(place) if place and candidate.address == at.home else None
+        match item:
+            case Binding(source=source, shadowed=shadowed):
+                values: tuple[object, ...] = (*shadowed, source)
+            case Setting(value=value):
+                values = (value,)
+            case _:
+                continue
+        if any(isinstance(v, LiteralValue) and v.sealed == seal for v in values):
+            return True
+    return False

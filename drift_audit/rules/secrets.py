@@ -98,7 +98,7 @@ def version_unpinned(case: Case) -> Iterator[Hit]:
     Fix: pin the version that the alias stands for today, in a new revision.
     """
     for change, before, after in swaps(case):
-        if "version" in change.parts and before.pinned and not after.pinned:
+        if "version" in change.parts and before.pinned and after.floating:
             severity = case.raised_if_required(change.at, Severity.MEDIUM)
             says = f"{change.at.name} was pinned to {before} and follows {after.asked} now"
             yield Hit(change.at, says, severity)
@@ -115,7 +115,7 @@ def version_moved(case: Case) -> Iterator[Hit]:
     Fix: confirm the rotation and promote the revision, or pin the version of the reference.
     """
     for change, before, after in swaps(case):
-        if change.parts & {"secret", "project"} or (before.pinned and not after.pinned):
+        if change.parts & {"secret", "project"} or (before.pinned and after.floating):
             continue
         if "version" in change.parts:
             yield Hit(change.at, f"{change.at.name} moved from {before} to {after}")
@@ -135,7 +135,7 @@ def version_floating(case: Case) -> Iterator[Hit]:
     Fix: bind the number of the version that is meant.
     """
     for at, ref in case.candidate.references():
-        if not ref.pinned and not _odd(ref):
+        if ref.floating and ref.version:
             yield Hit(at, f"{at.name} follows {ref}")
 
 
@@ -149,12 +149,8 @@ def version_odd(case: Case) -> Iterator[Hit]:
     Fix: bind the version number without zeros.
     """
     for at, ref in case.candidate.references():
-        if _odd(ref):
+        if not ref.version or ref.version.startswith("0"):
             yield Hit(at, f"{at.name} asks {ref.resource} for version {ref.version or '(none)'}")
-
-
-def _odd(ref: SecretReference) -> bool:
-    return not ref.version or ref.version.startswith("0")
 
 
 @rule("version-disabled", Severity.CRITICAL, Evidence.SECRET_VERSIONS)
@@ -295,4 +291,5 @@ def secret_consumer_added(case: Case) -> Iterator[Hit]:
         readers.setdefault(ref.resource, set()).add(called[at.container])
     for at, ref in case.candidate.references():
         if at.container not in readers.get(ref.resource, {at.container}):
-            yield Hit(at, f"container {at.container} did not read {ref.resource} before")
+            box = f"container {at.container}" if at.container else "the only container"
+            yield Hit(at, f"{box} did not read {ref.resource} before")

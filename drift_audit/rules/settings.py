@@ -100,9 +100,12 @@ def setting_placeholder(case: Case) -> Iterator[Hit]:
     Fix: render the template before the deploy.
     """
     for setting in (*case.candidate.settings, *(case.candidate.service or ())):
-        if isinstance(setting.value, str) and names.is_placeholder(setting.value):
+        told = (
+            f"{setting.name}: {setting.value}" if isinstance(setting.value, str) else setting.name
+        )
+        if names.is_placeholder(told):
             at = case.candidate.address.at(setting.container, setting=setting.name)
-            yield Hit(at, f"{setting.name} is a placeholder: {setting.value}")
+            yield Hit(at, f"{told} holds a placeholder")
 
 
 @rule("field-unknown", Severity.LOW)
@@ -114,7 +117,7 @@ def field_unknown(case: Case) -> Iterator[Hit]:
 
     Fix: update drift-audit; if the field stays unknown, report it.
     """
-    for setting in (*case.candidate.settings, *(case.candidate.service or ())):
+    for setting in case.candidate.settings:
         if setting.name.startswith("unknown."):
             at = case.candidate.address.at(setting.container, setting=setting.name)
             yield Hit(at, f"{setting.name.removeprefix('unknown.')} is not a field we know")

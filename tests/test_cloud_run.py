@@ -1,0 +1,429 @@
+"""Live collection, over real gRPC: everything is seen, or told as not seen."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from google.api_core import exceptions
+from google.cloud import run_v2
+from tests.builders import sealer
+from tests.worlds import PLACE, SHOP, playing, source, world
+
+from drift_audit.collector import cloud_run
+from drift_audit.collector.budget import Budget, Missing, Unanswered
+from drift_audit.collector.cloud_run import CloudRun, Location
+from drift_audit.collector.connection import Connection
+from drift_audit.collector.exports import Files, read
+from drift_audit.collector.protobuf import to_json
+from drift_audit.emulator.world import services
+from drift_audit.errors import SourceError
+from drift_audit.inventory import Evidence
+
+
+def test_collects_what_serves_and_what_is_newest():
+    """Of each service the revisions that serve, the newest and the newest Ready one are read."""
+    with playing() as emulator:
+        inventory = source(emulator).collect()
+    read_ = {s.service: [r.revision for r in s.revisions] for s in inventory.services}
+
+    assert read_ == {"api": ["api-00003-c", "api-00002-b"], "web": ["web-00001-a"]}
+    assert inventory.unseen == ()
+    assert inventory.scope.model_dump() == {
+        "source": "Cloud Run", "projects": ("shop",), "regions": ("europe-west1",), "services": ("*",),
+    }  # fmt: skip
+
+
+def test_secrets_are_resolved_once_by_metadata():
+    """Every secret version is asked for once over all services, aliases and latest included."""
+    with playing() as emulator:
+        inventory = source(emulator).collect()
+        asked = [c for c in emulator.calls if "Secret" in c.method]
+    [api, _] = inventory.services
+    told = {b.key: (b.source.resolved, b.source.version_state) for b in api.revisions[1].bindings if b.state == "secret"}
+
+    assert told == {
+        "JWT": (3, "enabled"), "FLOATS": (3, "enabled"), "ALIAS": (2, "disabled"), "FAR": (1, "enabled"),
+    }  # fmt: skip
+    assert api.revisions[1].mounts[0].source.version_state == "destroyed"
+    assert api.revisions[0].keys["app", "NEW"].source.version_state == "not-found"
+    assert {c.method for c in asked} == {"SecretManagerService/GetSecretVersion"}
+    assert len(asked) == inventory.secrets == 6
+    assert inventory.evidence == {Evidence.SECRET_VERSIONS}
+
+
+def test_every_call_has_a_deadline():
+    """No call could wait for ever."""
+    with playing() as emulator:
+        live = source(emulator)
+        live.chain(live.collect().services[0])
+        calls = emulator.calls
+
+    assert calls
+    assert all(call.deadline for call in calls)
+
+
+def test_chain_reads_the_history():
+    """The whole history of a service is read when it is asked for, newest first."""
+    with playing(page=1) as emulator:
+        live = source(emulator)
+        [api, _] = live.collect().services
+        whole = live.chain(api)
+
+    assert [r.revision for r in whole.revisions] == ["api-00003-c", "api-00002-b", "api-00001-a"]
+    assert whole.complete
+    assert not api.complete
+    assert [r.status.percent for r in whole.revisions] == [0, 100, 0]
+    assert whole.revisions[0].status.tags == ("candidate",)
+    assert whole.revisions[2].keys["app", "JWT"].source.version_state == "enabled"
+
+
+def test_live_equals_files(tmp_path):
+    """A world collected live and the same world as v2 JSON come to the same services."""
+    path = tmp_path / "world.json"
+    documents = [d for service, revisions in services(world()) for d in (service, *revisions)]
+    path.write_text(json.dumps(documents))
+    offline = Files([read(str(path))], sealer()).collect()
+    with playing() as emulator:
+        live = source(emulator)
+        found = [live.chain(s) for s in live.collect().services]
+
+    assert [without_versions(s) for s in found] == [without_versions(s) for s in offline.services]
+
+
+def without_versions(service):
+    """What files do not tell: the state of versions."""
+    text = service.model_dump_json()
+    for word in ("enabled", "disabled", "destroyed", "not-found"):
+        text = text.replace(f'"version_state":"{word}"', '"version_state":null')
+    return [
+        (s["service"], s["complete"], [strip(r) for r in s["revisions"]], s["traffic"], s["settings"])
+        for s in [json.loads(text)]
+    ]
+
+
+def strip(revision):
+    for holder in (*revision["bindings"], *revision["mounts"]):
+        holder["source"].pop("resolved", None)
+    return revision
+
+
+def test_globs():
+    """Services that do not match are not read any further."""
+    with playing() as emulator:
+        inventory = source(emulator, services=("w*",)).collect()
+        read_ = [c.method for c in emulator.calls]
+
+    assert [s.service for s in inventory.services] == ["web"]
+    assert read_.count("Revisions/GetRevision") == 1
+
+
+NAME = "projects/shop/locations/europe-west1"
+
+
+@pytest.mark.parametrize(
+    ("denied", "where"),
+    [
+        (NAME, "services of projects/shop/locations/europe-west1"),
+        (f"{NAME}/services/api/revisions/api-00002-b", f"revision {NAME}/services/api/revisions/api-00002-b"),
+        (f"{NAME}/services/api/revisions/api-00003-c", f"revision {NAME}/services/api/revisions/api-00003-c"),
+        ("projects/shop/secrets/jwt", "secret projects/shop/secrets/jwt/versions/3"),
+        ("projects/other", "secret projects/other/secrets/db/versions/1"),
+    ],
+)
+def test_denied_is_unseen(denied, where):
+    """What may not be read is named, with the reason, and is never taken for absent."""
+    with playing(denied=[denied]) as emulator:
+        inventory = source(emulator).collect()
+
+    assert (where, "permission denied") in {(u.where, u.reason) for u in inventory.unseen}
+
+
+def test_denied_secret_is_no_missing_secret():
+    """A secret that may not be looked at is unseen; one that is not there is not found."""
+    with playing(denied=["projects/shop/secrets/jwt"]) as emulator:
+        [api, _] = source(emulator).collect().services
+    newest, serving = api.revisions
+
+    assert serving.keys["app", "JWT"].source.version_state == "unseen"
+    assert newest.keys["app", "NEW"].source.version_state == "not-found"
+
+
+def test_serving_revision_that_cannot_be_read_is_unseen_twice():
+    """The service itself says which revision serves and was not read."""
+    with playing(denied=[f"{NAME}/services/api/revisions/api-00002-b"]) as emulator:
+        [api, _] = source(emulator).collect().services
+
+    assert {u.where for u in api.unseen} == {"revision api-00002-b"}
+
+
+def test_chain_that_cannot_be_listed():
+    """Without permission to list, the service stays as it was."""
+    with playing(denied=[f"{NAME}/services/api"]) as emulator:
+        live = source(emulator)
+        inventory = live.collect()
+        api = next(s for s in inventory.services if s.service == "api")
+
+        assert live.chain(api) == api
+
+
+def test_unknown_place_is_unseen():
+    """The wildcard region, which the API refuses, is no silent nothing."""
+    with playing() as emulator:
+        inventory = source(emulator, locations=(Location("shop", "-"),)).collect()
+
+    assert [u.reason for u in inventory.unseen] == ["the service answered INVALID_ARGUMENT"]
+
+
+BAD = SHOP.replace("LOG_LEVEL: info", "LOG_LEVEL: info, BAD: {secret: '../x'}".replace(", ", "\n          "))
+
+
+def test_service_that_cannot_be_normalised_is_unseen():
+    """A resource that Cloud Run cannot have produced ends neither the run nor in silence."""
+    with playing(BAD) as emulator:
+        inventory = source(emulator).collect()
+
+    assert [s.service for s in inventory.services] == ["web"]
+    assert any("bad-secret-name" in u.reason for u in inventory.unseen)
+
+
+def test_out_of_time():
+    """When the time of the run is used up, what is left is unseen."""
+    with playing() as emulator:
+        inventory = source(emulator, seconds=0).collect()
+
+    assert [u.reason for u in inventory.unseen] == ["the time of the run is used up"]
+
+
+def test_progress_is_told():
+    """Who asks is told how far the collection is."""
+    told = []
+    with playing() as emulator:
+        connection = Connection(emulator.address, emulator.address)
+        budget = Budget(lambda: 0.0)
+        CloudRun([PLACE], (), sealer(), budget, connection, lambda *step: told.append(step)).collect()
+
+    assert told[:2] == [("services", 1, 2), ("services", 2, 2)]
+    assert told[-1] == ("secrets", 6, 6)
+
+
+def test_unreachable_server():
+    """A server that is not there is unseen, at once."""
+    emulator_address = "127.0.0.1:1"
+    connection = Connection(emulator_address, emulator_address)
+    inventory = CloudRun([PLACE], (), sealer(), Budget(lambda: 0.0), connection).collect()
+
+    assert [u.reason for u in inventory.unseen] == ["the service cannot be reached"]
+
+
+def test_no_credentials(monkeypatch, tmp_path):
+    """Without credentials nothing is collected, and the two ways out are told."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+
+    with pytest.raises(SourceError, match="no application default credentials") as error:
+        Connection().cloud_run()
+    assert "--input" in error.value.hint
+    with pytest.raises(SourceError):
+        Connection().secret_manager()
+
+
+CREDENTIALS = {
+    "type": "authorized_user",
+    "client_id": "c",
+    "client_secret": "s",
+    "refresh_token": "r",
+}
+
+
+def test_clients_with_credentials(monkeypatch, tmp_path):
+    """With credentials the clients speak TLS to google, as another account if asked."""
+    path = tmp_path / "adc.json"
+    path.write_text(json.dumps(CREDENTIALS))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    services_, revisions = Connection().cloud_run()
+    connection = Connection(impersonate=("a@x", "b@x"))
+    acting = connection._credentials
+
+    assert services_.transport.host == revisions.transport.host == "run.googleapis.com:443"
+    assert connection.secret_manager().transport.host.startswith("secretmanager.googleapis.com")
+    assert (acting._target_principal, acting._delegates) == ("b@x", ["a@x"])
+
+
+def test_broken_credentials(monkeypatch, tmp_path):
+    """Credentials that cannot be used are told so, without what is in them."""
+    path = tmp_path / "adc.json"
+    path.write_text('{"type": "cnry"}')
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+
+    with pytest.raises(SourceError) as error:
+        Connection().cloud_run()
+    assert "cnry" not in str(error.value)
+
+
+class Pages(grpc.GenericRpcHandler):
+    """A server whose lists misbehave: it answers every list with the next of some pages."""
+
+    def __init__(self, pages):
+        self.pages, self.asked, self.lock = pages, 0, threading.Lock()
+
+    def service(self, details):
+        return grpc.unary_unary_rpc_method_handler(
+            self.handle,
+            request_deserializer=run_v2.ListServicesRequest.pb().FromString,
+            response_serializer=lambda reply: reply.SerializeToString(),
+        )
+
+    def handle(self, request, context):
+        with self.lock:
+            page = self.pages[min(self.asked, len(self.pages) - 1)]
+            self.asked += 1
+        if isinstance(page, grpc.StatusCode):
+            context.abort(page, "cnry-server-message")
+        if page == "hang":
+            threading.Event().wait(5)
+        reply = run_v2.ListServicesResponse.pb()(next_page_token=page.get("next", ""))
+        reply.unreachable.extend(page.get("unreachable", ()))
+        for name in page.get("services", ()):
+            reply.services.add(name=f"{NAME}/services/{name}").template.containers.add(image="i")
+        return reply
+
+
+def listed(*pages, seconds=60.0):
+    """What a list of some pages comes to: services found, places and reasons unseen, calls made."""
+    handler = Pages(list(pages))
+    server = grpc.server(ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        address = f"127.0.0.1:{port}"
+        import time
+
+        budget = Budget(time.monotonic, seconds)
+        live = CloudRun([PLACE], (), sealer(), budget, Connection(address, address))
+        found = [r.identity.service for r in live._parents(PLACE)]
+        return found, [u.reason for u in live._unseen], handler.asked
+    finally:
+        server.stop(None)
+
+
+def test_pages_are_followed_to_the_end():
+    """An empty page with a token is no end."""
+    found, unseen, _ = listed({"services": ["a"], "next": "1"}, {"next": "2"}, {"services": ["b"]})
+
+    assert (found, unseen) == (["a", "b"], [])
+
+
+def test_repeated_token():
+    """A token that comes twice would go on for ever: the list ends as unseen."""
+    found, unseen, asked = listed({"services": ["a"], "next": "1"})
+
+    assert (found, unseen, asked) == (["a", "a"], ["the list repeats a page"], 2)
+
+
+def test_endless_tokens(monkeypatch):
+    """A list that always has another page is given up after more pages than any list has."""
+    monkeypatch.setattr(cloud_run, "PAGES", 3)
+    found, unseen, _ = listed(*({"next": str(n)} for n in range(9)))
+
+    assert (found, unseen) == ([], ["the list goes on after 3 pages"])
+
+
+def test_unreachable_on_any_page():
+    """What the API could not reach is unseen, on whichever page it says so."""
+    _, unseen, _ = listed({"unreachable": ["x"], "next": "1"}, {"unreachable": ["y"]})
+
+    assert unseen == ["the API could not reach it"] * 2
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (grpc.StatusCode.PERMISSION_DENIED, "permission denied"),
+        (grpc.StatusCode.UNAUTHENTICATED, "the credentials were not accepted"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "the quota is used up"),
+        (grpc.StatusCode.INTERNAL, "the service answered INTERNAL"),
+        (grpc.StatusCode.NOT_FOUND, "no such project or region"),
+    ],
+)
+def test_failed_page(code, reason):
+    """A page that fails keeps what came before it, and says why in our words, not the server's."""
+    found, unseen, _ = listed({"services": ["a"], "next": "1"}, code)
+
+    assert (found, unseen) == (["a"], [reason])
+
+
+def test_hanging_server():
+    """A server that does not answer is given up when the time is over."""
+    _, unseen, _ = listed("hang", seconds=0.5)
+
+    assert unseen == ["no answer in time"]
+
+
+def test_large_page():
+    """A page beyond gRPC's own limit of four megabytes arrives."""
+    names = [f"s{n:061}" for n in range(40_000)]
+    found, unseen, _ = listed({"services": names})
+
+    assert (len(found), unseen) == (40_000, [])
+
+
+def test_budget_of_a_call():
+    """A call gets what is left of the run, up to the limit of a call."""
+    given = []
+    clock = iter([0.0, 0.0, 890.0]).__next__
+    budget = Budget(clock)
+    budget.call(given.append)
+    budget.call(given.append)
+
+    assert given == [30.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    ("raised", "caught"),
+    [(exceptions.NotFound("cnry"), Missing), (exceptions.GoogleAPICallError("cnry"), Unanswered)],
+)
+def test_errors_are_ours(raised, caught):
+    """Errors of the library become ours, without the text of a server."""
+
+    def send(seconds):
+        raise raised
+
+    with pytest.raises(caught) as error:
+        Budget(lambda: 0.0).call(send)
+    assert "cnry" not in str(error.value)
+
+
+def test_protobuf_keeps_what_was_set():
+    """An explicitly empty value stays; enumerations and times are spelled; what is unset is not there."""
+    message = run_v2.Revision.pb()(name="n", execution_environment=2, generation=7)
+    container = message.containers.add(image="i")
+    container.env.add(name="EMPTY", value="")
+    container.env.add(name="BARE")
+    message.labels["a"] = "b"
+    message.timeout.seconds = 60
+    message.create_time.seconds = 0
+
+    assert to_json(message) == {
+        "name": "n",
+        "generation": 7,
+        "labels": {"a": "b"},
+        "createTime": "1970-01-01T00:00:00Z",
+        "timeout": "60s",
+        "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2",
+        "containers": [{"image": "i", "env": [{"name": "EMPTY", "value": ""}, {"name": "BARE"}]}],
+    }
+
+
+def test_unknown_protobuf_fields_are_kept():
+    """A field or a member that the library does not know is told by its number."""
+    known = run_v2.Revision.pb()(name="n")
+    bytes_ = known.SerializeToString() + b"\xf8\x3f\x07" + b"\xa0\x01\x63"  # field 1023, and member 99
+    message = run_v2.Revision.pb().FromString(bytes_)
+
+    assert to_json(message) == {"name": "n", "field-1023": "7", "executionEnvironment": "99"}

@@ -1,0 +1,90 @@
+"""Worlds for tests, and the emulator that plays them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import yaml
+from tests.builders import sealer
+
+from drift_audit import strict
+from drift_audit.collector.budget import Budget
+from drift_audit.collector.cloud_run import CloudRun, Location
+from drift_audit.collector.connection import Connection
+from drift_audit.emulator.server import Emulator
+from drift_audit.emulator.world import World, read_world
+from drift_audit.seal import Sealer
+
+SHOP = """
+numbers: {shop: "123456789012"}
+secrets:
+  - {project: shop, name: jwt, versions: {1: destroyed, 2: disabled, 3: enabled}, aliases: {prod: 2}}
+  - {project: other, name: db, versions: {1: enabled}}
+  - {project: shop, name: empty}
+services:
+  - project: shop
+    region: europe-west1
+    service: api
+    labels: {team: api}
+    traffic: [{to: api-00002-b, percent: 100}, {to: api-00003-c, tag: candidate}]
+    revisions:
+      - name: api-00001-a
+        at: 2026-01-01T08:00:00Z
+        by: one@example.com
+        image: r/api@sha256:0000000000000000000000000000000000000000000000000000000000000001
+        connector: projects/shop/locations/europe-west1/connectors/c1
+        cloud_sql: ["shop:europe-west1:db"]
+        env:
+          LOG_LEVEL: info
+          JWT: {secret: jwt, version: "3"}
+          FLOATS: {secret: jwt}
+          ALIAS: {secret: jwt, version: prod}
+          FAR: {secret: db, version: "1", project: other}
+        files: {/etc/key/tls: {secret: jwt, version: "1"}}
+        sidecars: [{name: proxy, image: r/proxy, env: {A: x}}]
+        container: app
+      - name: api-00002-b
+        at: 2026-01-02T08:00:00Z
+        by: two@example.com
+        labels: {commit-sha: 0123456789abcdef}
+      - name: api-00003-c
+        at: 2026-01-03T08:00:00Z
+        env: {JWT: null, NEW: {secret: gone}}
+        ready: false
+  - project: shop
+    region: europe-west1
+    service: web
+    revisions:
+      - {name: web-00001-a, at: 2026-01-01T08:00:00Z, image: r/web, env: {EMPTY: ""}}
+"""
+
+PLACE = Location("shop", "europe-west1")
+
+
+def world(text: str = SHOP, **more: Any) -> World:
+    """A world from YAML, with some fields set."""
+    return read_world(strict.load(text)[0] | strict.load(yaml.safe_dump(more or {"page": 100}))[0], "world")
+
+
+def source(
+    emulator: Emulator,
+    *,
+    locations: tuple[Location, ...] = (PLACE,),
+    services: tuple[str, ...] = (),
+    seal: Sealer | None = None,
+    seconds: float = 60,
+) -> CloudRun:
+    """The live collector, pointed at an emulator."""
+    connection = Connection(emulator.address, emulator.address)
+    budget = Budget(time.monotonic, seconds)
+    return CloudRun(locations, services, seal or sealer(), budget, connection)
+
+
+@contextmanager
+def playing(text: str = SHOP, **more: Any) -> Iterator[Emulator]:
+    """An emulator that plays a world."""
+    with Emulator(world(text, **more)) as emulator:
+        yield emulator

@@ -238,7 +238,7 @@ def _not_compared(reference: Snapshot, candidate: Snapshot) -> Iterator[Skip]:
     reasons = Counter(reason for _, reason in incomparable(reference, candidate))
     for reason, number in sorted(reasons.items()):
         yield Skip(
-            what=f"{number} plain values",
+            what=f"{number} plain value" + "s" * (number > 1),
             service=candidate.address,
             reason=reason,
             blocking=reason == "sealed under another key",

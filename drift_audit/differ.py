@@ -105,7 +105,7 @@ def compare(reference: Snapshot, candidate: Snapshot) -> tuple[Change, ...]:
 
 def incomparable(reference: Snapshot, candidate: Snapshot) -> tuple[tuple[Address, str], ...]:
     """List the literals that are on both sides and cannot be compared, with the reason."""
-    there, here = _sides(reference, candidate)
+    there, here = _keyed_alike(reference, candidate, SECTIONS)
     home = candidate.address
     return tuple(
         (home.at(place[1], **{place[0]: place[2]}), reason)
@@ -156,6 +156,13 @@ def _sides(reference: Snapshot, candidate: Snapshot) -> tuple[Side, Side]:
         sections = set(SECTIONS)
     if reference.service is None or candidate.service is None:
         sections.discard("service")
+    return _keyed_alike(reference, candidate, sections)
+
+
+def _keyed_alike(
+    reference: Snapshot, candidate: Snapshot, sections: Collection[str]
+) -> tuple[Side, Side]:
+    """Both sides, with the reference's containers called as the candidate calls them."""
     called = pair_containers(reference, candidate)
     there = items(reference, sections).items()
     renamed = {(kind, called.get(box, box), name): item for (kind, box, name), item in there}

@@ -23,7 +23,7 @@ lint: $(READY)  ## check style, types and the rules between modules
 	$(BIN)/lint-imports
 
 docs: $(READY)  ## write docs/rules.md and docs/cli.md anew
-	$(BIN)/python -m tests.generated docs
+	$(BIN)/python docs/generate.py
 
 lock: $(READY)  ## pin the development dependencies anew, with hashes
 	$(BIN)/pip install -q uv

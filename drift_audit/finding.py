@@ -139,7 +139,8 @@ class Finding(Frozen):
     @property
     def id(self) -> str:
         """The same for the same rule and address in every run."""
-        return hashlib.sha256(f"{self.rule} {self.address}".encode()).hexdigest()[:16]
+        place = f"{self.rule} {self.address}".encode("utf-8", "surrogatepass")
+        return hashlib.sha256(place).hexdigest()[:16]
 
     @property
     def order(self) -> tuple[int, str, str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_NOT_PLAIN = re.compile(r"[^A-Za-z0-9 _.,:;=/@+()%?!'-]|:(?=:)| (?= )", re.ASCII)
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9 _.,:;=/@+()%?!~'-]|:(?=:)| (?= )", re.ASCII)
 _NOT_PRINTABLE = re.compile(r"[^ -~]| (?= )")
 _NOT_MARKDOWN = re.compile(r"[^A-Za-z0-9 _.,=/-]", re.ASCII)
 _WORD = re.compile(r"(\(?)(.*?)([.,;:)]*)", re.DOTALL)

@@ -1,0 +1,77 @@
+"""Writes docs/rules.md and docs/cli.md from the program. A test compares them with what it would write."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from drift_audit.cli import cli
+from drift_audit.rules import FAMILIES, RULES, Rule
+
+HERE = Path(__file__).parent
+CASES = HERE.parent / "tests" / "cases"
+WIDTH = 80
+
+
+def rules() -> str:
+    """Every rule by family: what is wrong, why it matters, how to fix it, and its cases."""
+    lines = ["# Rules", "", f"{len(RULES)} rules. `drift-audit explain RULE` prints the same.", ""]
+    for family in FAMILIES:
+        name = family.__name__.rpartition(".")[2]
+        about = (family.__doc__ or "").strip()
+        lines += [f"## {name}", "", about, ""]
+        for rule in (r for r in RULES.values() if r.family == name):
+            lines += _rule(rule)
+    return "\n".join(lines)
+
+
+def _rule(rule: Rule) -> list[str]:
+    cases = sorted(p.stem.replace("-", " ") for p in (CASES / rule.id).glob("*.yaml"))
+    needs = [f"Needs {', '.join(sorted(rule.needs))}.", ""] if rule.needs else []
+    return [
+        f"### {rule.id}",
+        "",
+        f"Severity: {rule.severity.word}.",
+        "",
+        rule.what,
+        "",
+        rule.why,
+        "",
+        f"Fix: {rule.fix}",
+        "",
+        *needs,
+        f"Cases: {'; '.join(cases)}.",
+        "",
+    ]
+
+
+def commands() -> str:
+    """The help of every command, as the program prints it."""
+    lines = ["# Commands", ""]
+    for path, command in _walk(cli, "drift-audit"):
+        context = click.Context(
+            command, info_name=path, terminal_width=WIDTH, help_option_names=["-h", "--help"]
+        )
+        lines += [f"## {path}", "", "```text", command.get_help(context), "```", ""]
+    return "\n".join(lines)
+
+
+def _walk(command: click.Command, path: str) -> list[tuple[str, click.Command]]:
+    found = [(path, command)]
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            found += _walk(inner, f"{path} {name}")
+    return found
+
+
+PAGES = {"rules.md": rules, "cli.md": commands}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page())
+        sys.stdout.write(f"wrote docs/{name}\n")

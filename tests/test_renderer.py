@@ -1,0 +1,304 @@
+"""Renderings: one report, told alike everywhere, and nothing foreign that acts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html.parser
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from tests.builders import HOME, NOW
+from tests.test_report import finding, report, service
+from tests.test_report import change as reported_change
+
+from drift_audit.finding import Cause, First, Remedy, Severity, Skip, Waived
+from drift_audit.renderer import FORMATS, SUFFIXES, renderer
+from drift_audit.renderer.encode import LIMIT, code, parts, printable, sentence, visible
+from drift_audit.renderer.text import MOST, render
+from drift_audit.report import Report
+from drift_audit.rules import RULES
+from drift_audit.snapshot import Unseen
+
+GFM = MarkdownIt("gfm-like", {"html": True})
+
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    '" onmouseover=alert(1) x=\'',
+    "<img src=x onerror=alert(1)>",
+    "a | b \\| c\n| injected | row |",
+    "`` ` ``` ~~~\n# Verdict: clean\n",
+    "[click](javascript:alert(1)) <https://evil.example>",
+    "![p](https://evil.example/p.png) https://evil.example www.evil.example #1 GH-1 @octocat",
+    "<!-- x --><details><summary>ok</summary>",
+    "\x1b[2J\x1b[32mVERDICT: CLEAN\x1b[0m\x1b]0;t\x07\r\x08\x7f",
+    "\x1b]8;;https://evil.example\x1b\\x\x1b]8;;\x1b\\",
+    "\u009b31mred \u0085next",
+    "\n::error title=x::forged\n::stop-commands::t\n##vso[task.complete]",
+    "{{ 7*7 }}{% raw %}${7*7}%(x)s",
+    "user\u202e\u2066nimda\u2069",
+    "a\u200b\ufeff\u00adb\U000e0041",
+    "x\ud800y",
+    "  two  spaces ",
+]
+
+
+def full_report(name="JWT_SECRET_KEY") -> Report:
+    """A report with one of everything, in which a name occurs wherever one can."""
+    rich = finding(
+        key=name,
+        before="secret",
+        after="absent",
+        first_seen=First(revision="api-00001-bad", previous="api-00000", creator=name, client=name, create_time=NOW),
+        cause=Cause(command="gcloud run deploy with --set-secrets", because="1 secret is gone"),
+        remedy=Remedy(restore="gcloud run services update api"),
+    )
+    waived = finding(
+        "key-added", Severity.INFO, key="B", waived=Waived(owner=name, reason=name, until=NOW.date())
+    )
+    one = service(
+        findings=[rich.but(says=f"{name} is gone; it was bound to {name}"), waived],
+        changes=[
+            reported_change(name).but(before_source=name, container=name),
+            reported_change().but(key=None, setting=name, before=True, after=name),
+        ],
+    )
+    facts = one.candidate_facts.but(creator=name, client=name, tags=(name,), percent=100, create_time=NOW)
+    one = one.but(
+        candidate_facts=facts,
+        reference_facts=facts,
+        reference_why=name,
+        passed_over=(name,),
+        remedy=Remedy(restore="gcloud restore", rollback="gcloud back", note="VALUE stands for it"),
+    )
+    made = report(
+        one,
+        service(name="web", reference=None),
+        findings=[finding("service-missing"), finding("not-seen")],
+        unseen=[Unseen(where=f"secret {name}", reason=name)],
+        skipped=[Skip(what="version-disabled", reason="needs x", blocking=False)],
+    )
+    return made.but(notes=(name,), headline=f"{name} is gone")
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would make of a page: elements, attributes and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.text, self.stack = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+ELEMENTS = {
+    "html", "head", "meta", "title", "style", "body", "header", "main", "footer", "section", "article",
+    "span", "h1", "h2", "h3", "p", "dl", "dt", "dd", "ul", "li", "code", "pre", "div", "details",
+    "summary", "table", "thead", "tbody", "tr", "th", "td",
+}  # fmt: skip
+ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "class", "id", "aria-labelledby", "scope"}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_html_is_inert(name):
+    """No element and no attribute of the page comes from a name."""
+    page = Page(renderer("html")(full_report(name)))
+
+    assert {tag for tag, _ in page.elements} <= ELEMENTS
+    assert {a for _, attributes in page.elements for a in attributes} <= ATTRIBUTES
+    plain = Page(renderer("html")(full_report()))
+    assert [t for t, _ in page.elements if t != "code"] == [t for t, _ in plain.elements if t != "code"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_markdown_is_inert(name):
+    """No link, image, mention, heading or row of the page comes from a name."""
+
+    def shape(text):
+        return [t.type for t in GFM.parse(text) if t.type != "inline"]
+
+    text = renderer("markdown")(full_report(name))
+    inline = [child for token in GFM.parse(text) for child in token.children or ()]
+
+    assert shape(text) == shape(renderer("markdown")(full_report()))
+    assert {child.type for child in inline} <= {
+        "text", "html_inline", "strong_open", "strong_close", "softbreak",
+    }  # fmt: skip
+    assert {child.content for child in inline if child.type == "html_inline"} <= {"<code>", "</code>"}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("format", ["text", "markdown", "html", "json"])
+def test_output_is_printable_ascii(name, format):
+    """Whatever is foreign in a page is printable ASCII, and starts no command of a CI system."""
+    text = renderer(format)(full_report(name) if format != "json" or name != "x\ud800y" else full_report())
+
+    assert re.fullmatch(r"[\n -~]*", text)
+    assert not re.search(r"(?m)^\s*(::|##)", text if format != "markdown" else text.replace("## ", ""))
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=30))
+def test_encoders_hold_for_any_text(text):
+    """The encoders leave nothing that acts, for any text at all."""
+    assert re.fullmatch(r"[ -~]*", visible(text))
+    assert not set(visible(text)) & set("<>&\"`|[]*$^")
+    assert "::" not in visible(text)
+    assert re.fullmatch(r"[ -~]*", printable(text))
+    assert re.fullmatch(r"<code>([A-Za-z0-9 _.,=/-]|&#\d+;)*</code>", code(text))
+    assert "".join(part for _, part in parts(text)) == printable(text)
+
+
+def test_hidden_is_made_visible():
+    """What cannot be seen is shown as an escape, not dropped; double spaces too."""
+    assert visible("a\u200bb") == "a\\u{200b}b"
+    assert visible("JWT_KEY  x") == "JWT_KEY\\u{20} x"
+    assert visible("x" * (LIMIT + 5)) == "x" * LIMIT + "... (5 more characters)"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("JWT_KEY is gone", "<code>JWT&#95;KEY</code> is gone".replace("&#95;", "_")),
+        ("on 2026-01-15 12:00 UTC, serving 100%", "on 2026-01-15 12:00 UTC, serving 100%"),
+        ("(by a@b)", "(by <code>a&#64;b</code>)"),
+        ("it was a, b; c.", "it was a, b; c."),
+        ("@octocat", "<code>&#64;octocat</code>"),
+        ("www.evil.example", "<code>www.evil.example</code>"),
+    ],
+)
+def test_sentences(text, told):
+    """Plain words stay plain; whatever is or could be a name stands in a code span."""
+    assert sentence(text) == told
+
+
+# One report, told alike
+
+
+def told_by_html(text):
+    page = Page(text)
+    words = [t.strip() for t in page.text if t.strip()]
+    at = words.index("findings")
+    return words[0].partition(":")[0], words[at + 1], text.count("<li><code>")
+
+
+def told_by_markdown(text):
+    [verdict] = re.findall(r"^# Verdict: (\w+)$", text, re.M)
+    [findings] = re.findall(r"^\| findings \| (.*) \|$", text, re.M)
+    unseen = text.partition("## Not seen\n\n")[2].partition("\n\n")[0]
+    return verdict, findings, len(re.findall(r"^- ", unseen, re.M))
+
+
+def told_by_text(text):
+    [(verdict, _)] = re.findall(r"^result: (\w+) \(exit (\d+)\)$", text, re.M)
+    [findings] = re.findall(r"^findings\s+(.*)$", text, re.M)
+    rows = text.partition("\nnot seen")[2].partition("\nfindings")[0].split("\n")
+    return verdict, findings, len([r for r in rows if ": " in r])
+
+
+WEIGHTS = ("critical", "high", "medium", "low", "info")
+
+
+def told_by_json(text):
+    one = json.loads(text)
+    counts = [f"{one['counts'][w]} {w}" for w in WEIGHTS if one["counts"][w]]
+    counts += [f"{one['counts']['waived']} waived"] * bool(one["counts"]["waived"])
+    return one["verdict"], ", ".join(counts) or "none", len(one["unseen"])
+
+
+READERS = {"html": told_by_html, "markdown": told_by_markdown, "text": told_by_text, "json": told_by_json}
+
+REPORTS = st.builds(
+    lambda findings, changes, unseen, fail_on: report(
+        service(
+            findings=[
+                finding(rule, severity, key=f"K{i}", **({"waived": WAIVED} if waived else {}))
+                for i, (rule, severity, waived) in enumerate(findings)
+            ],
+            changes=[reported_change(f"K{i}") for i in range(changes)],
+        ),
+        unseen=[Unseen(where=f"w{i}", reason="r") for i in range(unseen)],
+        fail_on=fail_on,
+    ),
+    st.lists(st.tuples(st.sampled_from(sorted(RULES)), st.sampled_from(Severity), st.booleans()), max_size=6),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.sampled_from([None, *Severity]),
+)
+WAIVED = Waived(owner="me", reason="noise", until=NOW.date())
+
+
+@settings(max_examples=60, deadline=None)
+@given(REPORTS)
+def test_all_formats_say_the_same(made):
+    """Verdict, counts and what was not seen are the same in every rendering, and in the exit code."""
+    told = {format: READERS[format](renderer(format)(made)) for format in FORMATS}
+
+    assert len(set(told.values())) == 1, told
+    assert {"incomplete": 3}.get(made.verdict, made.exit_code) == made.exit_code
+
+
+def test_json_reads_back():
+    """The stored form is the report."""
+    made = full_report()
+
+    assert Report.model_validate_json(renderer("json")(made)) == made
+
+
+def test_style_is_pinned_by_its_hash():
+    """The policy of the page allows this style and nothing else: no script, no request, no form."""
+    page = renderer("html")(full_report())
+    [style] = re.findall(r"<style>(.*?)</style>", page, re.S)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    [policy] = re.findall(r'Content-Security-Policy" content="([^"]+)"', page)
+
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert not re.search(r"(?i)(src|href|url\(|@import|style)=?\s*[\"'(]?(https?:)?//", page)
+
+
+def test_no_template_opts_out():
+    """No template marks anything as safe, and none builds an attribute from data but an id of ours."""
+    for template in Path("templates").rglob("*.j2"):
+        text = template.read_text()
+        assert "|safe" not in text.replace(" ", "")
+        assert "Markup" not in text
+        assert "xmlattr" not in text
+        assert "autoescape" not in text
+
+
+def test_text_fits_eighty_columns():
+    """Nothing but a command that is to be copied is wider than a terminal."""
+    wide = [line for line in renderer("text")(full_report()).split("\n") if len(line) > 80]
+
+    assert wide == []
+
+
+def test_text_is_limited():
+    """A page of findings is told one by one; the rest is counted, never lost."""
+    many = report(service(findings=[finding(key=f"K{i}") for i in range(MOST + 3)]))
+
+    assert "3 more findings in the JSON report" in renderer("text")(many)
+
+
+def test_colours_carry_nothing():
+    """With colours the words are the same as without."""
+    plain, coloured = (render(full_report(), color=c) for c in (False, True))
+
+    assert "\x1b[" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
+
+
+def test_formats_and_suffixes():
+    """Every format has a renderer, and every suffix a format."""
+    assert set(SUFFIXES.values()) == set(FORMATS)
+    assert all(callable(renderer(f)) for f in FORMATS)
+    assert HOME

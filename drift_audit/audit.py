@@ -54,9 +54,10 @@ class Source(Protocol):
         """Everything in scope."""
 
     def chain(self, service: Service) -> Service:
-        """
-        The service with as much of its history as there is; asked for when a finding needs it.
-        """
+        """The service with its history, as far as there is one; asked for when it is needed."""
+
+    def resolve(self, snapshot: Snapshot) -> Snapshot:
+        """A revision of a chain with the secret versions it reads looked up, as far as possible."""
 
 
 @dataclass(frozen=True)

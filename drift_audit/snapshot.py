@@ -203,7 +203,7 @@ class Mount(Frozen):
 
     container: str
     path: str
-    source: Annotated[SecretReference | Unreadable, Field(discriminator="state")]
+    source: SecretReference
     mode: int = READABLE
 
     @property
@@ -343,8 +343,7 @@ class Snapshot(Frozen):
             if isinstance(b.source, SecretReference):
                 yield self.address.at(b.container, key=b.key), b.source
         for m in self.mounts:
-            if isinstance(m.source, SecretReference):
-                yield self.address.at(m.container, mount=m.path), m.source
+            yield self.address.at(m.container, mount=m.path), m.source
 
     def setting(self, name: str, container: str = "") -> Value | None:
         """One setting's value, None where the revision has none of that name."""

@@ -195,10 +195,12 @@ def _offsets(text: str) -> Iterator[tuple[Path, int]]:
     yield from walk(skip(0), ())
 
 
-def _first_offence(text: str) -> int | None:
+def _first_offence(text: str) -> int:
     """Where the first repeated key, NaN or endless number stands."""
     seen: set[Path] = set()
-    for path, i in _offsets(text):
+    offsets = _offsets(text)
+    while True:
+        path, i = next(offsets)
         atom = _ATOM.match(text, i)
         odd = atom and (
             len(atom.group()) > DIGITS or atom.group().strip("-") in ("NaN", "Infinity")
@@ -206,7 +208,6 @@ def _first_offence(text: str) -> int | None:
         if path in seen or odd:
             return i
         seen.add(path)
-    return None
 
 
 # YAML

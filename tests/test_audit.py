@@ -29,6 +29,9 @@ class Still:
     def chain(self, service):
         return service
 
+    def resolve(self, snapshot):
+        return snapshot
+
 
 def one_service(*revisions, **more):
     who = revisions[0].identity

@@ -18,6 +18,7 @@ from tests.test_exports import revision, service
 from tests.worlds import SHOP
 
 from drift_audit.cli import COMMANDS
+from drift_audit.cli.progress import progress
 from drift_audit.report import Report
 
 CANARY = "cnry-cli-7f3a9c51e2"
@@ -57,7 +58,7 @@ def told(ran):
         (["audit"], 2, "no project and region to look at"),
         (["audit", "--nonsense"], 2, "No such option '--nonsense'"),
         (["nonsense"], 2, "No such command 'nonsense'"),
-        (["audit", "--project=shop", "--region=r1"], 3, "no application default credentials were found"),
+        (["audit", "--project=shop", "--region=r1"], 3, "no usable application default credentials"),
         (["audit", "--input=before.json", "-o", "report.xyz"], 2, "cannot tell the format of report.xyz"),
         (["audit", "--input=before.json", "-o", "none/report.json"], 5, "cannot write none/report.json"),
         (["audit", "--input=before.json", "--config=none.toml"], 2, "cannot read the policy: none.toml"),
@@ -166,6 +167,33 @@ def test_signals(here, number, code, word):
 
     assert process.returncode == code
     assert err.strip() == f"drift-audit: {word}".encode()
+
+
+def test_nobody_listens(here):
+    """When standard error is closed too, the code still tells."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run(
+        [sys.executable, "-m", "drift_audit", "audit"], cwd=here, env=environment(here), stderr=writer, check=False
+    )
+    os.close(writer)
+
+    assert ran.returncode == 2
+
+
+def test_progress(capsys):
+    """Progress is shown where it is asked for, and nowhere else."""
+    with progress("on", quiet=False) as tell:
+        tell("services", 1, 2)
+        tell("services", 2, 2)
+    with progress("auto", quiet=False) as silent, progress("on", quiet=True) as quiet:
+        silent("x", 1, 1)
+        quiet("y", 1, 1)
+    shown = capsys.readouterr()
+
+    assert "services" in shown.err
+    assert shown.out == ""
+    assert "x" not in shown.err.replace("services", "")
 
 
 def test_defect_tells_no_value(here):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 from google.api_core import exceptions
-from google.cloud import run_v2
+from google.cloud import run_v2, secretmanager_v1
 from tests.builders import sealer
 from tests.worlds import PLACE, SHOP, playing, source, world
 
@@ -19,6 +19,7 @@ from drift_audit.collector.cloud_run import CloudRun, Location
 from drift_audit.collector.connection import Connection
 from drift_audit.collector.exports import Files, read
 from drift_audit.collector.protobuf import to_json
+from drift_audit.collector.secret_manager import SecretManager
 from drift_audit.emulator.world import services
 from drift_audit.errors import SourceError
 from drift_audit.inventory import Evidence
@@ -160,6 +161,41 @@ def test_serving_revision_that_cannot_be_read_is_unseen_twice():
     assert {u.where for u in api.unseen} == {"revision api-00002-b"}
 
 
+FORGETFUL = (
+    SHOP.replace("env: {JWT: null, NEW", "env: {JWT: null, FAR: null, NEW")
+    .replace("to: api-00002-b, percent", "to: api-00003-c, percent")
+    .replace("ready: false", "ready: true")
+)
+"""The shop after a deploy that forgot two secrets and serves: older revisions are not read at first."""
+
+
+def test_resolve_looks_up_what_is_left():
+    """A revision of the past gets the versions it reads looked up when it is compared with."""
+    with playing(FORGETFUL) as emulator:
+        live = source(emulator)
+        [api, _] = live.collect().services
+        past = live.chain(api).revision("api-00001-a")
+        before = len(emulator.calls)
+        whole = live.resolve(past)
+        again = live.resolve(past)
+        asked = len(emulator.calls) - before
+
+    assert past.keys["app", "FAR"].source.version_state is None
+    assert whole.keys["app", "FAR"].source.version_state == "enabled"
+    assert again == whole
+    assert asked == 2
+
+
+def test_resolve_tells_what_it_may_not_see():
+    """What cannot be looked up is unseen in the revision itself."""
+    with playing(FORGETFUL, denied=["projects/other"]) as emulator:
+        live = source(emulator)
+        [api, _] = live.collect().services
+        past = live.resolve(live.chain(api).revision("api-00001-a"))
+
+    assert [u.where for u in past.seen.unseen] == ["secret projects/other/secrets/db/versions/1"]
+
+
 def test_chain_that_cannot_be_listed():
     """Without permission to list, the service stays as it was."""
     with playing(denied=[f"{NAME}/services/api"]) as emulator:
@@ -225,7 +261,7 @@ def test_no_credentials(monkeypatch, tmp_path):
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
 
-    with pytest.raises(SourceError, match="no application default credentials") as error:
+    with pytest.raises(SourceError, match="no usable application default credentials") as error:
         Connection().cloud_run()
     assert "--input" in error.value.hint
     with pytest.raises(SourceError):
@@ -371,6 +407,30 @@ def test_large_page():
     found, unseen, _ = listed({"services": names})
 
     assert (len(found), unseen) == (40_000, [])
+
+
+def test_service_with_an_odd_name():
+    """A service whose name is none is unseen, and does not end the list."""
+    found, unseen, _ = listed({"services": ["a", "b/c"]})
+
+    assert found == ["a"]
+    assert unseen == ["wrong-kind: not the name of a service, worker pool or revision"]
+
+
+class OddSecrets:
+    """A client that answers every version in a state that nobody knows."""
+
+    def get_secret_version(self, request, timeout, retry):
+        return secretmanager_v1.SecretVersion(name=f"{request.name}/versions/x", state=0)
+
+
+def test_version_in_an_unknown_state():
+    """A state that we do not know is unseen, not enabled."""
+    asker = SecretManager(OddSecrets(), Budget(lambda: 0.0))
+    _, version = asker.version(("shop", "jwt", "7"))
+
+    assert (version.number, version.state) == (None, "unseen")
+    assert [u.reason for u in asker.unseen] == ["in a state we do not know"]
 
 
 def test_budget_of_a_call():

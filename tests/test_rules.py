@@ -15,6 +15,7 @@ from drift_audit.finding import Finding, Severity
 from drift_audit.inventory import Evidence, Inventory, Scope, Service, Twins
 from drift_audit.policy import Policy, read_policy
 from drift_audit.rules import RULES, Case, Fleet, judge, judge_fleet
+from drift_audit.rules.engine import rule
 from drift_audit.rules.waivers import waive
 from drift_audit.snapshot import Address, Unseen
 
@@ -111,6 +112,26 @@ def test_rule_has_cases(rule):
 
     assert any(c["expect"] for c in cases), f"no case in which {rule} speaks"
     assert any(not c["expect"] for c in cases), f"no case in which {rule} is silent"
+
+
+@pytest.mark.parametrize(
+    ("id", "doc"),
+    [
+        ("key-lost", "What.\n\nWhy.\n\nFix: it."),
+        ("Key_Lost", "What.\n\nWhy.\n\nFix: it."),
+        ("new-rule", "What."),
+        ("new-rule", "What.\n\nWhy.\n\nMend it."),
+    ],
+)
+def test_unfinished_rule_does_not_load(id, doc):
+    """A rule without what, why and fix, or with an id that is taken or misspelled, refuses to load."""
+
+    def check(case):
+        return []
+
+    check.__doc__ = doc
+    with pytest.raises(AssertionError):
+        rule(id, Severity.LOW)(check)
 
 
 def test_no_stray_cases():

@@ -139,11 +139,11 @@ class Words:
             return _now(found, service), service
         whole = source.chain(service)
         if word.startswith("~"):
-            return _before(word, whole, candidate), whole
+            return source.resolve(_before(word, whole, candidate)), whole
         found = whole.revision(name)
         if found is None:
             raise InputError(f"{service.address} has no revision {word}", hint=_names(whole))
-        return _now(found, whole), whole
+        return _now(source.resolve(found), whole), whole
 
     def _known_good(self, service: Service, candidate: Snapshot, *, demanded: bool) -> KnownGood:
         stored = self.store.read(service.address)

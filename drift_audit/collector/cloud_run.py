@@ -122,6 +122,15 @@ class CloudRun:
         newest_first = sorted(found.values(), key=by_age, reverse=True)
         return self._resolved(service.but(revisions=tuple(newest_first), complete=True))
 
+    def resolve(self, snapshot: Snapshot) -> Snapshot:
+        """The same revision with every secret version it reads; what cannot be asked is unseen."""
+        known = len(self._secrets.unseen)
+        missing = [asked for asked in asked_by([snapshot]) if asked not in self._versions]
+        self._versions |= dict(map(self._secrets.version, missing))
+        unseen = (*snapshot.seen.unseen, *self._secrets.unseen[known:])
+        found = with_versions(snapshot, self._versions)
+        return found.but(seen=found.seen.but(unseen=unseen))
+
     def _parents(self, at: Location) -> list[Resource]:
         """The services of one location that match, without their revisions."""
         request = run_v2.ListServicesRequest(parent=str(at), page_size=PAGE_SIZE)

@@ -12,7 +12,7 @@ from typing import Any
 
 import google.auth
 import grpc
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.auth.exceptions import GoogleAuthError
 from google.auth.impersonated_credentials import Credentials as Impersonated
 from google.cloud import run_v2, secretmanager_v1
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
@@ -67,13 +67,11 @@ class Connection:
     def _credentials(self) -> Any:
         try:
             credentials, _ = google.auth.default(scopes=[SCOPE])
-        except DefaultCredentialsError:
+        except GoogleAuthError:
             raise SourceError(
-                "no application default credentials were found",
+                "no usable application default credentials were found",
                 hint="gcloud auth application-default login, or audit exported files with --input",
             ) from None
-        except GoogleAuthError:
-            raise SourceError("the application default credentials cannot be used") from None
         if not self.impersonate:
             return credentials
         *delegates, target = self.impersonate

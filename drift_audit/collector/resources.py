@@ -53,9 +53,8 @@ class Resource:
 
     @property
     def traffic(self) -> tuple[TrafficTarget, ...]:
-        """Where the service sends its requests; nothing for a revision alone."""
-        if self.parent is None:
-            return ()
+        """Where a service sends its requests."""
+        assert self.parent is not None
         return normalise.traffic(self.parent, self.identity.revision)
 
     def snapshot(self, sealer: Sealer, traffic: Sequence[TrafficTarget] = ()) -> Snapshot:
@@ -80,9 +79,10 @@ def join(
     names and nobody read is unseen. Raises Refused.
     """
     ordered = sorted(revisions, key=by_age, reverse=True)
-    if parent is None or parent.parent is None:
+    if parent is None:
         who = ordered[0].identity
         return _service(who, revisions=tuple(ordered), complete=complete)
+    assert parent.parent is not None
     who, targets = parent.identity, parent.traffic
     if who.revision not in {r.identity.revision for r in ordered}:
         ordered.insert(0, parent.snapshot(sealer, targets))

@@ -49,14 +49,16 @@ class Case:
     refused: Snapshot | None = None
 
     @cached_property
-    def lost(self) -> list[Change]:
-        """Keys of the reference that the candidate does not have."""
-        return [c for c in self.changes if c.at.key and c.after is None]
+    def lost(self) -> list[tuple[Address, Binding]]:
+        """Keys of the reference that the candidate does not have, and what they were."""
+        gone = ((c.at, c.before) for c in self.changes if c.after is None)
+        return [(at, item) for at, item in gone if isinstance(item, Binding)]
 
     @cached_property
-    def gained(self) -> list[Change]:
-        """Keys of the candidate that the reference does not have."""
-        return [c for c in self.changes if c.at.key and c.before is None]
+    def gained(self) -> list[tuple[Address, Binding]]:
+        """Keys of the candidate that the reference does not have, and what they are."""
+        new = ((c.at, c.after) for c in self.changes if c.before is None)
+        return [(at, item) for at, item in new if isinstance(item, Binding)]
 
     @cached_property
     def rebound(self) -> list[tuple[Address, Binding, Binding]]:

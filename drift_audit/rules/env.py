@@ -41,11 +41,9 @@ def key_lost(case: Case) -> Iterator[Hit]:
 
     Fix: restore the key from the binding that the reference had, in a new revision.
     """
-    for change in case.lost:
-        if isinstance(change.before, Binding):
-            severity = case.raised_if_required(change.at, Severity.HIGH)
-            says = f"{change.at.key} is gone; it was {told(change.before.source)}"
-            yield Hit(change.at, says, severity)
+    for at, binding in case.lost:
+        severity = case.raised_if_required(at, Severity.HIGH)
+        yield Hit(at, f"{at.key} is gone; it was {told(binding.source)}", severity)
 
 
 @rule("key-added", Severity.INFO)
@@ -57,9 +55,8 @@ def key_added(case: Case) -> Iterator[Hit]:
 
     Fix: promote the revision as the new baseline, or remove the key.
     """
-    for change in case.gained:
-        if isinstance(change.after, Binding):
-            yield Hit(change.at, f"{change.at.key} is new; it is {told(change.after.source)}")
+    for at, binding in case.gained:
+        yield Hit(at, f"{at.key} is new; it is {told(binding.source)}")
 
 
 @rule("key-emptied", Severity.HIGH)
@@ -171,16 +168,14 @@ def key_renamed(case: Case) -> Iterator[Hit]:
     Fix: bind the secret under the name that the application reads, or deploy the code that reads
     the new one.
     """
-    for lost in case.lost:
-        for gained in case.gained:
-            match lost.before, gained.after:
-                case (
-                    Binding(source=SecretReference() as before),
-                    Binding(source=SecretReference() as after),
-                ) if before.resource == after.resource and lost.at.key != gained.at.key:
-                    says = f"{lost.at.key} left, and {gained.at.key} reads the same secret {after}"
-                    severity = case.raised_if_required(lost.at, Severity.HIGH)
-                    yield Hit(lost.at, says, severity)
+    for at, lost in case.lost:
+        for place, gained in case.gained:
+            match lost.source, gained.source:
+                case SecretReference() as before, SecretReference() as after if (
+                    before.resource == after.resource and at.key != place.key
+                ):
+                    says = f"{at.key} left, and {place.key} reads the same secret {after}"
+                    yield Hit(at, says, case.raised_if_required(at, Severity.HIGH))
 
 
 @rule("key-lookalike", Severity.HIGH)

@@ -1,0 +1,68 @@
+"""
+`python -m tests.gate`: all tests with branch coverage, and what they must reach.
+
+The core is covered whole, the rest to 95 percent. A run in which no test ran fails, and every test that
+was skipped is named with its reason: green must mean that something was looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CORE = (
+    "errors names snapshot inventory seal finding policy differ history cause remedy report audit strict"
+).split()
+WHOLE = ",".join([*(f"drift_audit/{name}.py" for name in CORE), "drift_audit/rules/*"])
+OVERALL = 95
+
+
+def main() -> int:
+    """Run, combine, judge; the exit code is that of the first thing that failed."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results.xml"
+        tests = [
+            *("coverage", "run", "-m", "pytest", "-q", "-n", str(os.cpu_count() or 1)),
+            f"--junitxml={results}",
+        ]
+        for step in (["coverage", "erase"], tests):
+            if failed := run(*step):
+                return failed
+        ran, skipped = counted(results)
+    print(f"\n{ran} tests ran, {len(skipped)} were skipped")
+    for reason in skipped:
+        print(f"  skipped: {reason}")
+    if not ran:
+        print("no test ran: that is a failure")
+        return 1
+    return (
+        run("coverage", "combine", "--quiet")
+        or run("coverage", "report", f"--include={WHOLE}", "--fail-under=100")
+        or run("coverage", "report", f"--fail-under={OVERALL}")
+    )
+
+
+def run(*command: str) -> int:
+    """One step in this environment."""
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode
+
+
+def counted(results: Path) -> tuple[int, list[str]]:
+    """How many tests ran, and why the others did not."""
+    suites = ET.parse(results).getroot()
+    cases = list(suites.iter("testcase"))
+    skipped = [
+        f"{case.get('classname')}.{case.get('name')}: {skip.get('message')}"
+        for case in cases
+        for skip in case.iter("skipped")
+    ]
+    return len(cases) - len(skipped), skipped
+
+
+if __name__ == "__main__":
+    sys.exit(main())

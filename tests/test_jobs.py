@@ -1,0 +1,178 @@
+"""The three uses, end to end, in separate processes, over real gRPC."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.canary import files_below, leaks
+from tests.command import SEAL_KEY, environment, run
+
+CANARY = "cnry-jobs-7f3a9c51e2"
+
+GOOD = {
+    "numbers": {"shop": "123456789012"},
+    "secrets": [{"project": "shop", "name": "jwt", "versions": {"7": "enabled"}}],
+    "services": [
+        {
+            "project": "shop",
+            "region": "europe-west1",
+            "service": "api",
+            "traffic": [{"to": "LATEST", "percent": 100}],
+            "revisions": [
+                {
+                    "name": "api-00001-good",
+                    "at": "2026-01-01T08:00:00Z",
+                    "by": "one@example.com",
+                    "image": "r/api@sha256:" + "1" * 64,
+                    "args": [f"--token={CANARY}"],
+                    "env": {"JWT_SECRET_KEY": {"secret": "jwt", "version": "7"}, "DB_PASSWORD": CANARY},
+                }
+            ],
+        }
+    ],
+}
+
+POLICY = '[[service]]\n[service.required]\nJWT_SECRET_KEY = { from = "secret" }\n'
+
+
+def deployed(world: dict, traffic: list | None = None, **change: object) -> dict:
+    """The world after one more deploy."""
+    [service] = world["services"]
+    number = len(service["revisions"]) + 1
+    revision = {"name": f"api-0000{number}-new", "at": f"2026-01-0{number}T08:00:00Z", "by": "two@example.com", **change}
+    after = {**service, "revisions": [*service["revisions"], revision]}
+    return {**world, "services": [{**after, "traffic": traffic or service["traffic"]}]}
+
+
+@contextmanager
+def serving(world: dict, folder: Path) -> Iterator[dict[str, str]]:
+    """An emulator in a process of its own, and the variables that point at it."""
+    path = folder / "world.yaml"
+    path.write_text(yaml.safe_dump(world))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "drift_audit", "emulator", f"--world={path}"],
+        env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().decode() for _ in range(2)]
+        yield {
+            **dict(line.removeprefix("export ").strip().split("=") for line in lines),
+            "DRIFT_AUDIT_SEAL_KEY": SEAL_KEY,
+        }
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+        path.unlink()
+
+
+SCOPE = ["--project=shop", "--region=europe-west1"]
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A folder with the policy and a promoted baseline."""
+    (tmp_path / "drift-audit.toml").write_text(POLICY)
+    with serving(GOOD, tmp_path) as env:
+        ran = run("baseline", "promote", "--service=api", *SCOPE, "--reason=it worked", "--by=me", cwd=tmp_path, env=env)
+    assert ran.code == 0, ran.block
+    return tmp_path
+
+
+def report(folder: Path) -> dict:
+    return json.loads((folder / "report.json").read_text())
+
+
+def test_nightly(here):
+    """Two nights: the first is clean; after a deploy that lost a key the second says which, and who."""
+    outputs = ["-o", "report.json", "-o", "report.html"]
+    with serving(GOOD, here) as env:
+        first = run("audit", *SCOPE, *outputs, cwd=here, env=env)
+    with serving(deployed(GOOD, env={"JWT_SECRET_KEY": None}), here) as env:
+        second = run("audit", *SCOPE, *outputs, cwd=here, env=env)
+    [service] = report(here)["services"]
+    lost = next(f for f in service["findings"] if f["rule"] == "key-lost")
+
+    assert (first.code, second.code) == (0, 10), first.block + second.block
+    assert (service["reference"], service["candidate"]) == ("api-00001-good", "api-00002-new")
+    assert (lost["first_seen"]["revision"], lost["first_seen"]["creator"]) == ("api-00002-new", "two@example.com")
+    assert lost["severity"] == "critical"
+    assert lost["remedy"]["restore"].endswith("--update-secrets=JWT_SECRET_KEY=jwt:7")
+
+
+def test_gate(here):
+    """A candidate without traffic is held against what is known to be good: it blocks, then passes."""
+    serves = [{"to": "api-00001-good", "percent": 100}, {"to": "api-00002-new", "tag": "candidate"}]
+    gate = ["compare", "KNOWN_GOOD", "tag:candidate", "--service=api", *SCOPE, "-o", "report.json"]
+    bad = deployed(GOOD, serves, env={"JWT_SECRET_KEY": None})
+    mended = deployed(GOOD, serves, image="r/api@sha256:" + "2" * 64)
+    with serving(bad, here) as env:
+        blocked = run(*gate, cwd=here, env=env)
+    with serving(mended, here) as env:
+        passed = run(*gate, cwd=here, env=env)
+
+    assert (blocked.code, passed.code) == (10, 0), blocked.block + passed.block
+    assert "api-00002-new drops 1 key that api-00001-good had: JWT_SECRET_KEY" in " ".join(blocked.out.split())
+    changed = [c["setting"] for c in report(here)["services"][0]["changes"]]
+    assert changed == ["image", "service.traffic"]
+
+
+def test_incident(here):
+    """Many deploys later, the report of the two revisions names the deploy in between that lost the key."""
+    world = GOOD
+    for i in range(3):
+        world = deployed(world, image=f"r/api@sha256:{i}" + "0" * 63)
+    world = deployed(world, env={"JWT_SECRET_KEY": None}, by="three@example.com")
+    for i in range(3):
+        world = deployed(world, image=f"r/api@sha256:{i}" + "1" * 63)
+    with serving(world, here) as env:
+        ran = run(
+            "compare", "api-00001-good", "LATEST", "--service=api", *SCOPE, "-o", "report.html", "-o", "report.json",
+            cwd=here, env=env,
+        )  # fmt: skip
+    lost = next(f for f in report(here)["services"][0]["findings"] if f["rule"] == "key-lost")
+
+    assert ran.code == 10
+    assert (lost["first_seen"]["revision"], lost["first_seen"]["creator"]) == ("api-00005-new", "three@example.com")
+    assert lost["first_seen"]["certain"]
+    assert "since api-00005-new" in (here / "report.html").read_text().replace("<code>", "").replace("</code>", "")
+
+
+def test_no_value_leaves(here):
+    """Nothing that any of the uses printed or wrote holds a value, in any encoding."""
+    seen = b""
+    with serving(deployed(GOOD, env={"JWT_SECRET_KEY": None, "DB_PASSWORD": CANARY + "x"}), here) as env:
+        for arguments in (
+            ["audit", *SCOPE, "-o", "report.html", "-o", "report.md", "-o", "report.json"],
+            ["compare", "~1", "--service=api", *SCOPE],
+            ["snapshot", *SCOPE, "--all-revisions", "-o", "snap.json"],
+            ["audit", *SCOPE, "--verbosity=debug", "--progress=on"],
+        ):
+            seen += run(*arguments, cwd=here, env=env).block.encode()
+    seen += b"".join(files_below(here).values())
+
+    assert leaks(seen, [CANARY]) == []
+
+
+def test_control_value_in_the_world_is_found(here):
+    """The scan finds the value where it is: in the world that the emulator plays."""
+    assert "plain" in leaks(yaml.safe_dump(GOOD).encode(), [CANARY])
+
+
+def test_permission_denied_is_incomplete(here):
+    """An auditor that may not look at a secret says so, and ends with 3 whatever else it found."""
+    world = {**deployed(GOOD, env={"DB_PASSWORD": "other"}), "denied": ["projects/shop/secrets/jwt"]}
+    with serving(world, here) as env:
+        ran = run("audit", *SCOPE, "-o", "report.json", cwd=here, env=env)
+
+    assert ran.code == 3
+    assert report(here)["unseen"] == [
+        {"where": "secret projects/shop/secrets/jwt/versions/7", "reason": "permission denied"}
+    ]

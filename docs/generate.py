@@ -1,4 +1,4 @@
-"""Writes docs/rules.md and docs/cli.md from the program. A test compares them with what it would write."""
+"""Writes docs/rules.md and docs/cli.md from the program; a test compares."""
 
 from __future__ import annotations
 

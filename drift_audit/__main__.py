@@ -13,7 +13,7 @@ import traceback
 from types import FrameType
 from typing import NoReturn
 
-from drift_audit.errors import DriftAuditError, ExitCode
+from drift_audit.errors import CommandError, DriftAuditError, ExitCode
 
 
 class Terminated(BaseException):
@@ -22,6 +22,7 @@ class Terminated(BaseException):
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
+    _open_closed_streams()
     _lock_down()
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -35,6 +36,20 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except Exception as error:  # a defect of ours: no value may reach the terminal
         code = _say(_defect(error), ExitCode.DEFECT, "please report this with the lines above")
     sys.exit(int(code))
+
+
+def _open_closed_streams() -> None:
+    """
+    Put something in place of the standard streams that the caller closed.
+
+    Nobody reads what is said on standard error then; a report printed to standard output fails, as
+    it must: it did not arrive.
+    """
+    modes = {"stdin": os.O_RDONLY, "stdout": os.O_RDONLY, "stderr": os.O_WRONLY}
+    for number, (name, mode) in enumerate(modes.items()):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, mode), number)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
 
 
 def _lock_down() -> None:
@@ -62,22 +77,22 @@ def _run(arguments: list[str]) -> int:
         code = end.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return ExitCode.USAGE
+    except click.ClickException as error:
+        message = error.format_message().removesuffix(".")
+        context = getattr(error, "ctx", None)
+        hint = f"see: {context.command_path} --help" if context else ""
+        raise CommandError(message[:1].lower() + message[1:], hint=hint) from None
     return int(code or 0)
 
 
 def _say(message: str, code: ExitCode, hint: str = "") -> ExitCode:
-    from drift_audit.renderer.encode import visible
+    from drift_audit.cli.notice import notice
 
-    try:
-        first, *more = message.splitlines()
-        print(f"drift-audit: {visible(first)}", file=sys.stderr)
-        for line in filter(None, [*more, hint]):
-            print(f"  {visible(line)}", file=sys.stderr)
-    except OSError:
-        pass  # nobody is left to read it; the code still tells
+    first, *more = message.splitlines()
+    notice(f"drift-audit: {first}", *filter(None, [*more, hint]))
     return code
 
 

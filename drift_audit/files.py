@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
 import tempfile
 from pathlib import Path
 
@@ -27,10 +26,18 @@ def read(path: str, *, limit: int = LIMIT) -> bytes:
     Links, devices, pipes and folders are refused unread, and so is what is larger than the limit: a
     file in a pull request may point at anything. Raises InputError.
     """
-    data = sys.stdin.buffer.read(limit + 1) if path == STDIN else _read_regular(path, limit)
+    data = _read_stdin(limit) if path == STDIN else _read_regular(path, limit)
     if len(data) > limit:
         raise InputError(f"{path}: too-big: larger than {limit // 2**20} MiB")
     return data
+
+
+def _read_stdin(limit: int) -> bytes:
+    try:
+        with open(0, "rb", closefd=False) as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"{STDIN}: unreadable: {reason(error)}") from None
 
 
 def _read_regular(path: str, limit: int) -> bytes:
@@ -54,7 +61,12 @@ def _refused(path: str, error: OSError) -> InputError:
         return InputError(f"{path}: link: a symbolic link, which is not followed")
     if error.errno == errno.ENOENT:
         return InputError(f"{path}: missing: no such file")
-    return InputError(f"{path}: unreadable: {(error.strerror or 'cannot be opened').lower()}")
+    return InputError(f"{path}: unreadable: {reason(error)}")
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, in its words and without the path."""
+    return (error.strerror or "refused by the system").lower()
 
 
 def shipped(name: str) -> Path:
@@ -87,8 +99,7 @@ def write(path: str, text: str, *, mode: int = 0o644) -> None:
         else:
             _replace(target, text.encode(), mode)
     except OSError as error:
-        reason = (error.strerror or "cannot be written").lower()
-        raise OutputError(f"cannot write {path}: {reason}") from None
+        raise OutputError(f"cannot write {path}: {reason(error)}") from None
 
 
 def _replace(target: Path, data: bytes, mode: int) -> None:

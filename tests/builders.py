@@ -83,7 +83,9 @@ def snapshot(
         bindings=tuple(
             sorted((b for _, bs, _, _ in parts for b in bs), key=lambda b: (b.container, b.key))
         ),
-        mounts=tuple(sorted((m for _, _, ms, _ in parts for m in ms), key=lambda m: (m.container, m.path))),
+        mounts=tuple(
+            sorted((m for _, _, ms, _ in parts for m in ms), key=lambda m: (m.container, m.path))
+        ),
         settings=tuple(sorted(settings, key=lambda s: (s.container, s.name))),
         service=None
         if service is None

@@ -61,12 +61,7 @@ def disguises(value: str) -> dict[str, bytes]:
 def leaks(data: bytes, values: Iterable[str]) -> list[str]:
     """How the values show in some bytes; empty when they do not."""
     unpacked = data + b"".join(_gzip_members(data))
-    return [
-        name
-        for value in values
-        for name, form in disguises(value).items()
-        if form in unpacked
-    ]
+    return [name for value in values for name, form in disguises(value).items() if form in unpacked]
 
 
 def _gzip_members(data: bytes) -> Iterator[bytes]:

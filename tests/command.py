@@ -52,7 +52,9 @@ def run(
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def environment(home: Path, more: dict[str, str] | None = None, *, measured: bool = True) -> dict[str, str]:
+def environment(
+    home: Path, more: dict[str, str] | None = None, *, measured: bool = True
+) -> dict[str, str]:
     """
     A clean environment: nothing of the developer's, no way to a cloud.
 

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 KEYS = st.sampled_from(["A", "B", "C", "JWT_SECRET_KEY", "__private", "a']['b", "LOG_LEVEL", "É"])
 VALUES = st.sampled_from(["", "1", "2", " ", "info", "cafe\u0301", "caf\u00e9"])
 SECRETS = st.fixed_dictionaries(
-    {"secret": st.sampled_from(["jwt", "db"]), "version": st.sampled_from(["1", "2", "latest", "prod"])},
+    {
+        "secret": st.sampled_from(["jwt", "db"]),
+        "version": st.sampled_from(["1", "2", "latest", "prod"]),
+    },
     optional={"project": st.sampled_from(["", "999"]), "resolved": st.sampled_from([1, 2])},
 )
 SOURCES = st.one_of(VALUES, SECRETS)
@@ -32,7 +35,9 @@ def sides() -> st.SearchStrategy[dict[str, Any]]:
                 st.sampled_from(["1", "2", 1, 0, True, False]),
                 max_size=3,
             ),
-            "service": st.dictionaries(st.sampled_from(["ingress"]), VALUES.filter(bool), max_size=1),
+            "service": st.dictionaries(
+                st.sampled_from(["ingress"]), VALUES.filter(bool), max_size=1
+            ),
         },
     )
 
@@ -50,7 +55,11 @@ def documents() -> st.SearchStrategy[dict[str, Any]]:
     )
     env = st.lists(st.one_of(literal, secret), max_size=6)
     limits = st.fixed_dictionaries(
-        {}, optional={"cpu": st.sampled_from(["1", "1000m"]), "memory": st.sampled_from(["1Gi", "1024Mi"])}
+        {},
+        optional={
+            "cpu": st.sampled_from(["1", "1000m"]),
+            "memory": st.sampled_from(["1Gi", "1024Mi"]),
+        },
     )
     container = st.fixed_dictionaries(
         {"image": st.sampled_from(["i:1", "i:2"]), "env": env},

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from tests.builders import KEY, LASTING, NOW, sealer, snapshot
-from tests.strategies import sides
-from tests.worlds import playing, source
 
 from drift_audit.audit import Audit
 from drift_audit.finding import Severity
 from drift_audit.history import KnownGood
-from drift_audit.inventory import Inventory, Scope, Service
+from drift_audit.inventory import Evidence, Inventory, Scope, Service
 from drift_audit.policy import Policy, read_policy
 from drift_audit.store.baseline import promotion
 from drift_audit.store.folder import Folder
+from tests.builders import KEY, LASTING, NOW, sealer, snapshot
+from tests.strategies import sides
+from tests.worlds import playing, source
 
 
 class Still:
     """A source of services that were made up."""
 
-    def __init__(self, *services):
+    def __init__(self, *services, evidence=frozenset()):
         self.services = services
+        self.evidence = evidence
 
     def collect(self):
-        return Inventory(scope=Scope(source="test"), services=self.services)
+        return Inventory(scope=Scope(source="test"), services=self.services, evidence=self.evidence)
 
     def chain(self, service):
         return service
@@ -127,7 +128,9 @@ def test_poisoned_baseline(tmp_path):
     """A baseline that lacks required keys is refused by name, and not used."""
     policy = read_policy("[[service]]\nrequired = {A = {}}")
     store = Folder(str(tmp_path))
-    store.write(promotion(snapshot({}, revision="api-00001-old"), None, by="me", at=NOW, reason="r"))
+    store.write(
+        promotion(snapshot({}, revision="api-00001-old"), None, by="me", at=NOW, reason="r")
+    )
     report = Audit(policy, NOW).of(Still(one_service(snapshot({"A": "1"}))), store)
     [service] = report.services
 
@@ -154,7 +157,9 @@ def test_left_out_literals_are_said_and_do_not_block():
     report = compared(snapshot({"A": "1"}, seal=bare), snapshot({"A": "2"}, seal=bare))
 
     assert report.verdict == "clean"
-    assert ("1 plain value", "literals were left out") in {(s.what, s.reason) for s in report.skipped}
+    assert ("1 plain value", "literals were left out") in {
+        (s.what, s.reason) for s in report.skipped
+    }
 
 
 def test_service_level_of_the_past_is_said():
@@ -180,7 +185,11 @@ def test_nothing_in_scope():
     """No service is no clean audit."""
     report = Audit(Policy(), NOW).of(Still(), None)
 
-    assert (report.verdict, report.exit_code, report.headline) == ("incomplete", 3, "nothing was audited")
+    assert (report.verdict, report.exit_code, report.headline) == (
+        "incomplete",
+        3,
+        "nothing was audited",
+    )
     assert [f.rule for f in report.findings] == ["nothing-audited"]
 
 
@@ -193,13 +202,8 @@ def test_service_without_a_revision_is_not_judged():
 
 def test_versions_nobody_listed(tmp_path):
     """Where versions of some secrets were given, the others are named as not looked at."""
-    from drift_audit.inventory import Evidence
-
     candidate = snapshot({"A": {"secret": "x", "state": "enabled"}, "B": {"secret": "y"}})
-    still = Still(one_service(candidate))
-    still.collect = lambda: Inventory(
-        scope=Scope(source="test"), services=still.services, evidence=frozenset(Evidence)
-    )
+    still = Still(one_service(candidate), evidence=frozenset(Evidence))
     report = Audit(Policy(), NOW).of(still, None)
 
     assert [s.what for s in report.skipped] == ["the state of y@latest"]

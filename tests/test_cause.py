@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.builders import snapshot
 
 from drift_audit.cause import probable_cause
+from tests.builders import snapshot
 
 SECRET = {"secret": "s", "version": "1"}
-BEFORE = {
+BEFORE: dict = {
     "env": {"LOG_LEVEL": "info", "REGION_NAME": "eu", "JWT": SECRET, "DB": SECRET},
     "files": {"/etc/key": SECRET},
     "settings": {"service_account": "api@shop.iam"},

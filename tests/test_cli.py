@@ -8,18 +8,19 @@ import signal
 import stat
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from drift_audit.cli import COMMANDS
+from drift_audit.cli.progress import progress
+from drift_audit.report import Report
 from tests.builders import LASTING
 from tests.canary import files_below, leaks
 from tests.command import SEAL_KEY, environment, run
 from tests.test_exports import revision, service
 from tests.worlds import SHOP
-
-from drift_audit.cli import COMMANDS
-from drift_audit.cli.progress import progress
-from drift_audit.report import Report
 
 CANARY = "cnry-cli-7f3a9c51e2"
 SECRET = {"name": "JWT", "valueFrom": {"secretKeyRef": {"name": "jwt", "key": "7"}}}
@@ -91,7 +92,9 @@ def test_bad_input(here, arguments, code, says):
     """Each kind of bad input is one clear line, the documented code, and leaves nothing behind."""
     (here / "empty").mkdir()
     (here / "broken.json").write_text(f'{{"a": "{CANARY}" oops')
-    (here / "deployment.json").write_text(json.dumps({"apiVersion": "apps/v1", "kind": "Deployment"}))
+    (here / "deployment.json").write_text(
+        json.dumps({"apiVersion": "apps/v1", "kind": "Deployment"})
+    )
     (here / "bad.toml").write_text(f'fail_on = "{CANARY}"')
     (here / "two.json").write_text(json.dumps([service("api"), service("web")]))
     before = files_below(here).keys()
@@ -108,11 +111,16 @@ def test_unreachable_endpoint(here):
     """A server that is not there is an incomplete audit that says so."""
     env = {"CLOUD_RUN_EMULATOR_HOST": "127.0.0.1:1", "SECRET_MANAGER_EMULATOR_HOST": "127.0.0.1:1"}
     audit = run("audit", "--project=shop", "--region=r1", cwd=here, env=env)
-    compare = run("compare", "~1", "--project=shop", "--region=r1", "--service=api", cwd=here, env=env)
+    compare = run(
+        "compare", "~1", "--project=shop", "--region=r1", "--service=api", cwd=here, env=env
+    )
 
     assert (audit.code, compare.code) == (3, 3)
     assert "services of projects/shop/locations/r1: the service cannot be reached" in told(audit)
-    assert compare.err == "drift-audit: services of projects/shop/locations/r1: the service cannot be reached\n"
+    assert (
+        compare.err
+        == "drift-audit: services of projects/shop/locations/r1: the service cannot be reached\n"
+    )
 
 
 def test_full_disk_and_closed_pipe(here):
@@ -131,7 +139,9 @@ def test_full_disk_and_closed_pipe(here):
     os.close(writer)
 
     assert (ended.returncode, closed.returncode) == (5, 5)
-    assert ended.stderr == b"drift-audit: cannot write to standard output: no space left on device\n"
+    assert (
+        ended.stderr == b"drift-audit: cannot write to standard output: no space left on device\n"
+    )
     assert closed.stderr == b"drift-audit: cannot write to standard output: broken pipe\n"
 
 
@@ -151,7 +161,10 @@ def test_all_outputs_are_tried(here):
     assert "result: drift" in ran.out
 
 
-@pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")])
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
 def test_signals(here, number, code, word):
     """An interrupted run is never clean."""
     (here / "world.yaml").write_text(SHOP)
@@ -174,7 +187,11 @@ def test_nobody_listens(here):
     reader, writer = os.pipe()
     os.close(reader)
     ran = subprocess.run(
-        [sys.executable, "-m", "drift_audit", "audit"], cwd=here, env=environment(here), stderr=writer, check=False
+        [sys.executable, "-m", "drift_audit", "audit"],
+        cwd=here,
+        env=environment(here),
+        stderr=writer,
+        check=False,
     )
     os.close(writer)
 
@@ -204,7 +221,13 @@ def test_defect_tells_no_value(here):
         f"e.command.callback = lambda **_: (_ for _ in ()).throw(ValueError('{CANARY}'))\n"
         "from drift_audit.__main__ import main; main()"
     )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=here, env=environment(here), capture_output=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=here,
+        env=environment(here),
+        capture_output=True,
+        check=False,
+    )
 
     assert ran.returncode == 70
     assert b"a defect in drift-audit" in ran.stderr
@@ -225,7 +248,11 @@ def test_defect_tells_no_value(here):
         ["api-00001-a", "api-00002-b", "--input=revisions.json"],
         ["before.json", "LATEST", "--input=revisions.json"],
         ["api-00001-a", "after.json", "--input=revisions.json"],
-        ["projects/123/locations/europe-west1/services/api/revisions/api-00001-a", "LATEST", "--input=revisions.json"],
+        [
+            "projects/123/locations/europe-west1/services/api/revisions/api-00001-a",
+            "LATEST",
+            "--input=revisions.json",
+        ],
     ],
 )
 def test_words_for_revisions(here, arguments):
@@ -234,7 +261,9 @@ def test_words_for_revisions(here, arguments):
     report = json.loads(ran.out)
 
     assert ran.code == 10, ran.block
-    assert [(c["key"], c["before"], c["after"]) for c in report["services"][0]["changes"]] == [("JWT", "secret", "absent")]
+    assert [(c["key"], c["before"], c["after"]) for c in report["services"][0]["changes"]] == [
+        ("JWT", "secret", "absent")
+    ]
     assert leaks(ran.block.encode(), [CANARY]) == []
 
 
@@ -284,7 +313,16 @@ def test_file_without_a_project_compares_with_one_that_has(here):
 
 def test_promote_and_audit(here):
     """A promoted revision is what later audits compare with."""
-    promoted = run("baseline", "promote", "before.json", "--reason=release 42", "--by=me", "--project=shop", cwd=here, env=SEALED)
+    promoted = run(
+        "baseline",
+        "promote",
+        "before.json",
+        "--reason=release 42",
+        "--by=me",
+        "--project=shop",
+        cwd=here,
+        env=SEALED,
+    )
     listed = run("baseline", "list", cwd=here)
     shown = run("baseline", "show", "shop/europe-west1/api", cwd=here)
     audited = run("audit", "--input=after.json", "--project=shop", cwd=here, env=SEALED)
@@ -293,7 +331,9 @@ def test_promote_and_audit(here):
         "exit 0\n--- stdout\n(template) is the baseline of shop/europe-west1/api:"
         " baselines/shop/europe-west1/api.json\n--- stderr\n"
     )
-    assert listed.out == "shop/europe-west1/api (template): promoted on 2026-01-15 by me: release 42\n"
+    assert (
+        listed.out == "shop/europe-west1/api (template): promoted on 2026-01-15 by me: release 42\n"
+    )
     assert json.loads(shown.out)["reason"] == "release 42"
     assert audited.code == 10
     assert "baseline: promoted on 2026-01-15 by me: release 42" in told(audited)
@@ -307,7 +347,9 @@ def test_promote_refuses(here):
     blind["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": "x"}}]
     (here / "blind.json").write_text(json.dumps(blind))
     lacking = run("baseline", "promote", "before.json", "--reason=r", cwd=here, env=SEALED)
-    unread = run("baseline", "promote", "blind.json", "--reason=r", "--no-config", cwd=here, env=SEALED)
+    unread = run(
+        "baseline", "promote", "blind.json", "--reason=r", "--no-config", cwd=here, env=SEALED
+    )
 
     assert (lacking.code, unread.code) == (4, 4)
     assert "lacks required keys: MISSING" in lacking.err
@@ -345,7 +387,9 @@ def test_snapshot_and_compare(here):
 
 def test_snapshot_without_literals(here):
     """Left out by choice: no key is needed, and the report says that values were not compared."""
-    taken = run("snapshot", "--input=before.json", "--without-literals", "-o", "snap.json", cwd=here)
+    taken = run(
+        "snapshot", "--input=before.json", "--without-literals", "-o", "snap.json", cwd=here
+    )
     ran = run("compare", "snap.json", "before.json", "--without-literals", cwd=here)
 
     assert (taken.code, ran.code) == (0, 0)
@@ -367,7 +411,9 @@ def test_incomplete_snapshot(here):
 
 def test_print_gcloud(here):
     """Someone without access gets the commands that collect the same."""
-    ran = run("snapshot", "--print-gcloud", "--project=shop", "--region=r1", "--service=api", cwd=here)
+    ran = run(
+        "snapshot", "--print-gcloud", "--project=shop", "--region=r1", "--service=api", cwd=here
+    )
     general = run("snapshot", "--print-gcloud", cwd=here)
 
     assert ran.out.splitlines() == [
@@ -388,12 +434,16 @@ def test_render_again(here):
     assert first.out.startswith("<!DOCTYPE html>")
     assert again.out.startswith("# Verdict: drift")
     assert (here / "again.html").read_text() in first.out
-    assert Report.model_validate_json(piped.out) == Report.model_validate_json((here / "r.json").read_bytes())
+    assert Report.model_validate_json(piped.out) == Report.model_validate_json(
+        (here / "r.json").read_bytes()
+    )
 
 
 def test_min_severity_hides_but_counts(here):
     """Findings below the lowest severity are left out of pages; the JSON and the counts keep them."""
-    ran = run("compare", "before.json", "after.json", "--min-severity=high", "-o", "r.json", cwd=here)
+    ran = run(
+        "compare", "before.json", "after.json", "--min-severity=high", "-o", "r.json", cwd=here
+    )
     report = Report.model_validate_json((here / "r.json").read_bytes())
 
     assert "credential-in-plain" not in ran.out
@@ -451,8 +501,12 @@ def test_unreadable_policy(here):
 
 def test_reveal(here):
     """A revealed key shows its values; nothing else does."""
-    (here / "before.json").write_text(json.dumps(service(env=[PASSWORD, {"name": "LEVEL", "value": "info"}])))
-    (here / "after.json").write_text(json.dumps(service(env=[PASSWORD, {"name": "LEVEL", "value": "debug"}])))
+    (here / "before.json").write_text(
+        json.dumps(service(env=[PASSWORD, {"name": "LEVEL", "value": "info"}]))
+    )
+    (here / "after.json").write_text(
+        json.dumps(service(env=[PASSWORD, {"name": "LEVEL", "value": "debug"}]))
+    )
     ran = run("compare", "before.json", "after.json", "--reveal=LEVEL", cwd=here)
     hidden = run("compare", "before.json", "after.json", cwd=here)
 
@@ -507,14 +561,15 @@ def test_help(here, command):
     short = run(command, "-h", cwd=here)
 
     assert ran.code == 0
-    assert f"  drift-audit {command}" in ran.out or f"drift-audit {command}" in ran.out.partition("Options:")[0][20:]
+    assert (
+        f"  drift-audit {command}" in ran.out
+        or f"drift-audit {command}" in ran.out.partition("Options:")[0][20:]
+    )
     assert ran.out == short.out
 
 
 def test_short_help_is_the_commands_own():
     """The list of commands, which imports none of them, says what each says of itself."""
-    from importlib import import_module
-
     told = {name: import_module(f"drift_audit.cli.{name}").command.short_help for name in COMMANDS}
 
     assert told == COMMANDS
@@ -540,7 +595,11 @@ def test_completion(here, shell):
 
 def test_completion_completes(here):
     """The script's call back into the program completes names of commands."""
-    env = {"_DRIFT_AUDIT_COMPLETE": "bash_complete", "COMP_WORDS": "drift-audit comp", "COMP_CWORD": "1"}
+    env = {
+        "_DRIFT_AUDIT_COMPLETE": "bash_complete",
+        "COMP_WORDS": "drift-audit comp",
+        "COMP_CWORD": "1",
+    }
 
     assert run(cwd=here, env=env).out.split() == ["plain,compare", "plain,completion"]
 
@@ -592,7 +651,9 @@ def test_key_from_a_file(here):
     run("init", cwd=here)
     key = here / ".config/drift-audit/seal.key"
     kept = run("snapshot", "--input=before.json", cwd=here)
-    named = run("snapshot", "--input=before.json", cwd=here, env={"DRIFT_AUDIT_SEAL_KEY_FILE": str(key)})
+    named = run(
+        "snapshot", "--input=before.json", cwd=here, env={"DRIFT_AUDIT_SEAL_KEY_FILE": str(key)}
+    )
     key.chmod(0o644)
     open_to_others = run("snapshot", "--input=before.json", cwd=here)
     key.chmod(0o600)
@@ -602,7 +663,9 @@ def test_key_from_a_file(here):
     key.symlink_to(here / "before.json")
     (here / "before.json").chmod(0o600)
     linked = run("snapshot", "--input=after.json", cwd=here)
-    variable = run("snapshot", "--input=before.json", cwd=here, env={"DRIFT_AUDIT_SEAL_KEY": CANARY})
+    variable = run(
+        "snapshot", "--input=before.json", cwd=here, env={"DRIFT_AUDIT_SEAL_KEY": CANARY}
+    )
 
     assert (kept.code, named.code) == (0, 0)
     assert (open_to_others.code, broken.code, linked.code, variable.code) == (4, 4, 4, 4)
@@ -616,7 +679,9 @@ def test_key_is_created_at_a_terminal(here):
     script = Path("/usr/bin/script")
     if not script.exists():
         pytest.skip("script(1) is not installed: the terminal was not tried")
-    command = f"{sys.executable} -m drift_audit baseline promote before.json --reason=r --project=shop"
+    command = (
+        f"{sys.executable} -m drift_audit baseline promote before.json --reason=r --project=shop"
+    )
     ran = subprocess.run(
         [str(script), "-qec", command, "/dev/null"],
         cwd=here, env=environment(here), capture_output=True, check=False,
@@ -625,16 +690,33 @@ def test_key_is_created_at_a_terminal(here):
     assert ran.returncode == 0, ran.stdout
     assert b"created " in ran.stdout
     assert (here / ".config/drift-audit/seal.key").exists()
-    assert run("baseline", "promote", "before.json", "--reason=r", "-q", cwd=here, env={"XDG_CONFIG_HOME": str(here / "x")}).code == 4
+    assert (
+        run(
+            "baseline",
+            "promote",
+            "before.json",
+            "--reason=r",
+            "-q",
+            cwd=here,
+            env={"XDG_CONFIG_HOME": str(here / "x")},
+        ).code
+        == 4
+    )
 
 
 def test_source_date_epoch(here):
     """The time of a run can be fixed; what is no time is a wrong command line."""
-    ran = run("audit", "--input=before.json", "--format=json", cwd=here, env={"SOURCE_DATE_EPOCH": "0"})
+    ran = run(
+        "audit", "--input=before.json", "--format=json", cwd=here, env={"SOURCE_DATE_EPOCH": "0"}
+    )
 
     assert json.loads(ran.out)["generated_at"] == "1970-01-01T00:00:00Z"
     assert run("audit", "--input=before.json", cwd=here, env={"SOURCE_DATE_EPOCH": "now"}).code == 2
-    assert json.loads(run("audit", "--input=before.json", "--format=json", cwd=here, env={"SOURCE_DATE_EPOCH": ""}).out)
+    assert json.loads(
+        run(
+            "audit", "--input=before.json", "--format=json", cwd=here, env={"SOURCE_DATE_EPOCH": ""}
+        ).out
+    )
 
 
 def test_same_input_same_bytes(here):
@@ -642,7 +724,18 @@ def test_same_input_same_bytes(here):
     outputs = set()
     for seed, zone in (("0", "UTC"), ("1", "Asia/Tokyo"), ("2", "America/New_York")):
         env = {"PYTHONHASHSEED": seed, "TZ": zone, "LANG": "C", "DRIFT_AUDIT_SEAL_KEY": SEAL_KEY}
-        ran = run("compare", "before.json", "after.json", "--format=json", "-o", "r.html", "-o", "r.md", cwd=here, env=env)
+        ran = run(
+            "compare",
+            "before.json",
+            "after.json",
+            "--format=json",
+            "-o",
+            "r.html",
+            "-o",
+            "r.md",
+            cwd=here,
+            env=env,
+        )
         outputs.add((ran.out, (here / "r.html").read_text(), (here / "r.md").read_text()))
 
     assert len(outputs) == 1
@@ -671,7 +764,13 @@ def test_lean(here, arguments, absent):
         "atexit.register(lambda: print('MODULES', json.dumps(sorted({m.partition('.')[0] for m in sys.modules}))))\n"
         "from drift_audit.__main__ import main; main()"
     )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=here, env=environment(here, measured=False), capture_output=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=here,
+        env=environment(here, measured=False),
+        capture_output=True,
+        check=False,
+    )
     modules = json.loads(ran.stdout.decode().rpartition("MODULES ")[2])
 
     assert set(absent) & set(modules) == set()

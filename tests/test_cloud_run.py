@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2, secretmanager_v1
-from tests.builders import sealer
-from tests.worlds import PLACE, SHOP, playing, source, world
 
 from drift_audit.collector import cloud_run
 from drift_audit.collector.budget import Budget, Missing, Unanswered
@@ -23,6 +22,8 @@ from drift_audit.collector.secret_manager import SecretManager
 from drift_audit.emulator.world import services
 from drift_audit.errors import SourceError
 from drift_audit.inventory import Evidence
+from tests.builders import sealer
+from tests.worlds import PLACE, SHOP, playing, source, world
 
 
 def test_collects_what_serves_and_what_is_newest():
@@ -44,7 +45,11 @@ def test_secrets_are_resolved_once_by_metadata():
         inventory = source(emulator).collect()
         asked = [c for c in emulator.calls if "Secret" in c.method]
     [api, _] = inventory.services
-    told = {b.key: (b.source.resolved, b.source.version_state) for b in api.revisions[1].bindings if b.state == "secret"}
+    told = {
+        b.key: (b.source.resolved, b.source.version_state)
+        for b in api.revisions[1].bindings
+        if b.state == "secret"
+    }
 
     assert told == {
         "JWT": (3, "enabled"), "FLOATS": (3, "enabled"), "ALIAS": (2, "disabled"), "FAR": (1, "enabled"),
@@ -101,7 +106,13 @@ def without_versions(service):
     for word in ("enabled", "disabled", "destroyed", "not-found"):
         text = text.replace(f'"version_state":"{word}"', '"version_state":null')
     return [
-        (s["service"], s["complete"], [strip(r) for r in s["revisions"]], s["traffic"], s["settings"])
+        (
+            s["service"],
+            s["complete"],
+            [strip(r) for r in s["revisions"]],
+            s["traffic"],
+            s["settings"],
+        )
         for s in [json.loads(text)]
     ]
 
@@ -129,8 +140,14 @@ NAME = "projects/shop/locations/europe-west1"
     ("denied", "where"),
     [
         (NAME, "services of projects/shop/locations/europe-west1"),
-        (f"{NAME}/services/api/revisions/api-00002-b", f"revision {NAME}/services/api/revisions/api-00002-b"),
-        (f"{NAME}/services/api/revisions/api-00003-c", f"revision {NAME}/services/api/revisions/api-00003-c"),
+        (
+            f"{NAME}/services/api/revisions/api-00002-b",
+            f"revision {NAME}/services/api/revisions/api-00002-b",
+        ),
+        (
+            f"{NAME}/services/api/revisions/api-00003-c",
+            f"revision {NAME}/services/api/revisions/api-00003-c",
+        ),
         ("projects/shop/secrets/jwt", "secret projects/shop/secrets/jwt/versions/3"),
         ("projects/other", "secret projects/other/secrets/db/versions/1"),
     ],
@@ -214,7 +231,9 @@ def test_unknown_place_is_unseen():
     assert [u.reason for u in inventory.unseen] == ["the service answered INVALID_ARGUMENT"]
 
 
-BAD = SHOP.replace("LOG_LEVEL: info", "LOG_LEVEL: info, BAD: {secret: '../x'}".replace(", ", "\n          "))
+BAD = SHOP.replace(
+    "LOG_LEVEL: info", "LOG_LEVEL: info, BAD: {secret: '../x'}".replace(", ", "\n          ")
+)
 
 
 def test_service_that_cannot_be_normalised_is_unseen():
@@ -240,7 +259,9 @@ def test_progress_is_told():
     with playing() as emulator:
         connection = Connection(emulator.address, emulator.address)
         budget = Budget(lambda: 0.0)
-        CloudRun([PLACE], (), sealer(), budget, connection, lambda *step: told.append(step)).collect()
+        CloudRun(
+            [PLACE], (), sealer(), budget, connection, lambda *step: told.append(step)
+        ).collect()
 
     assert told[:2] == [("services", 1, 2), ("services", 2, 2)]
     assert told[-1] == ("secrets", 6, 6)
@@ -338,8 +359,6 @@ def listed(*pages, seconds=60.0):
     server.start()
     try:
         address = f"127.0.0.1:{port}"
-        import time
-
         budget = Budget(time.monotonic, seconds)
         live = CloudRun([PLACE], (), sealer(), budget, Connection(address, address))
         found = [r.identity.service for r in live._parents(PLACE)]
@@ -435,7 +454,7 @@ def test_version_in_an_unknown_state():
 
 def test_budget_of_a_call():
     """A call gets what is left of the run, up to the limit of a call."""
-    given = []
+    given: list[float] = []
     clock = iter([0.0, 0.0, 890.0]).__next__
     budget = Budget(clock)
     budget.call(given.append)
@@ -483,7 +502,9 @@ def test_protobuf_keeps_what_was_set():
 def test_unknown_protobuf_fields_are_kept():
     """A field or a member that the library does not know is told by its number."""
     known = run_v2.Revision.pb()(name="n")
-    bytes_ = known.SerializeToString() + b"\xf8\x3f\x07" + b"\xa0\x01\x63"  # field 1023, and member 99
+    bytes_ = (
+        known.SerializeToString() + b"\xf8\x3f\x07" + b"\xa0\x01\x63"
+    )  # field 1023, and member 99
     message = run_v2.Revision.pb().FromString(bytes_)
 
     assert to_json(message) == {"name": "n", "field-1023": "7", "executionEnvironment": "99"}

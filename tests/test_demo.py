@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-from tests.command import run
-from tests.worlds import source
 
 from drift_audit import files
 from drift_audit.cli.demo import KEY
@@ -18,6 +15,8 @@ from drift_audit.policy import FILE, read_policy
 from drift_audit.report import Report
 from drift_audit.seal import Sealer
 from drift_audit.store.folder import Folder
+from tests.command import run
+from tests.worlds import source
 
 GOLDEN = Path(__file__).parent / "golden"
 EXAMPLE = files.shipped("templates") / "demo"
@@ -44,7 +43,11 @@ def test_ends_with_zero(demo):
         "open report.html in a browser, or: drift-audit render report.json\n"
         "--- stderr\n"
     )
-    assert sorted(p.name for p in folder.iterdir() if p.suffix) == ["report.html", "report.json", "report.md"]
+    assert sorted(p.name for p in folder.iterdir() if p.suffix) == [
+        "report.html",
+        "report.json",
+        "report.md",
+    ]
 
 
 def test_real_exit(tmp_path):
@@ -74,8 +77,9 @@ def test_report_tells_the_incident(demo):
     }
     assert {f.cause.command for f in lost.values()} == {"gcloud run deploy with --set-secrets"}
     assert timeout.says == "the plain value of DB_TIMEOUT changed from 8.0 to 75.0"
-    assert "--update-secrets=JWT_SECRET_KEY=jwt-secret-staging:2,SERVICE_SECRET=service-secret-staging:3" in (
-        backend.remedy.restore
+    assert (
+        "--update-secrets=JWT_SECRET_KEY=jwt-secret-staging:2,SERVICE_SECRET=service-secret-staging:3"
+        in (backend.remedy.restore)
     )
 
 
@@ -92,7 +96,9 @@ def test_golden(demo, name, file_regression):
 
 def test_world_has_the_whole_chain():
     """All 29 revisions are there, each with a build of its own, by several people and clients."""
-    backend = next(s for s in load_world(str(EXAMPLE / "world.yaml")).services if "backend" in s.service)
+    backend = next(
+        s for s in load_world(str(EXAMPLE / "world.yaml")).services if "backend" in s.service
+    )
     whole = backend.whole()
 
     assert [r.name.split("-")[3] for r in whole] == [f"{n:05}" for n in range(611, 640)]

@@ -8,8 +8,6 @@ import deepdiff
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import KEY, LASTING, sealer, snapshot
-from tests.strategies import sides
 
 from drift_audit.differ import (
     SIDED,
@@ -22,6 +20,8 @@ from drift_audit.differ import (
     same_at,
     state_of,
 )
+from tests.builders import KEY, LASTING, sealer, snapshot
+from tests.strategies import sides
 
 MIRROR = {"absent": "absent"}
 
@@ -54,10 +54,14 @@ def test_change_exactly_where_keyed_sides_differ(one, other):
     told = {place_of(c.at) for c in compare(before, after)}
     there, here = places(before), places(after)
     if before.service is None or after.service is None:
-        there, here = ({k: v for k, v in s.items() if not k[2].startswith("service.")} for s in (there, here))
+        there, here = (
+            {k: v for k, v in s.items() if not k[2].startswith("service.")} for s in (there, here)
+        )
 
     assert told - {("setting", "", n) for n in SIDED} == {
-        p for p in there.keys() | here.keys() if seen(there.get(p)) != seen(here.get(p)) and not same(there.get(p), here.get(p))
+        p
+        for p in there.keys() | here.keys()
+        if seen(there.get(p)) != seen(here.get(p)) and not same(there.get(p), here.get(p))
     }
 
 
@@ -100,10 +104,18 @@ def test_same_at_agrees_with_compare(one, other):
     [
         ({"A": "1"}, {"A": "2"}, {"digest"}),
         ({"A": "1"}, {"A": ""}, {"state", "digest"}),
-        ({"A": {"secret": "s", "version": "1"}}, {"A": {"secret": "s", "version": "2"}}, {"version"}),
+        (
+            {"A": {"secret": "s", "version": "1"}},
+            {"A": {"secret": "s", "version": "2"}},
+            {"version"},
+        ),
         ({"A": {"secret": "s"}}, {"A": {"secret": "t"}}, {"secret"}),
         ({"A": {"secret": "s"}}, {"A": {"secret": "s", "project": "9"}}, {"project"}),
-        ({"A": {"secret": "s", "resolved": 1}}, {"A": {"secret": "s", "resolved": 2}}, {"resolved"}),
+        (
+            {"A": {"secret": "s", "resolved": 1}},
+            {"A": {"secret": "s", "resolved": 2}},
+            {"resolved"},
+        ),
         ({"A": ["1", "2"]}, {"A": "2"}, {"shadowed"}),
         ({"A": "2"}, {"A": ["2", "2"]}, {"shadowed"}),
         ({"A": ["1", "2"]}, {"A": ["2", "1"]}, {"shadowed", "digest"}),
@@ -142,7 +154,7 @@ def test_mount_mode():
     one, two = ({"files": {"/a": {"secret": "s", "mode": m}}} for m in (256, 288))
     [change] = compare(snapshot(one), snapshot(two))
 
-    assert (change.at.mount, change.parts) == ("/a", {"mode"})
+    assert (change.at.mount, change.parts) == ("/a", frozenset({"mode"}))
 
 
 def test_service_level_needs_both_sides():
@@ -178,7 +190,9 @@ def test_other_key_is_incomparable():
     two = snapshot({"A": "1", "B": ""}, seal=sealer(key=LASTING))
 
     assert compare(one, two) == ()
-    assert [(at.key, why) for at, why in incomparable(one, two)] == [("A", "sealed under another key")]
+    assert [(at.key, why) for at, why in incomparable(one, two)] == [
+        ("A", "sealed under another key")
+    ]
 
 
 def test_left_out_is_incomparable():
@@ -203,7 +217,11 @@ def test_sealed_settings():
     [
         ({"": {}}, {"api-1": {"ingress": True}}, {"": "api-1"}),
         ({"app": {}, "proxy": {}}, {"app": {}, "proxy": {}}, {"app": "app", "proxy": "proxy"}),
-        ({"app": {}, "proxy": {}}, {"main": {"ingress": True}, "proxy": {}}, {"app": "main", "proxy": "proxy"}),
+        (
+            {"app": {}, "proxy": {}},
+            {"main": {"ingress": True}, "proxy": {}},
+            {"app": "main", "proxy": "proxy"},
+        ),
         ({"app": {}}, {"x": {}, "app": {}}, {"app": "app"}),
         ({"app": {}}, {"x": {"ingress": True}, "app": {"ingress": False}}, {"app": "app"}),
     ],
@@ -240,7 +258,10 @@ def test_service_address_is_the_same_everywhere():
 
 def test_log_of_deepdiff_is_an_error():
     """When deepdiff logs that it gave up, the comparison fails instead of calling it equal."""
-    with pytest.raises(AssertionError, match="did not compare everything"), _log_records_are_errors("deepdiff"):
+    with (
+        pytest.raises(AssertionError, match="did not compare everything"),
+        _log_records_are_errors("deepdiff"),
+    ):
         logging.getLogger("deepdiff.diff").warning("max number of passes reached")
     logging.getLogger("deepdiff.diff").info("and later it is quiet again")
 

@@ -6,11 +6,11 @@ import grpc
 import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2, secretmanager_v1
-from tests.worlds import playing, world
 
 from drift_audit.collector.connection import Connection
 from drift_audit.emulator.world import load_world, read_world
 from drift_audit.errors import InputError
+from tests.worlds import playing, world
 
 NAME = "projects/shop/locations/europe-west1"
 
@@ -24,7 +24,10 @@ def test_lists_page_newest_first():
     """Lists come in pages, newest first, and the wildcard lists every service of a location."""
     with playing(page=2) as emulator:
         _, revisions, _ = clients(emulator)
-        one = [r.name.rpartition("/")[2] for r in revisions.list_revisions(parent=f"{NAME}/services/api")]
+        one = [
+            r.name.rpartition("/")[2]
+            for r in revisions.list_revisions(parent=f"{NAME}/services/api")
+        ]
         every = list(revisions.list_revisions(parent=f"{NAME}/services/-"))
         calls = [c.method for c in emulator.calls]
 
@@ -52,7 +55,10 @@ CALLS = {
         lambda s, r, m: s.list_services(parent="projects/shop/locations/-"),
         exceptions.InvalidArgument,
     ),
-    "unknown service": (lambda s, r, m: s.get_service(name=f"{NAME}/services/x"), exceptions.NotFound),
+    "unknown service": (
+        lambda s, r, m: s.get_service(name=f"{NAME}/services/x"),
+        exceptions.NotFound,
+    ),
     "revisions of an unknown service": (
         lambda s, r, m: r.list_revisions(parent=f"{NAME}/services/x"),
         exceptions.NotFound,
@@ -67,7 +73,10 @@ CALLS = {
         ),
         exceptions.InvalidArgument,
     ),
-    "unknown secret": (lambda s, r, m: m.get_secret(name="projects/shop/secrets/x"), exceptions.NotFound),
+    "unknown secret": (
+        lambda s, r, m: m.get_secret(name="projects/shop/secrets/x"),
+        exceptions.NotFound,
+    ),
     "unknown version": (
         lambda s, r, m: m.get_secret_version(name="projects/shop/secrets/jwt/versions/9"),
         exceptions.NotFound,
@@ -142,7 +151,7 @@ def test_calls_without_a_deadline_are_counted():
 def test_unknown_service_of_the_protocol():
     """A method that nobody serves is unimplemented, as with any gRPC server."""
     with playing() as emulator, grpc.insecure_channel(emulator.address) as channel:
-        call = channel.unary_unary("/google.cloud.run.v2.Jobs/ListJobs")
+        call = channel.unary_unary("/google.cloud.run.v2.Jobs/ListJobs", bytes, bytes)
         with pytest.raises(grpc.RpcError) as error:
             call(b"", timeout=5)
     assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
@@ -194,4 +203,4 @@ def test_enums_of_the_world_are_those_of_the_api():
     """What the world writes, the real messages can hold."""
     state = secretmanager_v1.SecretVersion.State
 
-    assert {s.name.lower() for s in state} >= {"enabled", "disabled", "destroyed"}
+    assert {name.lower() for name in state.__members__} >= {"enabled", "disabled", "destroyed"}

@@ -6,13 +6,12 @@ import json
 
 import pytest
 import yaml
-from tests.builders import LASTING, sealer, snapshot
 
 from drift_audit.collector.exports import Files, read
 from drift_audit.errors import ExitCode, InputError
 from drift_audit.inventory import Evidence
 from drift_audit.store.baseline import promotion
-from tests.builders import NOW
+from tests.builders import LASTING, NOW, sealer, snapshot
 
 
 def service(name="api", *, env=(), status=None, traffic=None, annotations=None):
@@ -43,7 +42,10 @@ def revision(name, *, of="api", at="2026-01-01T00:00:00Z", env=()):
             "name": name,
             "namespace": "123",
             "creationTimestamp": at,
-            "labels": {"serving.knative.dev/service": of, "cloud.googleapis.com/location": "europe-west1"},
+            "labels": {
+                "serving.knative.dev/service": of,
+                "cloud.googleapis.com/location": "europe-west1",
+            },
         },
         "spec": {"containers": [{"image": "i", "env": list(env)}]},
     }
@@ -93,7 +95,10 @@ def test_shapes_of_services(document, tmp_path):
 def test_yaml_and_json_are_alike(tmp_path):
     """The same export in either format is the same inventory."""
     document = service(env=[{"name": "A", "value": "x"}])
-    as_json, as_yaml = found(tmp_path, document), found(tmp_path, yaml.safe_dump(document), suffix="yaml")
+    as_json, as_yaml = (
+        found(tmp_path, document),
+        found(tmp_path, yaml.safe_dump(document), suffix="yaml"),
+    )
 
     assert as_json.services == as_yaml.services
 
@@ -126,7 +131,9 @@ def test_revisions_join_their_service(tmp_path):
 
 def test_template_stands_for_the_newest(tmp_path):
     """Where the newest revision was not listed, the template is it."""
-    described = service(status={"latestCreatedRevisionName": "api-2", "latestReadyRevisionName": "api-2"})
+    described = service(
+        status={"latestCreatedRevisionName": "api-2", "latestReadyRevisionName": "api-2"}
+    )
     [one] = found(tmp_path, described, revision("api-1")).services
 
     assert [r.revision for r in one.revisions] == ["api-2", "api-1"]
@@ -156,7 +163,12 @@ def test_what_the_service_names_must_be_there(tmp_path):
 
 def test_lists_say_what_they_lack(tmp_path):
     """A list with a continuation, and a region that did not answer, are unseen."""
-    listed = {"kind": "ServiceList", "metadata": {"continue": "x"}, "items": [service()], "unreachable": ["us-east1"]}
+    listed = {
+        "kind": "ServiceList",
+        "metadata": {"continue": "x"},
+        "items": [service()],
+        "unreachable": ["us-east1"],
+    }
     token = {"revisions": [], "nextPageToken": "x"}
     unseen = found(tmp_path, listed, token).unseen
 
@@ -176,7 +188,10 @@ def test_services_by_glob(tmp_path):
     """Other services than those that are asked for are left out."""
     listed = [service("api"), service("web"), service("api-two")]
 
-    assert [s.service for s in found(tmp_path, listed, services=["api*"]).services] == ["api", "api-two"]
+    assert [s.service for s in found(tmp_path, listed, services=["api*"]).services] == [
+        "api",
+        "api-two",
+    ]
 
 
 def secret(version, state, project="123", name="jwt"):
@@ -215,7 +230,9 @@ def test_twins(tmp_path):
 
 def test_own_documents(tmp_path):
     """Snapshots, lists of them, and baselines read back."""
-    one, two = (snapshot({"A": "x"}, revision=name, seal=sealer(key=LASTING)) for name in ("api-1", "api-2"))
+    one, two = (
+        snapshot({"A": "x"}, revision=name, seal=sealer(key=LASTING)) for name in ("api-1", "api-2")
+    )
     baseline = promotion(two, None, by="me", at=NOW, reason="r")
     listed = [json.loads(one.model_dump_json())]
 
@@ -237,13 +254,25 @@ def refused(tmp_path, *documents, suffix="json"):
         ([["x"]], "0.json:1: wrong-kind: neither"),
         ({"a": 1}, "0.json:1: wrong-kind: neither"),
         ({"name": "projects/shop/x"}, "0.json:1: wrong-kind: not the name of a service"),
-        ({"assetType": "compute.googleapis.com/Disk"}, "0.json:1: wrong-kind: an asset that is not of Cloud Run"),
+        (
+            {"assetType": "compute.googleapis.com/Disk"},
+            "0.json:1: wrong-kind: an asset that is not of Cloud Run",
+        ),
         ({"assetType": "run.googleapis.com/X", "resource": {}}, "0.json:1: wrong-kind: neither"),
         (secret(1, "LOST"), "0.json:1: wrong-kind: a secret version without a state"),
-        ({"document": "drift-audit/snapshot", "schema_version": 99}, "0.json: bad-snapshot: not a snapshot"),
+        (
+            {"document": "drift-audit/snapshot", "schema_version": 99},
+            "0.json: bad-snapshot: not a snapshot",
+        ),
         ([service(), service()], "0.json: duplicate-service: api is described twice"),
-        ([revision("api-1"), revision("api-1", env=[{"name": "A"}])], "0.json: duplicate-revision: api-1 is described"),
-        ({"services": "x", "kind": "ServiceList", "items": "y"}, "0.json:1: wrong-type: items is not a list"),
+        (
+            [revision("api-1"), revision("api-1", env=[{"name": "A"}])],
+            "0.json: duplicate-revision: api-1 is described",
+        ),
+        (
+            {"services": "x", "kind": "ServiceList", "items": "y"},
+            "0.json:1: wrong-type: items is not a list",
+        ),
     ],
 )
 def test_refused(document, message, tmp_path):
@@ -258,9 +287,13 @@ def test_line_of_a_refusal(tmp_path):
     line = text.split("\n").index("        - name: B") + 1
     as_json = json.dumps([service("web"), bad], indent=1)
 
-    assert refused(tmp_path, text, suffix="yaml").startswith(f"0.yaml:{line}: not-a-string: the value of B")
+    assert refused(tmp_path, text, suffix="yaml").startswith(
+        f"0.yaml:{line}: not-a-string: the value of B"
+    )
     json_line = as_json.split("\n").index('         "name": "B",')
-    assert refused(tmp_path, as_json).startswith(f"0.json:{json_line}: not-a-string: the value of B")
+    assert refused(tmp_path, as_json).startswith(
+        f"0.json:{json_line}: not-a-string: the value of B"
+    )
 
 
 def test_same_revision_twice_is_one(tmp_path):
@@ -291,7 +324,12 @@ def test_project_number_from_a_url(tmp_path):
                 {
                     "image": "i",
                     "env": [
-                        {"name": "A", "valueSource": {"secretKeyRef": {"secret": "projects/123/secrets/s", "version": "1"}}}
+                        {
+                            "name": "A",
+                            "valueSource": {
+                                "secretKeyRef": {"secret": "projects/123/secrets/s", "version": "1"}
+                            },
+                        }
                     ],
                 }
             ],

@@ -92,9 +92,18 @@ def test_launch_stages():
 
 def test_survey():
     """What a table does not hold is listed with its path, noise as noise; wrong types are left alone."""
-    shape = {"a": fields.READ, "b": fields.NOISE, "c": [{"d": fields.READ}], "e": {"f": fields.READ}}
+    shape = {
+        "a": fields.READ,
+        "b": fields.NOISE,
+        "c": [{"d": fields.READ}],
+        "e": {"f": fields.READ},
+    }
     document = {"a": 1, "b": 2, "c": [{"d": 1}, {"x": 2}], "e": "wrong", "y": {"z": 3}}
 
-    assert list(fields.survey(document, shape)) == [("b", 2, True), ("c.x", 2, False), ("y", {"z": 3}, False)]
+    assert list(fields.survey(document, shape)) == [
+        ("b", 2, True),
+        ("c.x", 2, False),
+        ("y", {"z": 3}, False),
+    ]
     assert list(fields.survey(document, fields.READ)) == []
     assert list(fields.survey({"c": {"x": 1}}, shape)) == [("c.x", 1, False)]

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.command import environment
 
 from drift_audit import files
 from drift_audit.errors import InputError, OutputError
+from tests.command import environment
 
 CANARY = "cnry-files-7f3a9c51e2"
 
@@ -36,7 +36,12 @@ def test_regular_file(tmp_path):
 def test_links_are_not_followed(tmp_path):
     """A link in a pull request can point at anything: it is refused, loops and dangling ones too."""
     (tmp_path / "target").write_text(CANARY)
-    for name, target in (("link", "target"), ("loop", "loop"), ("dangling", "nowhere"), ("zero", "/dev/zero")):
+    for name, target in (
+        ("link", "target"),
+        ("loop", "loop"),
+        ("dangling", "nowhere"),
+        ("zero", "/dev/zero"),
+    ):
         (tmp_path / name).symlink_to(target)
 
         assert refused(tmp_path / name) == ": link: a symbolic link, which is not followed"
@@ -88,7 +93,10 @@ def test_listing(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "d.json").mkdir()
 
-    assert files.listing(str(tmp_path), (".json", ".yaml")) == [str(tmp_path / "a.yaml"), str(tmp_path / "b.json")]
+    assert files.listing(str(tmp_path), (".json", ".yaml")) == [
+        str(tmp_path / "a.yaml"),
+        str(tmp_path / "b.json"),
+    ]
     with pytest.raises(InputError):
         files.listing(str(tmp_path / "none"), ())
 
@@ -118,7 +126,7 @@ def test_write_to_a_device():
     """A device is written to, never replaced."""
     files.write("/dev/null", "x")
 
-    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
     with pytest.raises(OutputError, match="no space left"):
         files.write("/dev/full", "x")
 
@@ -154,16 +162,33 @@ def test_failure_keeps_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.skipif(not Path("/usr/bin/strace").exists(), reason="strace is not installed: the order of system calls was not checked")
+@pytest.mark.skipif(
+    not Path("/usr/bin/strace").exists(),
+    reason="strace is not installed: the order of system calls was not checked",
+)
 def test_order_of_system_calls(tmp_path):
     """The text is on disk before the name points at it, and the name before we say that we are done."""
     code = ORDER.format(root=str(Path(files.__file__).parents[1]), path=str(tmp_path / "a"))
     trace = tmp_path / "trace"
-    command = ["strace", "-f", "-o", str(trace), "-e", "trace=fsync,rename,renameat,renameat2", sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment(tmp_path, measured=False), capture_output=True, check=False)
+    command = [
+        "strace",
+        "-f",
+        "-o",
+        str(trace),
+        "-e",
+        "trace=fsync,rename,renameat,renameat2",
+        sys.executable,
+        "-c",
+        code,
+    ]
+    done = subprocess.run(
+        command, env=environment(tmp_path, measured=False), capture_output=True, check=False
+    )
     if b"ptrace" in done.stderr or b"PTRACE" in done.stderr:
         pytest.skip("this machine does not allow strace: the order of system calls was not checked")
-    calls = [line.split("(")[0].split()[-1] for line in trace.read_text().splitlines() if "(" in line]
+    calls = [
+        line.split("(")[0].split()[-1] for line in trace.read_text().splitlines() if "(" in line
+    ]
 
     assert [c for c in calls if c.startswith(("fsync", "rename"))] == ["fsync", "rename", "fsync"]
 

@@ -7,10 +7,10 @@ import datetime as dt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import snapshot
 
 from drift_audit.history import Baseline, first_with, last_known_good
 from drift_audit.inventory import Service, TrafficTarget, by_age
+from tests.builders import snapshot
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
@@ -93,7 +93,11 @@ def test_serving_is_the_last_resort():
     newest, two, one = revision(3), revision(2), revision(1)
     shares = [(one.revision, 30), (two.revision, 60), (newest.revision, 10), ("gone", 0)]
     known = last_known_good(
-        service(newest, two, one, serving=shares), newest, baseline=None, served=(), satisfies=anything
+        service(newest, two, one, serving=shares),
+        newest,
+        baseline=None,
+        served=(),
+        satisfies=anything,
     )
 
     assert known.snapshot is two
@@ -124,7 +128,9 @@ def chain(sides):
 def test_first_revision_of_the_last_stretch():
     """A key that came and went is blamed on the deploy that lost it for good."""
     revisions = chain(CHAIN)
-    first = first_with(service(*reversed(revisions)), revisions[-1], revisions[0].address.at(key="A"))
+    first = first_with(
+        service(*reversed(revisions)), revisions[-1], revisions[0].address.at(key="A")
+    )
 
     assert (first.revision, first.previous, first.creator) == ("api-00004", "api-00003", "c4")
     assert first.certain
@@ -138,7 +144,11 @@ def test_uncertain_when_the_chain_is_not_whole():
     part = chain(CHAIN)
     partial = first_with(service(*reversed(part), complete=False), part[-1], at)
 
-    assert (never_there.revision, never_there.previous, never_there.certain) == ("api-00000", "", False)
+    assert (never_there.revision, never_there.previous, never_there.certain) == (
+        "api-00000",
+        "",
+        False,
+    )
     assert (partial.revision, partial.certain) == ("api-00004", False)
 
 
@@ -146,7 +156,9 @@ def test_template_is_the_newest():
     """A template that nothing was made of yet comes after every revision."""
     revisions = chain([{"A": "1"}, {"A": "1"}])
     template = snapshot({}, revision="")
-    first = first_with(service(template, *reversed(revisions)), template, template.address.at(key="A"))
+    first = first_with(
+        service(template, *reversed(revisions)), template, template.address.at(key="A")
+    )
 
     assert (first.revision, first.previous) == ("(template)", "api-00001")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tests.canary import files_below, leaks
 from tests.command import SEAL_KEY, environment, run
 
@@ -32,7 +33,10 @@ GOOD = {
                     "by": "one@example.com",
                     "image": "r/api@sha256:" + "1" * 64,
                     "args": [f"--token={CANARY}"],
-                    "env": {"JWT_SECRET_KEY": {"secret": "jwt", "version": "7"}, "DB_PASSWORD": CANARY},
+                    "env": {
+                        "JWT_SECRET_KEY": {"secret": "jwt", "version": "7"},
+                        "DB_PASSWORD": CANARY,
+                    },
                 }
             ],
         }
@@ -46,7 +50,12 @@ def deployed(world: dict, traffic: list | None = None, **change: object) -> dict
     """The world after one more deploy."""
     [service] = world["services"]
     number = len(service["revisions"]) + 1
-    revision = {"name": f"api-0000{number}-new", "at": f"2026-01-0{number}T08:00:00Z", "by": "two@example.com", **change}
+    revision = {
+        "name": f"api-0000{number}-new",
+        "at": f"2026-01-0{number}T08:00:00Z",
+        "by": "two@example.com",
+        **change,
+    }
     after = {**service, "revisions": [*service["revisions"], revision]}
     return {**world, "services": [{**after, "traffic": traffic or service["traffic"]}]}
 
@@ -81,7 +90,16 @@ def here(tmp_path):
     """A folder with the policy and a promoted baseline."""
     (tmp_path / "drift-audit.toml").write_text(POLICY)
     with serving(GOOD, tmp_path) as env:
-        ran = run("baseline", "promote", "--service=api", *SCOPE, "--reason=it worked", "--by=me", cwd=tmp_path, env=env)
+        ran = run(
+            "baseline",
+            "promote",
+            "--service=api",
+            *SCOPE,
+            "--reason=it worked",
+            "--by=me",
+            cwd=tmp_path,
+            env=env,
+        )
     assert ran.code == 0, ran.block
     return tmp_path
 
@@ -102,7 +120,10 @@ def test_nightly(here):
 
     assert (first.code, second.code) == (0, 10), first.block + second.block
     assert (service["reference"], service["candidate"]) == ("api-00001-good", "api-00002-new")
-    assert (lost["first_seen"]["revision"], lost["first_seen"]["creator"]) == ("api-00002-new", "two@example.com")
+    assert (lost["first_seen"]["revision"], lost["first_seen"]["creator"]) == (
+        "api-00002-new",
+        "two@example.com",
+    )
     assert lost["severity"] == "critical"
     assert lost["remedy"]["restore"].endswith("--update-secrets=JWT_SECRET_KEY=jwt:7")
 
@@ -119,7 +140,9 @@ def test_gate(here):
         passed = run(*gate, cwd=here, env=env)
 
     assert (blocked.code, passed.code) == (10, 0), blocked.block + passed.block
-    assert "api-00002-new drops 1 key that api-00001-good had: JWT_SECRET_KEY" in " ".join(blocked.out.split())
+    assert "api-00002-new drops 1 key that api-00001-good had: JWT_SECRET_KEY" in " ".join(
+        blocked.out.split()
+    )
     changed = [c["setting"] for c in report(here)["services"][0]["changes"]]
     assert changed == ["image", "service.traffic"]
 
@@ -140,15 +163,22 @@ def test_incident(here):
     lost = next(f for f in report(here)["services"][0]["findings"] if f["rule"] == "key-lost")
 
     assert ran.code == 10
-    assert (lost["first_seen"]["revision"], lost["first_seen"]["creator"]) == ("api-00005-new", "three@example.com")
+    assert (lost["first_seen"]["revision"], lost["first_seen"]["creator"]) == (
+        "api-00005-new",
+        "three@example.com",
+    )
     assert lost["first_seen"]["certain"]
-    assert "since api-00005-new" in (here / "report.html").read_text().replace("<code>", "").replace("</code>", "")
+    assert "since api-00005-new" in (here / "report.html").read_text().replace(
+        "<code>", ""
+    ).replace("</code>", "")
 
 
 def test_no_value_leaves(here):
     """Nothing that any of the uses printed or wrote holds a value, in any encoding."""
     seen = b""
-    with serving(deployed(GOOD, env={"JWT_SECRET_KEY": None, "DB_PASSWORD": CANARY + "x"}), here) as env:
+    with serving(
+        deployed(GOOD, env={"JWT_SECRET_KEY": None, "DB_PASSWORD": CANARY + "x"}), here
+    ) as env:
         for arguments in (
             ["audit", *SCOPE, "-o", "report.html", "-o", "report.md", "-o", "report.json"],
             ["compare", "~1", "--service=api", *SCOPE],
@@ -168,7 +198,10 @@ def test_control_value_in_the_world_is_found(here):
 
 def test_permission_denied_is_incomplete(here):
     """An auditor that may not look at a secret says so, and ends with 3 whatever else it found."""
-    world = {**deployed(GOOD, env={"DB_PASSWORD": "other"}), "denied": ["projects/shop/secrets/jwt"]}
+    world = {
+        **deployed(GOOD, env={"DB_PASSWORD": "other"}),
+        "denied": ["projects/shop/secrets/jwt"],
+    }
     with serving(world, here) as env:
         ran = run("audit", *SCOPE, "-o", "report.json", cwd=here, env=env)
 

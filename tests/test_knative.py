@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.builders import sealer
 
 from drift_audit.collector.knative import resource
 from drift_audit.snapshot import LiteralValue, SecretReference, Unreadable
 from drift_audit.strict import Refused, load
+from tests.builders import sealer
 
 SERVICE = """
 apiVersion: serving.knative.dev/v1
@@ -26,7 +26,9 @@ spec:
 
 
 def service(container="env: []", metadata="{}", volumes="[]"):
-    return resource(load(SERVICE.format(container=container, metadata=metadata, volumes=volumes))[0])
+    return resource(
+        load(SERVICE.format(container=container, metadata=metadata, volumes=volumes))[0]
+    )
 
 
 def source(env, metadata="{}"):
@@ -55,7 +57,10 @@ def test_other_kinds(head, reason):
         ("kind: Service\nmetadata: {}\nspec: {}", "missing-name"),
         ("kind: Service\nmetadata: x", "wrong-type"),
         ("kind: Revision\nmetadata: {name: api-1}", "missing-name"),
-        ("kind: Service\nmetadata: {name: a}\nspec: {template: {spec: {containers: 5}}}", "wrong-type"),
+        (
+            "kind: Service\nmetadata: {name: a}\nspec: {template: {spec: {containers: 5}}}",
+            "wrong-type",
+        ),
     ],
 )
 def test_nameless_and_shapeless(text, rule):
@@ -75,7 +80,9 @@ def test_namespace_is_the_project_number():
 
 def test_what_a_file_names_is_kept():
     """A project id and a region that stand in the file are not replaced."""
-    text = SERVICE.format(container="env: []", metadata="{}", volumes="[]").replace("'123'", "other")
+    text = SERVICE.format(container="env: []", metadata="{}", volumes="[]").replace(
+        "'123'", "other"
+    )
     text = text.replace("namespace", "labels: {cloud.googleapis.com/location: us-east1}, namespace")
     named = resource(load(text)[0]).named("shop", "europe-west1").identity
 
@@ -102,7 +109,9 @@ def test_aliases(annotation, project, secret):
     assert source(REF, metadata) == SecretReference(project=project, secret=secret, version="3")
 
 
-@pytest.mark.parametrize("entry", ["A=projects/9/secrets/jwt:latest", "jwt-k:secrets/jwt", "jwt-k", ":x"])
+@pytest.mark.parametrize(
+    "entry", ["A=projects/9/secrets/jwt:latest", "jwt-k:secrets/jwt", "jwt-k", ":x"]
+)
 def test_broken_aliases_are_unseen(entry):
     """An entry that cannot be read leaves open which secret is meant: that is said."""
     one = service(metadata=ALIASES.format(entry)).snapshot(sealer())
@@ -118,7 +127,9 @@ def test_volumes_resolve_aliases():
         "[{name: v, secret: {secretName: jwt-k}}]",
     ).snapshot(sealer())
 
-    assert [(m.path, str(m.source)) for m in one.mounts] == [("/k/jwt", "projects/9/secrets/jwt@latest")]
+    assert [(m.path, str(m.source)) for m in one.mounts] == [
+        ("/k/jwt", "projects/9/secrets/jwt@latest")
+    ]
 
 
 def test_env_from_is_unseen():
@@ -132,7 +143,10 @@ def test_env_from_is_unseen():
     ("entry", "reason"),
     [
         ("{name: A, valie: x}", "comes from valie"),
-        ("{name: A, valueFrom: {configMapKeyRef: {name: c, key: k}}}", "comes from configMapKeyRef"),
+        (
+            "{name: A, valueFrom: {configMapKeyRef: {name: c, key: k}}}",
+            "comes from configMapKeyRef",
+        ),
         ("{name: A, valueFrom: {fieldRef: {fieldPath: p}}}", "comes from fieldRef"),
     ],
 )
@@ -165,7 +179,9 @@ def test_odd_annotations_stay_annotations(annotation):
     """An annotation that is unknown, or does not parse, is kept sealed and refuses nothing."""
     one = service(metadata=f"{{annotations: {{{annotation}}}}}").snapshot(sealer())
 
-    assert [s.name for s in one.settings if s.name.startswith("annotation.")] == [f"annotation.{annotation.split(':')[0]}"]
+    assert [s.name for s in one.settings if s.name.startswith("annotation.")] == [
+        f"annotation.{annotation.split(':')[0]}"
+    ]
 
 
 def test_network_interfaces_from_json():
@@ -173,7 +189,11 @@ def test_network_interfaces_from_json():
     text = """{annotations: {run.googleapis.com/network-interfaces: '[{"network":"n","subnetwork":"s","tags":["b","a"]}]'}}"""
     one = service(metadata=text).snapshot(sealer())
 
-    assert [one.setting(f"vpc.{n}") for n in ("network", "subnetwork", "tags")] == ["n", "s", "a, b"]
+    assert [one.setting(f"vpc.{n}") for n in ("network", "subnetwork", "tags")] == [
+        "n",
+        "s",
+        "a, b",
+    ]
 
 
 def test_revision_name_of_a_template():
@@ -212,19 +232,39 @@ def test_revision_says_who_made_it():
     one = resource(load(REVISION)[0])
     who, found = one.identity, one.snapshot(sealer())
 
-    assert (who.creator, who.client, who.client_version, who.generation) == ("a@b", "gcloud", "528.0.0", 7)
+    assert (who.creator, who.client, who.client_version, who.generation) == (
+        "a@b",
+        "gcloud",
+        "528.0.0",
+        7,
+    )
     assert who.create_time.isoformat() == "2026-01-01T00:00:00.123456+00:00"
-    assert (found.status.ready, found.status.ready_reason, found.status.active) == (True, "Retired", False)
+    assert (found.status.ready, found.status.ready_reason, found.status.active) == (
+        True,
+        "Retired",
+        False,
+    )
     assert found.setting("image_digest") == "sha256:00"
-    assert {"client.knative.dev/nonce", "metadata.resourceVersion", "run.googleapis.com/operation-id"} <= set(found.seen.ignored)
+    assert {
+        "client.knative.dev/nonce",
+        "metadata.resourceVersion",
+        "run.googleapis.com/operation-id",
+    } <= set(found.seen.ignored)
 
 
 def test_digest_per_container():
     """Newer exports name the digest of each container."""
-    text = REVISION.replace("imageDigest: r/i@sha256:00", "containerStatuses: [{name: app, imageDigest: r/i@sha256:11}]")
-    found = resource(load(text.replace("[{image: i}]", "[{name: app, image: i}, {name: b, image: j}]"))[0]).snapshot(sealer())
+    text = REVISION.replace(
+        "imageDigest: r/i@sha256:00", "containerStatuses: [{name: app, imageDigest: r/i@sha256:11}]"
+    )
+    found = resource(
+        load(text.replace("[{image: i}]", "[{name: app, image: i}, {name: b, image: j}]"))[0]
+    ).snapshot(sealer())
 
-    assert (found.setting("image_digest", "app"), found.setting("image_digest", "b")) == ("sha256:11", None)
+    assert (found.setting("image_digest", "app"), found.setting("image_digest", "b")) == (
+        "sha256:11",
+        None,
+    )
 
 
 def test_worker_pool():
@@ -246,7 +286,9 @@ status: {instanceSplits: [{revisionName: jobs-1, percent: 100}], latestCreatedRe
 
 def test_revision_of_a_worker_pool():
     """Its revisions name it by another label."""
-    text = REVISION.replace("serving.knative.dev/service: api", "run.googleapis.com/workerPool: jobs")
+    text = REVISION.replace(
+        "serving.knative.dev/service: api", "run.googleapis.com/workerPool: jobs"
+    )
     who = resource(load(text)[0]).identity
 
     assert (who.kind, who.service) == ("worker-pool", "jobs")

@@ -19,21 +19,38 @@ def test_service_names(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "Api", "-rf", "a-", "../x", "a/b", "a.lock", "a\n", "~root", "*", "x" * 64, "a\0b", "\u0430pi"],
+    [
+        "",
+        "Api",
+        "-rf",
+        "a-",
+        "../x",
+        "a/b",
+        "a.lock",
+        "a\n",
+        "~root",
+        "*",
+        "x" * 64,
+        "a\0b",
+        "\u0430pi",
+    ],
 )
 def test_names_that_become_paths(name):
     """What could leave a folder, name an option or a lock file is no name."""
     assert not names.SERVICE.fullmatch(name)
 
 
-@pytest.mark.parametrize("version", ["latest", "7", "prod", "LATEST", "api-key", "00007", str(2**63 - 1)])
+@pytest.mark.parametrize(
+    "version", ["latest", "7", "prod", "LATEST", "api-key", "00007", str(2**63 - 1)]
+)
 def test_versions(version):
     """Numbers, aliases and latest are versions."""
     assert names.is_version(version)
 
 
 @pytest.mark.parametrize(
-    "version", ["", "-1", "7 ", "\u0667", "1_0", "0", str(2**63), "9" * 30, "latest/../x", "7a", "_x"]
+    "version",
+    ["", "-1", "7 ", "\u0667", "1_0", "0", str(2**63), "9" * 30, "latest/../x", "7a", "_x"],
 )
 def test_no_versions(version):
     """What Python could take for a number and Secret Manager does not is no version."""
@@ -41,7 +58,8 @@ def test_no_versions(version):
 
 
 @pytest.mark.parametrize(
-    ("version", "pinned"), [("7", True), ("latest", False), ("prod", False), ("007", False), ("", False)]
+    ("version", "pinned"),
+    [("7", True), ("latest", False), ("prod", False), ("007", False), ("", False)],
 )
 def test_pinned(version, pinned):
     """Only a plain number pins a version."""
@@ -50,14 +68,38 @@ def test_pinned(version, pinned):
 
 @pytest.mark.parametrize(
     "text",
-    ["${X}", "${X:-y}", "$(X)", "$VAR", "%VAR%", "{{ x }}", "<NAME>", "gcr.io/PROJECT_ID/x", "REGION-docker.pkg.dev"],
+    [
+        "${X}",
+        "${X:-y}",
+        "$(X)",
+        "$VAR",
+        "%VAR%",
+        "{{ x }}",
+        "<NAME>",
+        "gcr.io/PROJECT_ID/x",
+        "REGION-docker.pkg.dev",
+    ],
 )
 def test_placeholders(text):
     """The styles of placeholders that real manifests use are known."""
     assert names.is_placeholder(text)
 
 
-@pytest.mark.parametrize("text", ["info", "100%", "a<b", "$", "price: $5", "REGIONAL", "europe-west1", "SERVICE_SECRET", "REGION", "SERVICE_ACCOUNT"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "info",
+        "100%",
+        "a<b",
+        "$",
+        "price: $5",
+        "REGIONAL",
+        "europe-west1",
+        "SERVICE_SECRET",
+        "REGION",
+        "SERVICE_ACCOUNT",
+    ],
+)
 def test_no_placeholders(text):
     """Ordinary text is no placeholder."""
     assert not names.is_placeholder(text)

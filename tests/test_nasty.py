@@ -16,6 +16,7 @@ from pathlib import Path
 import jinja2
 import pytest
 import yaml
+
 from tests.canary import files_below, leaks
 from tests.command import SEAL_KEY, Ran, run
 
@@ -90,7 +91,9 @@ def audit(case: dict, folder: Path) -> Ran:
     (folder / "policy.toml").write_text(POLICY)
     outputs = [f"--output=report.{suffix}" for suffix in ("html", "md", "json", "txt")]
     file = str(CORPUS / case["file"])
-    return run("audit", f"--input={file}", "--config=policy.toml", *outputs, cwd=folder, limited=True)
+    return run(
+        "audit", f"--input={file}", "--config=policy.toml", *outputs, cwd=folder, limited=True
+    )
 
 
 def everything(folder: Path, *runs: Ran) -> bytes:
@@ -168,13 +171,19 @@ def test_pair(pair, tmp_path):
         check_clean(case, everything(tmp_path, ran))
 
 
-@pytest.mark.parametrize("case", [c for c in SINGLE if c["expect"] == "accept"], ids=lambda c: c["id"])
+@pytest.mark.parametrize(
+    "case", [c for c in SINGLE if c["expect"] == "accept"], ids=lambda c: c["id"]
+)
 def test_snapshot_of_case(case, tmp_path):
     """A snapshot of a hostile input holds no value of it, and reads back as the same snapshot."""
     env = {"DRIFT_AUDIT_SEAL_KEY": SEAL_KEY}
     file = str(CORPUS / case["file"])
-    first = run("snapshot", f"--input={file}", "--output=a.json", cwd=tmp_path, env=env, limited=True)
-    again = run("snapshot", "--input=a.json", "--output=b.json", cwd=tmp_path, env=env, limited=True)
+    first = run(
+        "snapshot", f"--input={file}", "--output=a.json", cwd=tmp_path, env=env, limited=True
+    )
+    again = run(
+        "snapshot", "--input=a.json", "--output=b.json", cwd=tmp_path, env=env, limited=True
+    )
 
     assert (first.code, again.code) == (0, 0), first.block + again.block
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()

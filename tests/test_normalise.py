@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.builders import sealer
 
 from drift_audit.collector import fields, nodes, normalise
 from drift_audit.collector.knative import resource
@@ -15,6 +14,7 @@ from drift_audit.collector.resources import from_v2
 from drift_audit.differ import compare
 from drift_audit.snapshot import Identity, LiteralValue, SecretReference, Unreadable
 from drift_audit.strict import Bare, Refused, load
+from tests.builders import sealer
 
 WHO = Identity(project="shop", project_number="123", region="europe-west1", service="api")
 
@@ -255,7 +255,8 @@ containers:
 
 
 @pytest.mark.parametrize(
-    ("limits", "concurrency"), [({"cpu": "0.5"}, 1), ({"cpu": "1"}, 80), ({"cpu": "250m"}, 1), ({}, 80)]
+    ("limits", "concurrency"),
+    [({"cpu": "0.5"}, 1), ({"cpu": "1"}, 80), ({"cpu": "250m"}, 1), ({}, 80)],
 )
 def test_default_concurrency_goes_by_cpu(limits, concurrency):
     """Below one CPU the default concurrency is one."""
@@ -268,7 +269,10 @@ def test_cpu_idle_once_resources_are_given():
     """Where resources are set, a missing cpuIdle means false; where they are not, true."""
     given, missing = only(resources={"limits": {"cpu": "1"}}), only()
 
-    assert [normalise.snapshot(t, WHO, sealer()).setting("cpu_idle") for t in (given, missing)] == [False, True]
+    assert [normalise.snapshot(t, WHO, sealer()).setting("cpu_idle") for t in (given, missing)] == [
+        False,
+        True,
+    ]
 
 
 def test_five_states():
@@ -277,7 +281,10 @@ def test_five_states():
     assert key("{name: A}").state == "empty"
     assert key("{name: A, valueSource: {}}").state == "empty"
     assert key("{name: A, value: x}").state == "literal"
-    assert key("{name: A, valueSource: {secretKeyRef: {secret: s, version: latest}}}").state == "secret"
+    assert (
+        key("{name: A, valueSource: {secretKeyRef: {secret: s, version: latest}}}").state
+        == "secret"
+    )
     assert key("{name: A, valueSource: {other: x}}") == Unreadable(reason="comes from other")
 
 
@@ -290,14 +297,21 @@ def test_unreadable_is_unseen():
 
 def test_last_of_repeated_keys_wins():
     """Earlier entries of a name are kept as shadowed, in order."""
-    [binding] = normalise.snapshot(only("{name: A, value: '1'}, {name: A}, {name: A, value: '2'}"), WHO, sealer()).bindings
+    [binding] = normalise.snapshot(
+        only("{name: A, value: '1'}, {name: A}, {name: A, value: '2'}"), WHO, sealer()
+    ).bindings
 
     assert [s.state for s in (*binding.shadowed, binding.source)] == ["literal", "empty", "literal"]
 
 
 @pytest.mark.parametrize(
     ("secret", "project"),
-    [("jwt", ""), ("projects/shop/secrets/jwt", ""), ("projects/123/secrets/jwt", ""), ("projects/9/secrets/jwt", "9")],
+    [
+        ("jwt", ""),
+        ("projects/shop/secrets/jwt", ""),
+        ("projects/123/secrets/jwt", ""),
+        ("projects/9/secrets/jwt", "9"),
+    ],
 )
 def test_own_project_by_any_name(secret, project):
     """A secret of the service's own project is the same, by id, by number, or unnamed."""
@@ -322,7 +336,10 @@ def test_version_that_is_missing():
         ("{name: 5, value: x}", "not-a-string"),
         ("{value: x}", "not-a-string"),
         ("{name: ''}", "bad-name"),
-        ("{name: A, value: x, valueSource: {secretKeyRef: {secret: s, version: '1'}}}", "value-and-reference"),
+        (
+            "{name: A, value: x, valueSource: {secretKeyRef: {secret: s, version: '1'}}}",
+            "value-and-reference",
+        ),
         ("{name: A, valueSource: {secretKeyRef: {secret: ../s, version: '1'}}}", "bad-secret-name"),
         ("{name: A, valueSource: {secretKeyRef: {secret: s, version: ''}}}", "bad-version"),
         ("{name: A, valueSource: {secretKeyRef: {secret: s, version: 5}}}", "not-a-string"),
@@ -338,9 +355,13 @@ def test_refused_variables(env, rule):
 
 def test_half_a_character_in_a_name():
     """A lone surrogate in a name is refused; in a value it is sealed."""
-    with pytest.raises(Refused, match="^encoding: "):
-        normalise.snapshot({"containers": [{"env": [{"name": "A\ud800", "value": "x"}]}]}, WHO, sealer())
-    assert normalise.snapshot({"containers": [{"env": [{"name": "A", "value": "\ud800"}]}]}, WHO, sealer())
+    with pytest.raises(Refused, match=r"^encoding: "):
+        normalise.snapshot(
+            {"containers": [{"env": [{"name": "A\ud800", "value": "x"}]}]}, WHO, sealer()
+        )
+    assert normalise.snapshot(
+        {"containers": [{"env": [{"name": "A", "value": "\ud800"}]}]}, WHO, sealer()
+    )
 
 
 @pytest.mark.parametrize(
@@ -386,7 +407,10 @@ def test_unnamed_containers_get_names():
     template = {"containers": [{"image": "a"}, {"image": "b", "ports": [{"containerPort": "80"}]}]}
     one = normalise.snapshot(template, WHO, sealer())
 
-    assert [(c.name, c.ingress) for c in one.containers] == [("container-1", False), ("container-2", True)]
+    assert [(c.name, c.ingress) for c in one.containers] == [
+        ("container-1", False),
+        ("container-2", True),
+    ]
     assert one.setting("port", "container-2") == 80
 
 
@@ -406,7 +430,10 @@ def test_unknown_fields_are_sealed_and_compared():
     template["alsoNew"] = ["b"]
     two = normalise.snapshot(template, WHO, sealer())
 
-    assert [s.name for s in one.settings if s.name.startswith("unknown")] == ["unknown.alsoNew", "unknown.containers.futureField"]
+    assert [s.name for s in one.settings if s.name.startswith("unknown")] == [
+        "unknown.alsoNew",
+        "unknown.containers.futureField",
+    ]
     assert [c.at.setting for c in compare(one, two)] == ["unknown.alsoNew"]
 
 
@@ -414,9 +441,21 @@ def test_unknown_fields_are_sealed_and_compared():
     ("mounts", "volume", "paths"),
     [
         ("[{name: v, mountPath: /etc}]", "{name: v, secret: {secret: s}}", ["/etc/s"]),
-        ("[{name: v, mountPath: /etc}]", "{name: v, secret: {secret: s, items: [{path: a/b, version: '1'}]}}", ["/etc/a/b"]),
-        ("[{name: v, mountPath: /etc/k, subPath: k}]", "{name: v, secret: {secret: s, items: [{path: k, version: '1'}]}}", ["/etc/k"]),
-        ("[{name: v, mountPath: /a}, {name: v, mountPath: /b}]", "{name: v, secret: {secret: s}}", ["/a/s", "/b/s"]),
+        (
+            "[{name: v, mountPath: /etc}]",
+            "{name: v, secret: {secret: s, items: [{path: a/b, version: '1'}]}}",
+            ["/etc/a/b"],
+        ),
+        (
+            "[{name: v, mountPath: /etc/k, subPath: k}]",
+            "{name: v, secret: {secret: s, items: [{path: k, version: '1'}]}}",
+            ["/etc/k"],
+        ),
+        (
+            "[{name: v, mountPath: /a}, {name: v, mountPath: /b}]",
+            "{name: v, secret: {secret: s}}",
+            ["/a/s", "/b/s"],
+        ),
         ("[]", "{name: v, secret: {secret: s}}", []),
     ],
 )
@@ -437,7 +476,9 @@ def test_secret_files(mounts, volume, paths):
 )
 def test_other_volumes(volume, told):
     """What is mounted where is a setting of its container."""
-    one = v2(f"containers: [{{image: i, volumeMounts: [{{name: v, mountPath: /m}}]}}]\nvolumes: [{volume}]")
+    one = v2(
+        f"containers: [{{image: i, volumeMounts: [{{name: v, mountPath: /m}}]}}]\nvolumes: [{volume}]"
+    )
 
     assert one.setting("volume./m") == told
 
@@ -458,7 +499,11 @@ def test_network_interfaces():
 
 def test_source_code():
     """Where code was deployed from is told."""
-    one = normalise.snapshot(only(sourceCode={"cloudStorageSource": {"bucket": "b", "object": "o", "generation": "3"}}), WHO, sealer())
+    one = normalise.snapshot(
+        only(sourceCode={"cloudStorageSource": {"bucket": "b", "object": "o", "generation": "3"}}),
+        WHO,
+        sealer(),
+    )
 
     assert one.setting("source") == "gs://b/o#3"
 
@@ -557,9 +602,18 @@ def test_service_level_of_v1():
     ("parent", "expected"),
     [
         ("{}", [("newest", 100, "", True)]),
-        ("{trafficStatuses: [{type: 1, percent: 100}], latestReadyRevision: p/r-2}", [("r-2", 100, "", True)]),
-        ("{traffic: [{type: revision, revision: r-1, percent: 99}, {revision: r-2, tag: t}]}", [("r-1", 99, "", False), ("r-2", 0, "t", False)]),
-        ("{instanceSplits: [{type: INSTANCE_SPLIT_ALLOCATION_TYPE_LATEST, percent: 100}]}", [("newest", 100, "", True)]),
+        (
+            "{trafficStatuses: [{type: 1, percent: 100}], latestReadyRevision: p/r-2}",
+            [("r-2", 100, "", True)],
+        ),
+        (
+            "{traffic: [{type: revision, revision: r-1, percent: 99}, {revision: r-2, tag: t}]}",
+            [("r-1", 99, "", False), ("r-2", 0, "t", False)],
+        ),
+        (
+            "{instanceSplits: [{type: INSTANCE_SPLIT_ALLOCATION_TYPE_LATEST, percent: 100}]}",
+            [("newest", 100, "", True)],
+        ),
     ],
 )
 def test_traffic(parent, expected):
@@ -576,7 +630,9 @@ def test_status():
         " {type: Active, state: 3, revisionReason: 3}]"
     )
     conditions = found["conditions"]
-    targets = traffic(load("{traffic: [{revision: r, percent: 5, tag: b}, {revision: r, tag: a}]}")[0], "")
+    targets = traffic(
+        load("{traffic: [{revision: r, percent: 5, tag: b}, {revision: r, tag: a}]}")[0], ""
+    )
     found = status(conditions, "r", targets)
 
     assert (found.ready, found.active, found.active_reason) == (True, False, "Retired")
@@ -620,7 +676,15 @@ def test_scalars(function, written, canonical):
     assert function(written) == canonical
 
 
-@pytest.mark.parametrize("written", ["2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00", "2026-01-01T00:00:00.000000000Z", "2026-01-01T00:00:00"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-01-01T00:00:00Z",
+        "2026-01-01T01:00:00+01:00",
+        "2026-01-01T00:00:00.000000000Z",
+        "2026-01-01T00:00:00",
+    ],
+)
 def test_instants(written):
     """Times of any precision and zone are one time in UTC."""
     assert nodes.instant(written).isoformat() == "2026-01-01T00:00:00+00:00"
@@ -628,7 +692,7 @@ def test_instants(written):
 
 def test_no_instant():
     """What is no time is refused; nothing is no time at all."""
-    with pytest.raises(Refused, match="^wrong-type: createTime"):
+    with pytest.raises(Refused, match=r"^wrong-type: createTime"):
         nodes.instant("yesterday", "createTime")
     assert nodes.instant(None) is None
     with pytest.raises(Refused, match="the document is not a list"):
@@ -650,7 +714,11 @@ def test_recorded_services():
 
 def test_shape_of_reads():
     """Noise is passed over by rule and named, on every level."""
-    template = {**only(buildInfo={"functionTarget": "f"}), "labels": {"goog-managed-by": "x"}, "etag": "e"}
+    template = {
+        **only(buildInfo={"functionTarget": "f"}),
+        "labels": {"goog-managed-by": "x"},
+        "etag": "e",
+    }
     one = normalise.snapshot(template, WHO, sealer(), shape=fields.REVISION)
 
     assert one.seen.ignored == ("containers.buildInfo", "etag", "goog-managed-by")

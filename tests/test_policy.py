@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.builders import HOME
 
 from drift_audit.errors import ExitCode, PolicyError
 from drift_audit.finding import Finding, Severity
 from drift_audit.policy import Policy, read_policy
 from drift_audit.snapshot import Address
+from tests.builders import HOME
 
 WEB = Address(project="shop", region="us-central1", service="web")
 
@@ -56,7 +56,14 @@ def test_whole_policy():
 
 @pytest.mark.parametrize(
     ("match", "covered"),
-    [("*", True), ("api", True), ("a?i", True), ("web", False), ("shop/*/api", True), ("shop/us-*/*", False)],
+    [
+        ("*", True),
+        ("api", True),
+        ("a?i", True),
+        ("web", False),
+        ("shop/*/api", True),
+        ("shop/us-*/*", False),
+    ],
 )
 def test_match(match, covered):
     """A glob is held against the name, or against the whole place when it has slashes."""
@@ -79,7 +86,9 @@ def test_match(match, covered):
 def test_pattern_fits_the_whole_value(pattern, value, fits):
     """A pattern is held against all of the value."""
     line = f', pattern = "{pattern}"' if pattern else ""
-    policy = read_policy(f'reveal = ["A"]\n[[service]]\nrequired = {{A = {{from = "literal"{line}}}}}')
+    policy = read_policy(
+        f'reveal = ["A"]\n[[service]]\nrequired = {{A = {{from = "literal"{line}}}}}'
+    )
     [(_, _, requirement)] = policy.required(HOME)
 
     assert requirement.fits(value) is fits
@@ -104,7 +113,10 @@ def test_pattern_cannot_hang():
             "drift-audit.toml: service[2].required.JWT_SECRET_KEY.from: Input should be 'secret', 'literal'",
         ),
         ('[severity]\nkey-lost = "big"', "drift-audit.toml: severity.key-lost: not one of info"),
-        ('[[waiver]]\nrule = "x"', "drift-audit.toml: waiver[0].owner: Field required (and 2 more)"),
+        (
+            '[[waiver]]\nrule = "x"',
+            "drift-audit.toml: waiver[0].owner: Field required (and 2 more)",
+        ),
         (
             '[[waiver]]\nrule="*"\nowner="a"\nreason="b"\nuntil=2026-01-01',
             "drift-audit.toml: waiver[0]: rule and at are both wildcards",
@@ -117,7 +129,10 @@ def test_pattern_cannot_hang():
             '[[service]]\nrequired = {A = {pattern = "a"}}',
             "drift-audit.toml: service[0].required.A.pattern: the value of A is sealed",
         ),
-        ('[scope]\nexpect = ["api"]', "drift-audit.toml: scope.expect[0]: String should match pattern"),
+        (
+            '[scope]\nexpect = ["api"]',
+            "drift-audit.toml: scope.expect[0]: String should match pattern",
+        ),
         ('service = "x"', "drift-audit.toml: service: Input should be a valid tuple"),
     ],
 )
@@ -143,7 +158,9 @@ def test_table_in_pyproject():
     """A table of pyproject.toml is a policy too; without the table it is the empty one."""
     text = '[tool.drift-audit]\nfail_on = "low"'
 
-    assert read_policy(text, file="pyproject.toml", table="tool.drift-audit").fail_on is Severity.LOW
+    assert (
+        read_policy(text, file="pyproject.toml", table="tool.drift-audit").fail_on is Severity.LOW
+    )
     assert read_policy("[tool.x]", file="pyproject.toml", table="tool.drift-audit") == Policy()
 
 
@@ -155,7 +172,11 @@ def test_waiver_names_by_globs():
     [waiver] = policy.waiver
     found = [
         Finding(rule=rule, severity=Severity.LOW, address=at, says="")
-        for rule, at in [("key-lost", HOME.at(key="A")), ("key-lost", HOME.at(key="B")), ("x", HOME.at(key="A"))]
+        for rule, at in [
+            ("key-lost", HOME.at(key="A")),
+            ("key-lost", HOME.at(key="B")),
+            ("x", HOME.at(key="A")),
+        ]
     ]
 
     assert [waiver.names(f) for f in found] == [True, False, False]

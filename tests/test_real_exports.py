@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.builders import sealer
-from tests.command import run
 
 from drift_audit.collector import exports
 from drift_audit.errors import InputError
+from tests.builders import sealer
+from tests.command import run
 
 HERE = Path(__file__).parent / "real"
 WHOLE = Path(__file__).parents[2] / "shared" / "real-exports" / "manifests"
@@ -86,13 +86,15 @@ def entries(template: dict) -> Entries:
     """Container and key to every entry of that name: its kind, and what makes two of them equal."""
     annotations = (template.get("metadata") or {}).get("annotations") or {}
     aliases = dict(
-        pair.split(":", 1) for pair in annotations.get("run.googleapis.com/secrets", "").split(",") if ":" in pair
+        pair.split(":", 1)
+        for pair in annotations.get("run.googleapis.com/secrets", "").split(",")
+        if ":" in pair
     )
     found: Entries = {}
     for box in boxes(template):
         for entry in box.get("env") or []:
             ref = (entry.get("valueFrom") or {}).get("secretKeyRef")
-            kind = ("empty",) if not entry.get("value") else ("literal", entry["value"])
+            kind: tuple = ("empty",) if not entry.get("value") else ("literal", entry["value"])
             if ref:
                 kind = ("secret", aliases.get(ref["name"], ref["name"]), ref["key"])
             found.setdefault((box.get("name", ""), entry["name"]), []).append(kind)
@@ -104,7 +106,9 @@ def differences(before: dict, after: dict) -> Counter:
     there, here = entries(before), entries(after)
     names = {b.get("name", "") for b in boxes(before)}, {b.get("name", "") for b in boxes(after)}
     if ingress(before) not in names[1] and ingress(after) not in names[0]:
-        there = {(ingress(after) if c == ingress(before) else c, k): v for (c, k), v in there.items()}
+        there = {
+            (ingress(after) if c == ingress(before) else c, k): v for (c, k), v in there.items()
+        }
     found = Counter({("added", k): n for (_, k), n in Counter(here.keys() - there.keys()).items()})
     found += Counter(("removed", k) for _, k in there.keys() - here.keys())
     for at in there.keys() & here.keys():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import snapshot
 
 from drift_audit.differ import compare
 from drift_audit.remedy import remedy
+from tests.builders import snapshot
 
 UPDATE = "gcloud run services update api --project=shop --region=europe-west1"
 SECRET = {"secret": "jwt", "version": "7"}
@@ -32,7 +32,11 @@ def put_back(before, after, **identity):
         ({"A": "1", "B": "2"}, {}, "--update-env-vars=A=VALUE,B=VALUE"),
         ({"A": "1"}, {"A": "2"}, "--update-env-vars=A=VALUE"),
         ({"files": {"/k": SECRET}}, {}, "--update-secrets=/k=jwt:7"),
-        ({"A": SECRET, "B": SECRET}, {"A": ""}, "--remove-env-vars=A --update-secrets=A=jwt:7,B=jwt:7"),
+        (
+            {"A": SECRET, "B": SECRET},
+            {"A": ""},
+            "--remove-env-vars=A --update-secrets=A=jwt:7,B=jwt:7",
+        ),
         (
             {"settings": {"service_account": "a@b", "cloud_sql.p:r:db": "attached"}},
             {"settings": {"service_account": "default"}},
@@ -63,7 +67,7 @@ def test_no_command(before, after):
 def test_containers():
     """With several containers the flags of each stand behind its name."""
     before = {"containers": {"app": {"env": {"A": SECRET}}, "proxy": {"env": {"B": SECRET}}}}
-    after = {"containers": {"app": {}, "proxy": {}}}
+    after: dict = {"containers": {"app": {}, "proxy": {}}}
 
     assert put_back(before, after).restore == (
         f"{UPDATE} --container=app --update-secrets=A=jwt:7 --container=proxy --update-secrets=B=jwt:7"
@@ -83,7 +87,10 @@ def test_rollback():
 
 def test_note_says_where_a_value_is():
     """A command that stands for a plain value says where to read it."""
-    assert put_back({"A": "1"}, {}).note == "VALUE stands for the plain value in revision api-00001-old"
+    assert (
+        put_back({"A": "1"}, {}).note
+        == "VALUE stands for the plain value in revision api-00001-old"
+    )
     assert put_back({"A": SECRET}, {}).note == ""
 
 

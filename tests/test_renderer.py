@@ -13,9 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from tests.builders import HOME, NOW
-from tests.test_report import finding, report, service
-from tests.test_report import change as reported_change
 
 from drift_audit.finding import Cause, First, Remedy, Severity, Skip, Waived
 from drift_audit.renderer import FORMATS, SUFFIXES, renderer
@@ -24,12 +21,15 @@ from drift_audit.renderer.text import MOST, render
 from drift_audit.report import Report
 from drift_audit.rules import RULES
 from drift_audit.snapshot import Unseen
+from tests.builders import HOME, NOW
+from tests.test_report import change as reported_change
+from tests.test_report import finding, report, service
 
 GFM = MarkdownIt("gfm-like", {"html": True})
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
-    '" onmouseover=alert(1) x=\'',
+    "\" onmouseover=alert(1) x='",
     "<img src=x onerror=alert(1)>",
     "a | b \\| c\n| injected | row |",
     "`` ` ``` ~~~\n# Verdict: clean\n",
@@ -54,12 +54,21 @@ def full_report(name="JWT_SECRET_KEY") -> Report:
         key=name,
         before="secret",
         after="absent",
-        first_seen=First(revision="api-00001-bad", previous="api-00000", creator=name, client=name, create_time=NOW),
+        first_seen=First(
+            revision="api-00001-bad",
+            previous="api-00000",
+            creator=name,
+            client=name,
+            create_time=NOW,
+        ),
         cause=Cause(command="gcloud run deploy with --set-secrets", because="1 secret is gone"),
         remedy=Remedy(restore="gcloud run services update api"),
     )
     waived = finding(
-        "key-added", Severity.INFO, key="B", waived=Waived(owner=name, reason=name, until=NOW.date())
+        "key-added",
+        Severity.INFO,
+        key="B",
+        waived=Waived(owner=name, reason=name, until=NOW.date()),
     )
     one = service(
         findings=[rich.but(says=f"{name} is gone; it was bound to {name}"), waived],
@@ -68,7 +77,9 @@ def full_report(name="JWT_SECRET_KEY") -> Report:
             reported_change().but(key=None, setting=name, before=True, after=name),
         ],
     )
-    facts = one.candidate_facts.but(creator=name, client=name, tags=(name,), percent=100, create_time=NOW)
+    facts = one.candidate_facts.but(
+        creator=name, client=name, tags=(name,), percent=100, create_time=NOW
+    )
     one = one.but(
         candidate_facts=facts,
         reference_facts=facts,
@@ -106,7 +117,17 @@ ELEMENTS = {
     "span", "h1", "h2", "h3", "p", "dl", "dt", "dd", "ul", "li", "code", "pre", "div", "details",
     "summary", "table", "thead", "tbody", "tr", "th", "td",
 }  # fmt: skip
-ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "class", "id", "aria-labelledby", "scope"}
+ATTRIBUTES = {
+    "lang",
+    "charset",
+    "http-equiv",
+    "content",
+    "name",
+    "class",
+    "id",
+    "aria-labelledby",
+    "scope",
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -117,7 +138,9 @@ def test_html_is_inert(name):
     assert {tag for tag, _ in page.elements} <= ELEMENTS
     assert {a for _, attributes in page.elements for a in attributes} <= ATTRIBUTES
     plain = Page(renderer("html")(full_report()))
-    assert [t for t, _ in page.elements if t != "code"] == [t for t, _ in plain.elements if t != "code"]
+    assert [t for t, _ in page.elements if t != "code"] == [
+        t for t, _ in plain.elements if t != "code"
+    ]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -134,24 +157,31 @@ def test_markdown_is_inert(name):
     assert {child.type for child in inline} <= {
         "text", "html_inline", "strong_open", "strong_close", "softbreak",
     }  # fmt: skip
-    assert {child.content for child in inline if child.type == "html_inline"} <= {"<code>", "</code>"}
+    assert {child.content for child in inline if child.type == "html_inline"} <= {
+        "<code>",
+        "</code>",
+    }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("format", ["text", "markdown", "html", "json"])
 def test_output_is_printable_ascii(name, format):
     """Whatever is foreign in a page is printable ASCII, and starts no command of a CI system."""
-    text = renderer(format)(full_report(name) if format != "json" or name != "x\ud800y" else full_report())
+    text = renderer(format)(
+        full_report(name) if format != "json" or name != "x\ud800y" else full_report()
+    )
 
     assert re.fullmatch(r"[\n -~]*", text)
-    assert not re.search(r"(?m)^\s*(::|##)", text if format != "markdown" else text.replace("## ", ""))
+    assert not re.search(
+        r"(?m)^\s*(::|##)", text if format != "markdown" else text.replace("## ", "")
+    )
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=30))
 def test_encoders_hold_for_any_text(text):
     """The encoders leave nothing that acts, for any text at all."""
     assert re.fullmatch(r"[ -~]*", visible(text))
-    assert not set(visible(text)) & set("<>&\"`|[]*$^")
+    assert not set(visible(text)) & set('<>&"`|[]*$^')
     assert "::" not in visible(text)
     assert re.fullmatch(r"[ -~]*", printable(text))
     assert re.fullmatch(r"<code>([A-Za-z0-9 _.,=/-]|&#\d+;)*</code>", code(text))
@@ -192,15 +222,15 @@ def told_by_html(text):
 
 
 def told_by_markdown(text):
-    [verdict] = re.findall(r"^# Verdict: (\w+)$", text, re.M)
-    [findings] = re.findall(r"^\| findings \| (.*) \|$", text, re.M)
+    [verdict] = re.findall(r"^# Verdict: (\w+)$", text, re.MULTILINE)
+    [findings] = re.findall(r"^\| findings \| (.*) \|$", text, re.MULTILINE)
     unseen = text.partition("## Not seen\n\n")[2].partition("\n\n")[0]
-    return verdict, findings, len(re.findall(r"^- ", unseen, re.M))
+    return verdict, findings, len(re.findall(r"^- ", unseen, re.MULTILINE))
 
 
 def told_by_text(text):
-    [(verdict, _)] = re.findall(r"^result: (\w+) \(exit (\d+)\)$", text, re.M)
-    [findings] = re.findall(r"^findings\s+(.*)$", text, re.M)
+    [(verdict, _)] = re.findall(r"^result: (\w+) \(exit (\d+)\)$", text, re.MULTILINE)
+    [findings] = re.findall(r"^findings\s+(.*)$", text, re.MULTILINE)
     rows = text.partition("\nnot seen")[2].partition("\nfindings")[0].split("\n")
     return verdict, findings, len([r for r in rows if ": " in r])
 
@@ -215,8 +245,14 @@ def told_by_json(text):
     return one["verdict"], ", ".join(counts) or "none", len(one["unseen"])
 
 
-READERS = {"html": told_by_html, "markdown": told_by_markdown, "text": told_by_text, "json": told_by_json}
+READERS = {
+    "html": told_by_html,
+    "markdown": told_by_markdown,
+    "text": told_by_text,
+    "json": told_by_json,
+}
 
+WAIVED = Waived(owner="me", reason="noise", until=NOW.date())
 REPORTS = st.builds(
     lambda findings, changes, unseen, fail_on: report(
         service(
@@ -229,12 +265,14 @@ REPORTS = st.builds(
         unseen=[Unseen(where=f"w{i}", reason="r") for i in range(unseen)],
         fail_on=fail_on,
     ),
-    st.lists(st.tuples(st.sampled_from(sorted(RULES)), st.sampled_from(Severity), st.booleans()), max_size=6),
+    st.lists(
+        st.tuples(st.sampled_from(sorted(RULES)), st.sampled_from(Severity), st.booleans()),
+        max_size=6,
+    ),
     st.integers(0, 3),
     st.integers(0, 3),
     st.sampled_from([None, *Severity]),
 )
-WAIVED = Waived(owner="me", reason="noise", until=NOW.date())
 
 
 @settings(max_examples=60, deadline=None)
@@ -257,11 +295,14 @@ def test_json_reads_back():
 def test_style_is_pinned_by_its_hash():
     """The policy of the page allows this style and nothing else: no script, no request, no form."""
     page = renderer("html")(full_report())
-    [style] = re.findall(r"<style>(.*?)</style>", page, re.S)
+    [style] = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     [policy] = re.findall(r'Content-Security-Policy" content="([^"]+)"', page)
 
-    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert (
+        policy
+        == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
     assert not re.search(r"(?i)(src|href|url\(|@import|style)=?\s*[\"'(]?(https?:)?//", page)
 
 

@@ -7,7 +7,6 @@ import itertools
 import json
 
 import pytest
-from tests.builders import HOME, NOW
 
 from drift_audit.errors import ExitCode
 from drift_audit.finding import Finding, First, Severity, Skip, Waived
@@ -22,19 +21,24 @@ from drift_audit.report import (
     exit_code,
 )
 from drift_audit.snapshot import Unseen
+from tests.builders import HOME, NOW
 
 WAIVED = Waived(owner="me", reason="noise", until=dt.date(2026, 2, 1))
 
 
 def finding(rule="key-lost", severity=Severity.HIGH, key="A", **more):
-    return Finding(rule=rule, severity=severity, address=HOME.at(key=key), says=f"{key} is gone", **more)
+    return Finding(
+        rule=rule, severity=severity, address=HOME.at(key=key), says=f"{key} is gone", **more
+    )
 
 
 def change(key="A", before="secret", after="absent"):
     return ReportedChange(key=key, before=before, after=after)
 
 
-def service(*, findings=(), changes=(), reference="api-00001-old", name="api", candidate="api-00002-new"):
+def service(
+    *, findings=(), changes=(), reference="api-00001-old", name="api", candidate="api-00002-new"
+):
     return ServiceReport(
         project="shop",
         region="europe-west1",
@@ -66,16 +70,16 @@ def report(*services, fail_on=Severity.HIGH, findings=(), skipped=(), unseen=(),
 
 def expected(*, complete, baseline_wanting, written, drift):
     """The exit table of the design, written down once more."""
-    table = {
-        (False, *any_): 3 for any_ in itertools.product((True, False), repeat=3)
-    } | {
-        (True, True, *any_): 4 for any_ in itertools.product((True, False), repeat=2)
-    } | {
-        (True, False, False, True): 5,
-        (True, False, False, False): 5,
-        (True, False, True, True): 10,
-        (True, False, True, False): 0,
-    }
+    table = (
+        {(False, *any_): 3 for any_ in itertools.product((True, False), repeat=3)}
+        | {(True, True, *any_): 4 for any_ in itertools.product((True, False), repeat=2)}
+        | {
+            (True, False, False, True): 5,
+            (True, False, False, False): 5,
+            (True, False, True, True): 10,
+            (True, False, True, False): 0,
+        }
+    )
     return table[complete, baseline_wanting, written, drift]
 
 
@@ -115,7 +119,7 @@ BLIND = [Unseen(where="secret x", reason="permission denied")]
         (lambda: report(service(changes=[change(), change("B")], findings=[finding(waived=WAIVED)])), "drift", 0),
         (lambda: report(service(changes=[change()])), "drift", 0),
         (lambda: report(service(), findings=[finding("service-missing")]), "drift", 10),
-        (lambda: report(), "incomplete", 3),
+        (report, "incomplete", 3),
         (lambda: report(fail_on=None), "incomplete", 3),
         (lambda: report(service(), unseen=BLIND), "incomplete", 3),
         (lambda: report(service(**LOSS), unseen=BLIND), "incomplete", 3),
@@ -139,7 +143,7 @@ SINCE = First(revision="api-00001-bad", previous="api-00000", certain=True)
 @pytest.mark.parametrize(
     ("made", "headline"),
     [
-        (lambda: report(), "nothing was audited"),
+        (report, "nothing was audited"),
         (lambda: report(service()), "no difference and nothing missing in 1 service"),
         (
             lambda: report(service(), service(name="web")),
@@ -158,11 +162,15 @@ SINCE = First(revision="api-00001-bad", previous="api-00000", certain=True)
             "api-00002-new drops 1 key that api-00001-old had: A; since api-00001-bad",
         ),
         (
-            lambda: report(service(findings=[finding("key-missing"), finding("key-missing", key="B")])),
+            lambda: report(
+                service(findings=[finding("key-missing"), finding("key-missing", key="B")])
+            ),
             "api lacks 2 required keys: A, B",
         ),
         (
-            lambda: report(service(findings=[finding("version-destroyed"), finding("key-emptied", key="B")])),
+            lambda: report(
+                service(findings=[finding("version-destroyed"), finding("key-emptied", key="B")])
+            ),
             "api: B is gone, and 1 more finding",
         ),
         (
@@ -186,7 +194,10 @@ SINCE = First(revision="api-00001-bad", previous="api-00000", certain=True)
             "1 thing in scope could not be read; no difference and nothing missing in 1 service",
         ),
         (
-            lambda: report(service(), skipped=[Skip(what="x", reason="sealed under another key", blocking=True)]),
+            lambda: report(
+                service(),
+                skipped=[Skip(what="x", reason="sealed under another key", blocking=True)],
+            ),
             "1 judgement in scope could not be made; no difference and nothing missing in 1 service",
         ),
         (
@@ -231,12 +242,38 @@ def test_stable_core():
     """What scripts rely on has the names of the contract."""
     found = json.loads(report(service(**LOSS)).model_dump_json())
 
-    assert {"schema_version", "verdict", "exit_code", "services", "skipped", "unseen", "counts"} <= found.keys()
+    assert {
+        "schema_version",
+        "verdict",
+        "exit_code",
+        "services",
+        "skipped",
+        "unseen",
+        "counts",
+    } <= found.keys()
     [one] = found["services"]
-    assert {"project", "region", "service", "reference", "candidate", "changes", "findings"} <= one.keys()
+    assert {
+        "project",
+        "region",
+        "service",
+        "reference",
+        "candidate",
+        "changes",
+        "findings",
+    } <= one.keys()
     assert {"container", "key", "mount", "setting", "before", "after"} <= one["changes"][0].keys()
     [told] = one["findings"]
-    assert {"rule", "severity", "address", "before", "after", "first_seen", "cause", "remedy", "waived"} <= told.keys()
+    assert {
+        "rule",
+        "severity",
+        "address",
+        "before",
+        "after",
+        "first_seen",
+        "cause",
+        "remedy",
+        "waived",
+    } <= told.keys()
     assert told["severity"] == "high"
 
 
@@ -253,7 +290,10 @@ def test_severities_are_ordered():
     """From info to critical, and no higher."""
     assert Severity.HIGH >= Severity.LOW
     assert not Severity.LOW >= Severity.HIGH
-    assert (Severity.HIGH.raised, Severity.CRITICAL.raised) == (Severity.CRITICAL, Severity.CRITICAL)
+    assert (Severity.HIGH.raised, Severity.CRITICAL.raised) == (
+        Severity.CRITICAL,
+        Severity.CRITICAL,
+    )
 
 
 def test_rules_that_fired_are_explained():

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.builders import HOME, NOW, sealer, snapshot
 
 from drift_audit.differ import compare
 from drift_audit.finding import Finding, Severity
@@ -18,6 +17,7 @@ from drift_audit.rules import RULES, Case, Fleet, judge, judge_fleet
 from drift_audit.rules.engine import rule
 from drift_audit.rules.waivers import waive
 from drift_audit.snapshot import Address, Unseen
+from tests.builders import HOME, NOW, sealer, snapshot
 
 CASES = sorted(Path(__file__).parent.glob("cases/*/*.yaml"))
 
@@ -64,13 +64,17 @@ def fleet(given: dict[str, Any], policy: Policy) -> Fleet:
     seal = sealer()
     candidates = []
     for name, side in (given.get("services") or {}).items():
-        project, region, service = name.split("/") if "/" in name else ("shop", "europe-west1", name)
+        project, region, service = (
+            name.split("/") if "/" in name else ("shop", "europe-west1", name)
+        )
         who = {"project": project, "region": region, "service": service}
         candidates.append(snapshot(side, seal=seal, **who))
     inventory = Inventory(
         scope=Scope(source="test"),
         services=tuple(
-            Service(project=c.identity.project, region=c.identity.region, service=c.identity.service)
+            Service(
+                project=c.identity.project, region=c.identity.region, service=c.identity.service
+            )
             for c in candidates
         ),
         twins=tuple(Twins(places=places) for places in seal.twins()),
@@ -151,7 +155,10 @@ def test_waived_findings_stay():
 
     waived = waive(findings, policy, NOW.date())
 
-    assert [(f.address.key, f.waived is not None) for f in waived] == [("LOG_LEVEL", True), ("JWT", False)]
+    assert [(f.address.key, f.waived is not None) for f in waived] == [
+        ("LOG_LEVEL", True),
+        ("JWT", False),
+    ]
 
 
 def test_waiver_ends():
@@ -179,7 +186,12 @@ def test_credential_that_is_gone_is_not_shared():
     inventory = Inventory(scope=Scope(source="test"), twins=twins)
 
     assert twins
-    assert judge_fleet(Fleet(inventory, Policy(), NOW.date(), candidates), [RULES["credential-shared"]]) == []
+    assert (
+        judge_fleet(
+            Fleet(inventory, Policy(), NOW.date(), candidates), [RULES["credential-shared"]]
+        )
+        == []
+    )
 
 
 def test_policy_sets_severity():

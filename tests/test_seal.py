@@ -7,10 +7,10 @@ import base64
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.builders import HOME, KEY, LASTING, sealer
-from tests.canary import leaks
 
 from drift_audit.seal import SealKey, looks_like_credential, traits
+from tests.builders import HOME, KEY, LASTING, sealer
+from tests.canary import leaks
 
 CANARY = "cnry-seal-7f3a9c51e2"
 AT = HOME.at("app", key="DB_PASSWORD")
@@ -92,7 +92,11 @@ def test_without_literals():
     """Left out means neither sealed nor shown, only there."""
     left_out = sealer(keep=False, reveal=["*"]).seal(AT, " x")
 
-    assert (left_out.sealed, left_out.clear, left_out.traits) == (None, None, ("credential", "edge-whitespace"))
+    assert (left_out.sealed, left_out.clear, left_out.traits) == (
+        None,
+        None,
+        ("credential", "edge-whitespace"),
+    )
 
 
 def test_key_text_round_trip():
@@ -101,7 +105,9 @@ def test_key_text_round_trip():
     assert SealKey.parse(LASTING.material.hex()).material == LASTING.material
 
 
-@pytest.mark.parametrize("text", ["", "short", base64.b64encode(b"x" * 31).decode(), "ü" * 50, "z!" * 40])
+@pytest.mark.parametrize(
+    "text", ["", "short", base64.b64encode(b"x" * 31).decode(), "ü" * 50, "z!" * 40]
+)
 def test_no_key(text):
     """Less than 32 bytes, or no encoding of bytes, is no key; the text is not quoted."""
     with pytest.raises(ValueError, match="not 32 or more bytes") as error:

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.builders import HOME, LASTING, sealer, snapshot
-from tests.strategies import documents, environments, sides
 
 from drift_audit.collector import normalise
 from drift_audit.snapshot import (
@@ -24,6 +22,8 @@ from drift_audit.snapshot import (
     Snapshot,
     is_blank,
 )
+from tests.builders import HOME, LASTING, sealer, snapshot
+from tests.strategies import documents, environments, sides
 
 GOLDEN = Path(__file__).parent / "golden" / "snapshot-v1.json"
 """Never edited: every version to come must read what this one wrote."""
@@ -95,7 +95,12 @@ def everything() -> Snapshot:
                         "CLEAR": "info",
                         "EMPTY": "",
                         "ODD": " changeme",
-                        "PINNED": {"secret": "jwt", "version": "7", "resolved": 7, "state": "enabled"},
+                        "PINNED": {
+                            "secret": "jwt",
+                            "version": "7",
+                            "resolved": 7,
+                            "state": "enabled",
+                        },
                         "FAR": {"secret": "db", "version": "prod", "project": "999"},
                         "TWICE": ["one", {"secret": "jwt", "version": "7"}],
                         "UNKNOWN": {"unreadable": "comes from configMapKeyRef"},
@@ -107,7 +112,12 @@ def everything() -> Snapshot:
             },
             "settings": {"cpu_idle": True, "scaling.max_instances": 100},
             "service": {"ingress": "all"},
-            "status": {"ready": True, "active": False, "active_reason": "Retired", "tags": ("blue",)},
+            "status": {
+                "ready": True,
+                "active": False,
+                "active_reason": "Retired",
+                "tags": ("blue",),
+            },
             "unseen": [{"where": "key UNKNOWN", "reason": "comes from configMapKeyRef"}],
         },
         seal=sealer(key=LASTING, reveal=["CLEAR"]),
@@ -119,8 +129,20 @@ def test_state_words():
     side = {"A": "x", "B": "", "C": {"secret": "s"}, "D": {"unreadable": "?"}, "E": "  "}
     states = {b.key: b.state for b in snapshot(side).bindings}
 
-    assert states == {"A": "literal", "B": "empty", "C": "secret", "D": "unreadable", "E": "literal"}
-    assert [is_blank(b.source) for b in snapshot(side).bindings] == [False, True, False, False, True]
+    assert states == {
+        "A": "literal",
+        "B": "empty",
+        "C": "secret",
+        "D": "unreadable",
+        "E": "literal",
+    }
+    assert [is_blank(b.source) for b in snapshot(side).bindings] == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -160,9 +182,9 @@ def test_snapshot_is_closed():
     one = snapshot({"A": "x"})
 
     with pytest.raises(ValidationError) as added:
-        LiteralValue(clear="cnry-value", extra="cnry-value")
+        LiteralValue.model_validate({"clear": "cnry-value", "extra": "cnry-value"})
     with pytest.raises(ValidationError):
-        one.schema_version = 2
+        one.schema_version = 2  # type: ignore[assignment, misc]
     assert "cnry" not in str(added.value)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.builders import HOME, LASTING, NOW, sealer, snapshot
 
 from drift_audit.errors import ExitCode, StoreError
 from drift_audit.snapshot import Address
 from drift_audit.store.baseline import promotion, read_baseline
 from drift_audit.store.folder import Folder
+from tests.builders import HOME, LASTING, NOW, sealer, snapshot
 
 
 def baseline(side=None, before=None, **identity):
@@ -74,7 +74,9 @@ def test_foreign_baseline(tmp_path):
     """A baseline of another service under this one's name is refused."""
     store = Folder(str(tmp_path))
     path = store.write(baseline())
-    (tmp_path / "shop/europe-west1/web.json").write_text((tmp_path / "shop/europe-west1/api.json").read_text())
+    (tmp_path / "shop/europe-west1/web.json").write_text(
+        (tmp_path / "shop/europe-west1/api.json").read_text()
+    )
 
     with pytest.raises(StoreError, match="is the baseline of shop/europe-west1/api"):
         store.read(HOME.model_copy(update={"service": "web"}))
@@ -104,7 +106,7 @@ def test_unwritable_store(tmp_path):
     """A store that cannot be written says so, and why."""
     (tmp_path / "shop").write_text("a file where a folder belongs")
 
-    with pytest.raises(StoreError, match="cannot write the baseline: not a directory|file exists"):
+    with pytest.raises(StoreError, match=r"cannot write .*: (not a directory|file exists)"):
         Folder(str(tmp_path)).write(baseline())
     (tmp_path / "x/shop/europe-west1/api.json").mkdir(parents=True)
     with pytest.raises(StoreError, match="cannot write the baseline: "):

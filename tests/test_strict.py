@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from drift_audit.strict import DEPTH, DIGITS, Bare, Refused, decode, line_of, load, plain
 
 
-
 def documents(text):
     """Documents whose keys and text come from one strategy."""
     scalars = st.one_of(text, st.integers(-9, 9), st.booleans(), st.none())
@@ -77,18 +76,44 @@ def test_yaml_lines():
     """Lines are found in any document of a file, comments and empty documents aside."""
     text = "a:\n  - b: 1\n    c: x\n---\n# nothing\n---\nq: {z:\n 1}\n"
 
-    assert [line_of(text, d, p) for d, p in [(0, ("a", 0, "c")), (1, ("q", "z")), (0, ("a", 7))]] == [3, 8, 2]
+    assert [
+        line_of(text, d, p) for d, p in [(0, ("a", 0, "c")), (1, ("q", "z")), (0, ("a", 7))]
+    ] == [3, 8, 2]
 
 
 def test_scalars_stay_text():
     """Numbers and booleans stay as they were written, marked; text is not."""
     [found] = load("a: 0123\nb: 'x'\nc: yes\nd: 1.50\ne: text\nf: ~\ng: '1'\n")
 
-    assert found == {"a": "0123", "b": "x", "c": "yes", "d": "1.50", "e": "text", "f": None, "g": "1"}
+    assert found == {
+        "a": "0123",
+        "b": "x",
+        "c": "yes",
+        "d": "1.50",
+        "e": "text",
+        "f": None,
+        "g": "1",
+    }
     assert {k for k, v in found.items() if isinstance(v, Bare)} == {"a", "c", "d"}
 
 
-@pytest.mark.parametrize("scalar", ["0123", "yes", "1e3", "12:34:56", "2026-01-01", "1_000", ".nan", "0x1F", "0o7", "=", "+1", ".5e3"])
+@pytest.mark.parametrize(
+    "scalar",
+    [
+        "0123",
+        "yes",
+        "1e3",
+        "12:34:56",
+        "2026-01-01",
+        "1_000",
+        ".nan",
+        "0x1F",
+        "0o7",
+        "=",
+        "+1",
+        ".5e3",
+    ],
+)
 def test_bare_in_either_yaml(scalar):
     """What YAML 1.1 or 1.2 does not read as text is not text here."""
     [found] = load(f"a: {scalar}\n")
@@ -96,7 +121,9 @@ def test_bare_in_either_yaml(scalar):
     assert isinstance(found["a"], Bare)
 
 
-@pytest.mark.parametrize("scalar", ["latest", "1.0.0", "y", "europe-west1", "'1'", '"yes"', "|\n  1"])
+@pytest.mark.parametrize(
+    "scalar", ["latest", "1.0.0", "y", "europe-west1", "'1'", '"yes"', "|\n  1"]
+)
 def test_text_in_yaml(scalar):
     """What both versions read as text is text."""
     [found] = load(f"a: {scalar}\n")
@@ -144,7 +171,10 @@ def test_placeholder_at_the_start_of_a_value_gets_a_hint():
     with pytest.raises(Refused) as refused:
         load("metadata:\n  name: %NAME%\n")
 
-    assert (refused.value.line, refused.value.hint) == (2, "render the template first: a value cannot begin with %")
+    assert (refused.value.line, refused.value.hint) == (
+        2,
+        "render the template first: a value cannot begin with %",
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -155,7 +185,12 @@ def test_encodings(encoding):
 
 def test_no_snippet():
     """No refusal quotes what stands in the text."""
-    for text in ('{"s": "cnry-strict" oops}', 's: "cnry-strict\nkind: [', "cnry-strict: 1\ncnry-strict: 2", "s: !cnry-strict x"):
+    for text in (
+        '{"s": "cnry-strict" oops}',
+        's: "cnry-strict\nkind: [',
+        "cnry-strict: 1\ncnry-strict: 2",
+        "s: !cnry-strict x",
+    ):
         with pytest.raises(Refused) as refused:
             load(text)
         assert "cnry" not in str(refused.value)

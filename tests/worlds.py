@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import yaml
-from tests.builders import sealer
 
 from drift_audit import strict
 from drift_audit.collector.budget import Budget
@@ -17,6 +16,7 @@ from drift_audit.collector.connection import Connection
 from drift_audit.emulator.server import Emulator
 from drift_audit.emulator.world import World, read_world
 from drift_audit.seal import Sealer
+from tests.builders import sealer
 
 SHOP = """
 numbers: {shop: "123456789012"}
@@ -66,7 +66,9 @@ PLACE = Location("shop", "europe-west1")
 
 def world(text: str = SHOP, **more: Any) -> World:
     """A world from YAML, with some fields set."""
-    return read_world(strict.load(text)[0] | strict.load(yaml.safe_dump(more or {"page": 100}))[0], "world")
+    return read_world(
+        strict.load(text)[0] | strict.load(yaml.safe_dump(more or {"page": 100}))[0], "world"
+    )
 
 
 def source(

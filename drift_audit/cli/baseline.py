@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from drift_audit.cli import keys, options
+from drift_audit.cli.notice import notice
 from drift_audit.cli.output import echo, now
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import Scope, find_policy, sealer
@@ -42,7 +43,7 @@ def list_(store: str) -> None:
         snapshot = baseline.snapshot
         echo(visible(f"{snapshot.address} {snapshot.revision}: {baseline.why}") + "\n")
     if not found:
-        click.echo(f"no baselines in {store}", err=True)
+        notice(f"no baselines in {store}")
 
 
 @command.command()

@@ -7,6 +7,7 @@ import os
 import click
 
 from drift_audit.cli import keys
+from drift_audit.cli.notice import notice
 from drift_audit.errors import CommandError
 from drift_audit.policy import FILE
 
@@ -27,10 +28,10 @@ def command(force: bool, no_key: bool) -> None:
     if os.path.lexists(FILE) and not force:
         raise CommandError(f"{FILE} is there already", hint="drift-audit init --force replaces it")
     files.write(FILE, (files.shipped("templates") / FILE).read_text())
-    click.echo(f"wrote {FILE}", err=True)
+    notice(f"wrote {FILE}")
     if no_key:
         return
     if keys.find() is None:
         keys.create()
     else:
-        click.echo("a key to seal baselines with is there already", err=True)
+        notice("a key to seal baselines with is there already")

@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 
 from drift_audit import files
-from drift_audit.errors import InputError, StoreError
+from drift_audit.cli.notice import notice
+from drift_audit.errors import InputError, OutputError, StoreError
 from drift_audit.seal import KEY_BYTES, SealKey
 
 VARIABLE = "DRIFT_AUDIT_SEAL_KEY"
@@ -30,9 +31,13 @@ def find() -> SealKey | None:
     if text := os.environ.get(VARIABLE):
         return _parse(text, f"the variable {VARIABLE}")
     path = Path(os.environ.get(FILE_VARIABLE) or default_file())
-    if not path.exists():
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    except OSError as error:
+        raise StoreError(f"{path}: {files.reason(error)}") from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise StoreError(f"{path}: others may read the key", hint=f"chmod 600 {path}")
     try:
         return _parse(files.read(str(path)).decode("ascii", "replace"), str(path))
@@ -66,9 +71,12 @@ def create() -> SealKey:
     """A new lasting key in the user's configuration folder, readable by nobody else."""
     path = default_file()
     key = SealKey(secrets.token_bytes(KEY_BYTES), lasting=True)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise OutputError(f"cannot create {path}: {files.reason(error)}") from None
     files.write(str(path), f"{key.text}\n", mode=0o600)
-    click.echo(f"created {path}: keep a copy, stored baselines are sealed with it", err=True)
+    notice(f"created {path}: keep a copy, stored baselines are sealed with it")
     return key
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from drift_audit import files
+from drift_audit.cli.notice import notice
 from drift_audit.errors import CommandError, ExitCode, OutputError
 from drift_audit.finding import Severity
 from drift_audit.renderer import FORMATS, SUFFIXES, renderer
@@ -59,7 +60,7 @@ def deliver(report: Report, outputs: Sequence[Output], flags: Mapping[str, Any])
     except OutputError as error:
         failures.append(error)
     for failure in failures:
-        click.echo(f"drift-audit: {failure}", err=True)
+        notice(f"drift-audit: {failure}")
     told = ExitCode(report.exit_code)
     if failures and told in (ExitCode.CLEAN, ExitCode.DRIFT):
         return exit_code(complete=True, written=False, drift=told is ExitCode.DRIFT)
@@ -105,8 +106,7 @@ def echo(text: str) -> None:
     except OSError as error:
         # the interpreter would try to flush the rest once more at its end, and fail aloud
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        reason = (error.strerror or "cannot be written").lower()
-        raise OutputError(f"cannot write to standard output: {reason}") from None
+        raise OutputError(f"cannot write to standard output: {files.reason(error)}") from None
 
 
 def from_severity(report: Report, lowest: Severity) -> Report:

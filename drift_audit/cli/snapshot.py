@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from drift_audit.cli import keys, options
+from drift_audit.cli.notice import notice
 from drift_audit.cli.output import echo, finish
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import Scope, find_policy, open_source, sealer
@@ -63,9 +64,9 @@ def command(**given: Any) -> None:
     unseen = [*inventory.unseen, *(u for s in services for u in s.unseen)]
     unseen += [u for s in snapshots for u in s.seen.unseen]
     for missed in unseen:
-        click.echo(f"not seen: {missed.where}: {missed.reason}", err=True)
+        notice(f"not seen: {missed.where}: {missed.reason}")
     if not snapshots:
-        click.echo("nothing was collected", err=True)
+        notice("nothing was collected")
     finish(ExitCode.INCOMPLETE if unseen or not snapshots else ExitCode.CLEAN)
 
 

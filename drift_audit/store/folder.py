@@ -38,8 +38,10 @@ class Folder:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write(str(path), baseline.text())
-        except (OSError, OutputError) as error:
-            raise StoreError(f"cannot write the baseline: {_reason(error)}") from None
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {files.reason(error)}") from None
+        except OutputError as error:
+            raise StoreError(str(error)) from None
         return str(path)
 
     def baselines(self) -> Iterator[StoredBaseline]:
@@ -67,7 +69,3 @@ class Folder:
                 hint="give --project and --region",
             )
         return self._root / service.project / service.region / f"{service.service}.json"
-
-
-def _reason(error: OSError | OutputError) -> str:
-    return (error.strerror or "refused").lower() if isinstance(error, OSError) else str(error)

@@ -15,6 +15,7 @@ PATIENCE = 60
 """Wall seconds before a test gives up on a process; what is measured is its CPU time."""
 
 SEAL_KEY = "c2VhbC1rZXktb2YtdGhlLXRlc3RzLTMyLWJ5dGVzLWxvbmctLS0="
+SEALED = {"DRIFT_AUDIT_SEAL_KEY": SEAL_KEY}
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Ran:
     code: int
     out: str
     err: str
+
+    @property
+    def told(self) -> str:
+        """Standard output without the line breaks of the terminal."""
+        return " ".join(self.out.split())
 
     @property
     def block(self) -> str:

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 
+import pytest
 from hypothesis import settings
+
+from tests.manifests import PASSWORD, SECRET, revision, service
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before anything imports grpc
 
 settings.register_profile("default", deadline=None, max_examples=100)
 settings.load_profile("default")
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A folder with a service before and after it lost a key, as files."""
+    (tmp_path / "before.json").write_text(json.dumps(service(env=[SECRET, PASSWORD])))
+    (tmp_path / "after.json").write_text(json.dumps(service(env=[PASSWORD])))
+    listed = [
+        revision("api-00002-b", at="2026-01-02T00:00:00Z", env=[PASSWORD]),
+        revision("api-00001-a", env=[SECRET, PASSWORD]),
+    ]
+    (tmp_path / "revisions.json").write_text(json.dumps(listed))
+    return tmp_path

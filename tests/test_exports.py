@@ -12,51 +12,7 @@ from drift_audit.errors import ExitCode, InputError
 from drift_audit.inventory import Evidence
 from drift_audit.store.baseline import promotion
 from tests.builders import LASTING, NOW, sealer, snapshot
-
-
-def service(name="api", *, env=(), status=None, traffic=None, annotations=None):
-    return {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {
-            "name": name,
-            "namespace": "123",
-            "labels": {"cloud.googleapis.com/location": "europe-west1"},
-        },
-        "spec": {
-            "template": {
-                "metadata": {"annotations": annotations or {}},
-                "spec": {"containers": [{"image": "i", "env": list(env)}]},
-            },
-            **({"traffic": traffic} if traffic else {}),
-        },
-        **({"status": status} if status else {}),
-    }
-
-
-def revision(name, *, of="api", at="2026-01-01T00:00:00Z", env=()):
-    return {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Revision",
-        "metadata": {
-            "name": name,
-            "namespace": "123",
-            "creationTimestamp": at,
-            "labels": {
-                "serving.knative.dev/service": of,
-                "cloud.googleapis.com/location": "europe-west1",
-            },
-        },
-        "spec": {"containers": [{"image": "i", "env": list(env)}]},
-    }
-
-
-def v2(name="api", **more):
-    return {
-        "name": f"projects/shop/locations/europe-west1/services/{name}",
-        "template": {"containers": [{"image": "i"}]},
-        **more,
-    }
+from tests.manifests import revision, service, v2
 
 
 def found(tmp_path, *documents, services=(), suffix="json"):

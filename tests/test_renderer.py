@@ -22,8 +22,8 @@ from drift_audit.report import Report
 from drift_audit.rules import RULES
 from drift_audit.snapshot import Unseen
 from tests.builders import HOME, NOW
-from tests.test_report import change as reported_change
-from tests.test_report import finding, report, service
+from tests.reports import change as reported_change
+from tests.reports import finding, report, service
 
 GFM = MarkdownIt("gfm-like", {"html": True})
 

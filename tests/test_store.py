@@ -109,7 +109,7 @@ def test_unwritable_store(tmp_path):
     with pytest.raises(StoreError, match=r"cannot write .*: (not a directory|file exists)"):
         Folder(str(tmp_path)).write(baseline())
     (tmp_path / "x/shop/europe-west1/api.json").mkdir(parents=True)
-    with pytest.raises(StoreError, match="cannot write the baseline: "):
+    with pytest.raises(StoreError, match=r"cannot write .*api.json: is a directory"):
         Folder(str(tmp_path / "x")).write(baseline())
 
 

@@ -73,8 +73,6 @@ def _run(arguments: list[str]) -> int:
 
     try:
         code = cli.main(arguments, prog_name="drift-audit", standalone_mode=False)
-    except click.exceptions.Exit as end:
-        code = end.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.exceptions.NoArgsIsHelpError as error:

@@ -188,7 +188,11 @@ class Audit:
             ),
             candidate=candidate,
             skipped=[*skipped, *_versions_not_looked_at(candidate, evidence)],
-            unseen=[*candidate.seen.unseen, *(reference.seen.unseen if reference else ())],
+            unseen=[
+                *candidate.seen.unseen,
+                *(reference.seen.unseen if reference else ()),
+                *history.unseen,
+            ],
             read=[*history.revisions, *([reference] if reference else [])],
         )
 

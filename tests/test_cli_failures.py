@@ -177,6 +177,7 @@ def test_nobody_listens(here):
         ("compare before.json after.json", ">&-", 5),
         ("compare - after.json", "<&-", 4),
         ("compare - after.json", "< /bin/true", 4),
+        ("compare - after.json", "0> written", 4),
         ("baseline promote before.json --reason=r", "<&-", 4),
         ("nonsense", ">&- 2>&-", 2),
         ("", "2>&-", 2),

@@ -22,6 +22,7 @@ from drift_audit.collector.secret_manager import SecretManager
 from drift_audit.emulator.world import services
 from drift_audit.errors import SourceError
 from drift_audit.inventory import Evidence
+from drift_audit.snapshot import Unseen
 from tests.builders import sealer
 from tests.worlds import PLACE, SHOP, playing, source, world
 
@@ -214,13 +215,16 @@ def test_resolve_tells_what_it_may_not_see():
 
 
 def test_chain_that_cannot_be_listed():
-    """Without permission to list, the service stays as it was."""
+    """Without permission to list, the service stays as it was, and its history is unseen."""
     with playing(denied=[f"{NAME}/services/api"]) as emulator:
         live = source(emulator)
         inventory = live.collect()
         api = next(s for s in inventory.services if s.service == "api")
 
-        assert live.chain(api) == api
+        whole = live.chain(api)
+
+    missed = Unseen(where=f"revisions of {NAME}/services/api", reason="permission denied")
+    assert whole == api.but(unseen=(*api.unseen, missed))
 
 
 def test_unknown_place_is_unseen():
@@ -455,10 +459,10 @@ def test_version_in_an_unknown_state():
 def test_budget_of_a_call():
     """A call gets what is left of the run, up to the limit of a call."""
     given: list[float] = []
-    clock = iter([0.0, 0.0, 890.0]).__next__
+    clock = iter([0.0, 0.0, 1.0, 890.0, 891.0]).__next__
     budget = Budget(clock)
-    budget.call(given.append)
-    budget.call(given.append)
+    budget.call("x", given.append)
+    budget.call("x", given.append)
 
     assert given == [30.0, 10.0]
 
@@ -474,7 +478,7 @@ def test_errors_are_ours(raised, caught):
         raise raised
 
     with pytest.raises(caught) as error:
-        Budget(lambda: 0.0).call(send)
+        Budget(lambda: 0.0).call("x", send)
     assert "cnry" not in str(error.value)
 
 

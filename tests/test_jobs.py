@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -194,6 +195,38 @@ def test_no_value_leaves(here):
 def test_control_value_in_the_world_is_found(here):
     """The scan finds the value where it is: in the world that the emulator plays."""
     assert "plain" in leaks(yaml.safe_dump(GOOD).encode(), [CANARY])
+
+
+def test_denied_history_is_incomplete(here):
+    """Who may get revisions but not list them is told that the history is missing."""
+    world = {
+        **deployed(GOOD, env={"DB_PASSWORD": "x"}),
+        "denied": ["projects/shop/locations/europe-west1/services/api"],
+    }
+    with serving(world, here) as env:
+        audited = run("audit", *SCOPE, "-o", "report.json", cwd=here, env=env)
+        collected = run("snapshot", *SCOPE, "--all-revisions", cwd=here, env=env)
+
+    assert (audited.code, collected.code) == (3, 3)
+    where = "revisions of projects/shop/locations/europe-west1/services/api"
+    assert {u["where"] for u in report(here)["unseen"]} >= {where}
+    assert f"not seen: {where}: permission denied" in collected.err
+
+
+def test_log_names_every_call(here):
+    """`--verbosity=debug` names each call and how it ended; without it, nothing is said."""
+    with serving({**GOOD, "denied": ["projects/shop/secrets/jwt"]}, here) as env:
+        loud = run("audit", *SCOPE, "--verbosity=debug", cwd=here, env=env)
+        silent = run("audit", *SCOPE, cwd=here, env=env)
+    place = "projects/shop/locations/europe-west1"
+    said = [re.sub(r"\d+ ms$", "N ms", line) for line in loud.err.splitlines()]
+
+    assert said == [
+        f"debug: list services of {place}, page 1: N ms",
+        f"debug: get {place}/services/api/revisions/api-00001-good: N ms",
+        "debug: get projects/shop/secrets/jwt/versions/7: permission denied",
+    ]
+    assert silent.err == ""
 
 
 def test_permission_denied_is_incomplete(here):

@@ -15,6 +15,7 @@ from drift_audit.cli.subject import Scope, find_policy, notes, open_source, seal
 @click.command(short_help="Audit every service in scope against its last known good.")
 @options.scope
 @options.policy
+@options.fail_on
 @options.store
 @click.option(
     "--require-baseline", is_flag=True, help="End with 4 where there is nothing to compare with."

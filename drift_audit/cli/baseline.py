@@ -22,8 +22,8 @@ def command() -> None:
     Baselines: the snapshots that audits compare with.
 
     \b
-    drift-audit baseline promote --service=api --project=shop --region=europe-west1
-    --reason="release 42" drift-audit baseline list
+    drift-audit baseline promote --service=api --reason="release 42"
+    drift-audit baseline list
     """
 
 
@@ -46,7 +46,7 @@ def list_(store: str) -> None:
         notice(f"no baselines in {store}")
 
 
-@command.command()
+@command.command(short_help="Print one baseline.")
 @click.argument("service", metavar="PROJECT/REGION/SERVICE")
 @options.store
 def show(service: str, store: str) -> None:
@@ -69,7 +69,7 @@ def show(service: str, store: str) -> None:
     echo(baseline.text())
 
 
-@command.command()
+@command.command(short_help="Make a revision the baseline of its service.")
 @click.argument("revision", default="SERVING")
 @options.scope
 @options.policy
@@ -84,9 +84,8 @@ def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
     A revision that lacks required keys, or that was not read whole, is refused.
 
     \b
-    drift-audit baseline promote --service=api --project=shop --region=europe-west1
-    --reason="release 42" drift-audit baseline promote api.json --project=shop --reason="exported
-    before the migration"
+    drift-audit baseline promote --service=api --reason="release 42"
+    drift-audit baseline promote before.json --reason="exported before the migration"
     """
     from drift_audit.cli.revisions import Words
     from drift_audit.rules.schema import missing_keys

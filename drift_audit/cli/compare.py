@@ -17,6 +17,7 @@ from drift_audit.cli.subject import Scope, find_policy, notes, sealer, threshold
 @click.argument("candidate", default="LATEST")
 @options.scope
 @options.policy
+@options.fail_on
 @options.store
 @options.output
 @options.talk

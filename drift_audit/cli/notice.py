@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -17,8 +18,23 @@ def notice(line: object, *more: object) -> None:
     lines = [visible(line), *(f"  {visible(m)}" for m in more)]
     lines = [visible(line), *(f"  {visible(m)}" for m in more)]
     try:
-        sys.stderr.writelines(f"{text}\n" for text in lines)
+        sys.stderr.write("\n".join([*lines, ""]))
         sys.stderr.flush()
     except OSError:
         # the interpreter would try to flush the rest once more at its end, and fail aloud
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def listen(verbosity: str) -> None:
+    """
+    Show our own log from a level on. Those of libraries stay unheard: they quote what they read.
+    """
+    logging.getLogger().handlers = [logging.NullHandler()]
+    logger = logging.getLogger("drift_audit")
+    logger.handlers = [_Notices()]
+    logger.setLevel(verbosity.upper())
+
+
+class _Notices(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        notice(f"{record.levelname.lower()}: {record.getMessage()}")

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from drift_audit.cli.notice import listen
 from drift_audit.finding import NEVER, WORDS
 from drift_audit.renderer import FORMATS
 
@@ -62,7 +63,7 @@ scope = together(
         "inputs",
         multiple=True,
         metavar="FILE|DIR|-",
-        help="Audit exported files instead of the live API; repeatable.",
+        help="Read exported files instead of the live API; repeatable.",
     ),
     click.option(
         "--impersonate-service-account",
@@ -87,12 +88,6 @@ policy = together(
     ),
     click.option("--no-config", is_flag=True, help="Read no policy file."),
     click.option(
-        "--fail-on",
-        type=click.Choice([NEVER, *WORDS]),
-        help="Lowest severity that fails the run. [high]",
-        envvar="DRIFT_AUDIT_FAIL_ON",
-    ),
-    click.option(
         "--reveal",
         multiple=True,
         type=Listed(),
@@ -103,6 +98,13 @@ policy = together(
     click.option(
         "--without-literals", is_flag=True, help="Leave plain values out of the comparison."
     ),
+)
+
+fail_on = click.option(
+    "--fail-on",
+    type=click.Choice([NEVER, *WORDS]),
+    help="Lowest severity that fails the run. [high]",
+    envvar="DRIFT_AUDIT_FAIL_ON",
 )
 
 store = click.option(
@@ -163,7 +165,9 @@ talk = together(
         "--verbosity",
         type=click.Choice(["debug", "info", "warning", "error"]),
         default="warning",
-        help="How much is logged on standard error. [warning]",
+        help="What is logged on standard error; debug names every call. [warning]",
         envvar="DRIFT_AUDIT_VERBOSITY",
+        expose_value=False,
+        callback=lambda _context, _option, level: listen(level),
     ),
 )

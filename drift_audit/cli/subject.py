@@ -4,7 +4,6 @@ What a command is about: the policy, the source, and the services and revisions 
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -143,7 +142,6 @@ def _live(scope: Scope, seal: Sealer) -> Source:
     from drift_audit.collector.cloud_run import CloudRun, Location
     from drift_audit.collector.connection import Connection
 
-    logging.getLogger("google").setLevel(logging.WARNING)
     return CloudRun(
         [Location(p, r) for p in scope.projects for r in scope.regions],
         scope.services,

@@ -6,6 +6,7 @@ This is where retries and pacing belong: everything that is sent goes through `c
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,6 +16,8 @@ CALL_SECONDS = 30.0
 RUN_SECONDS = 900.0
 
 Reply = TypeVar("Reply")
+
+_log = logging.getLogger(__name__)
 
 
 class Unanswered(Exception):
@@ -35,21 +38,27 @@ class Budget:
         self._clock = clock
         self._end = clock() + seconds
 
-    def call(self, send: Callable[[float], Reply]) -> Reply:
+    def call(self, what: str, send: Callable[[float], Reply]) -> Reply:
         """
-        Send one call with a deadline in seconds.
+        Send one call with a deadline in seconds; `what` names it in the log.
 
         Raises Missing when the thing does not exist, Unanswered for every other failure.
         """
-        left = self._end - self._clock()
+        begun = self._clock()
+        left = self._end - begun
         if left <= 0:
             raise Unanswered("the time of the run is used up")
         try:
-            return send(min(left, CALL_SECONDS))
+            reply = send(min(left, CALL_SECONDS))
         except NotFound:
+            _log.debug("%s: not found", what)
             raise Missing from None
         except GoogleAPICallError as error:
-            raise Unanswered(_reason(error)) from None
+            reason = _reason(error)
+            _log.debug("%s: %s", what, reason)
+            raise Unanswered(reason) from None
+        _log.debug("%s: %.0f ms", what, 1000 * (self._clock() - begun))
+        return reply
 
 
 _REASONS = {

@@ -104,21 +104,22 @@ class CloudRun:
 
     def chain(self, service: Service) -> Service:
         """
-        The same service with every revision that still exists, or unchanged if the list failed.
+        The same service with every revision that still exists; a list that failed is unseen.
         """
         parent = self._parents_by_place[service.address]
+        what = f"revisions of {_full_name(parent)}"
         request = run_v2.ListRevisionsRequest(parent=_full_name(parent), page_size=PAGE_SIZE)
         found = {r.identity.revision: r for r in service.revisions}
         try:
-            for page in self._pages(self._revisions.list_revisions, request):
-                for resource in (
-                    from_v2(to_json(message)).of(parent) for message in page.revisions
-                ):
+            for page in self._pages(what, self._revisions.list_revisions, request):
+                for message in page.revisions:
+                    resource = from_v2(to_json(message)).of(parent)
                     if resource.identity.revision not in found:
                         snapshot = resource.snapshot(self._sealer, service.traffic)
                         found[resource.identity.revision] = snapshot
-        except (Unanswered, Missing, Refused):
-            return service
+        except (Unanswered, Missing, Refused) as error:
+            missed = Unseen(where=what, reason=str(error) or "there is no such service any more")
+            return service.but(unseen=(*service.unseen, missed))
         newest_first = sorted(found.values(), key=by_age, reverse=True)
         return self._resolved(service.but(revisions=tuple(newest_first), complete=True))
 
@@ -136,7 +137,7 @@ class CloudRun:
         request = run_v2.ListServicesRequest(parent=str(at), page_size=PAGE_SIZE)
         found: list[Resource] = []
         try:
-            for page in self._pages(self._services.list_services, request):
+            for page in self._pages(f"services of {at}", self._services.list_services, request):
                 for place in page.unreachable:
                     self._miss(f"location {place}", "the API could not reach it")
                 found += [r for m in page.services if (r := self._parent(m)) is not None]
@@ -171,9 +172,10 @@ class CloudRun:
         request = run_v2.GetRevisionRequest(name=full)
         try:
             reply = self._budget.call(
+                f"get {full}",
                 lambda seconds: self._revisions.get_revision(
                     request=request, timeout=seconds, retry=None
-                )
+                ),
             )
             found = from_v2(to_json(run_v2.Revision.pb(reply)))
             return found.of(parent).snapshot(self._sealer, parent.traffic)
@@ -181,7 +183,7 @@ class CloudRun:
             self._miss(f"revision {full}", str(error) or "it does not exist any more")
             return None
 
-    def _pages(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
+    def _pages(self, what: str, method: Callable[..., Any], request: Any) -> Iterator[Any]:
         """
         Raw pages to the last one. An empty page with a token goes on; a token that comes twice
         does not.
@@ -189,9 +191,10 @@ class CloudRun:
         Raises Unanswered and Missing.
         """
         tokens: set[str] = set()
-        for _ in range(PAGES):
+        for number in range(1, PAGES + 1):
             reply = self._budget.call(
-                lambda seconds: method(request=request, timeout=seconds, retry=None)
+                f"list {what}, page {number}",
+                lambda seconds: method(request=request, timeout=seconds, retry=None),
             )
             page = type(first := next(reply.pages)).pb(first)
             yield page

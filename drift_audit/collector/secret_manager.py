@@ -32,9 +32,10 @@ class SecretManager:
         request = sm.GetSecretVersionRequest(name=name)
         try:
             reply = self._budget.call(
+                f"get {name}",
                 lambda seconds: self._client.get_secret_version(
                     request=request, timeout=seconds, retry=None
-                )
+                ),
             )
         except Missing:
             return asked, Version(None, "not-found")

@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint docs lock clean
+.PHONY: help demo test lint docs bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,6 +24,9 @@ lint: $(READY)  ## check style, types and the rules between modules
 
 docs: $(READY)  ## write docs/rules.md and docs/cli.md anew
 	$(BIN)/python docs/generate.py
+
+bench: $(READY)  ## time whole commands, in pairs with bare Python
+	$(BIN)/python bench/startup.py
 
 lock: $(READY)  ## pin the development dependencies anew, with hashes
 	$(BIN)/pip install -q uv

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from drift_audit.__main__ import HELP_WIDTH
 from drift_audit.cli import cli
 from drift_audit.rules import FAMILIES, RULES, Rule
 
 HERE = Path(__file__).parent
 CASES = HERE.parent / "tests" / "cases"
-WIDTH = 80
+WIDTH = HELP_WIDTH - 2
 
 
 def rules() -> str:

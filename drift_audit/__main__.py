@@ -6,14 +6,16 @@ Only the standard library is imported before the command line is known, so that 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
-import traceback
 from types import FrameType
 from typing import NoReturn
 
 from drift_audit.errors import CommandError, DriftAuditError, ExitCode
+
+HELP_WIDTH = 80
 
 
 class Terminated(BaseException):
@@ -22,6 +24,7 @@ class Terminated(BaseException):
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
+    gc.disable()  # what is imported now stays to the end: `_run` takes it out of every collection
     _open_closed_streams()
     _lock_down()
     signal.signal(signal.SIGTERM, _terminate)
@@ -71,8 +74,12 @@ def _run(arguments: list[str]) -> int:
 
     from drift_audit.cli import cli
 
+    gc.freeze()
+    gc.enable()
     try:
-        code = cli.main(arguments, prog_name="drift-audit", standalone_mode=False)
+        code = cli.main(
+            arguments, prog_name="drift-audit", standalone_mode=False, terminal_width=_width()
+        )
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.exceptions.NoArgsIsHelpError as error:
@@ -86,6 +93,15 @@ def _run(arguments: list[str]) -> int:
     return int(code or 0)
 
 
+def _width() -> int:
+    """The columns of help. Click asks shutil, which loads four archive formats first."""
+    try:
+        columns = os.get_terminal_size().columns
+    except OSError:
+        columns = HELP_WIDTH
+    return max(40, min(columns, HELP_WIDTH) - 2)
+
+
 def _say(message: str, code: ExitCode, hint: str = "") -> ExitCode:
     from drift_audit.cli.notice import notice
 
@@ -96,6 +112,8 @@ def _say(message: str, code: ExitCode, hint: str = "") -> ExitCode:
 
 def _defect(error: Exception) -> str:
     """Where it happened and what kind it was, without the message: that could quote anything."""
+    import traceback
+
     frames = traceback.extract_tb(error.__traceback__)
     places = [f"{f.filename.rpartition('/')[2]}:{f.lineno} in {f.name}" for f in frames]
     return "\n".join(["a defect in drift-audit", *places, type(error).__name__])

@@ -24,9 +24,7 @@ def time(at: dt.datetime | None) -> str:
 
 def number(count: int, word: str) -> str:
     """`1 service`, `2 services`."""
-    plural = (
-        word[:-1] + "ies" if word.endswith("ey") is False and word.endswith("y") else word + "s"
-    )
+    plural = f"{word[:-1]}ies" if word.endswith("y") and not word.endswith("ey") else f"{word}s"
     return f"{count} {word if count == 1 else plural}"
 
 

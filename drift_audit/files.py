@@ -28,7 +28,10 @@ def read(path: str, *, limit: int = LIMIT) -> bytes:
     """
     data = _read_stdin(limit) if path == STDIN else _read_regular(path, limit)
     if len(data) > limit:
-        raise InputError(f"{path}: too-big: larger than {limit // 2**20} MiB")
+        raise InputError(
+            f"{path}: too-big: larger than {limit // 2**20} MiB",
+            hint="one file per service is enough",
+        )
     return data
 
 

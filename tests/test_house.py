@@ -1,0 +1,144 @@
+"""The house holds: what is shipped, who may import whom, and checks that can fail."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests import gate
+from tests.command import environment
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "drift_audit"
+BIN = Path(sys.executable).parent
+FORBIDDEN = {"utils", "core", "models", "helpers", "manager", "common", "misc"}
+LINES = 420
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """The wheel that users install."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    [built] = folder.glob("*.whl")
+    return built
+
+
+def test_wheel_holds_what_the_program_needs(wheel):
+    """Templates, the demo's world and its baselines are in the package; tests are not."""
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    shipped = [
+        f"drift_audit/{p.relative_to(ROOT)}"
+        for folder in ("templates", "baselines")
+        for p in (ROOT / folder).rglob("*")
+        if p.is_file()
+    ]
+
+    assert len(shipped) >= 8
+    assert set(shipped) <= inside
+    assert {name.split("/")[0].split("-")[0] for name in inside} == {"drift_audit"}
+
+
+def test_wheel_works_elsewhere(wheel, tmp_path):
+    """Installed without its repository, the demo runs and `init` writes its policy."""
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    env = {**environment(tmp_path, measured=False), "PYTHONPATH": str(tmp_path / "site")}
+    for arguments in (["demo"], ["init", "--no-key"]):
+        subprocess.run(
+            [sys.executable, "-m", "drift_audit", *arguments],
+            cwd=tmp_path, env=env, check=True, capture_output=True,
+        )  # fmt: skip
+    where = [sys.executable, "-c", "import drift_audit; print(drift_audit.__file__)"]
+    told = subprocess.run(where, cwd=tmp_path, env=env, check=True, capture_output=True, text=True)
+
+    assert told.stdout.startswith(str(tmp_path / "site"))
+    for name in ("report.html", "report.md", "report.json"):
+        golden = (ROOT / "tests/golden" / f"demo-{name}").read_text()
+        assert (tmp_path / name).read_text() == golden
+    assert (tmp_path / "drift-audit.toml").exists()
+
+
+def test_modules_are_named_by_what_they_hold():
+    """No module is called after nothing, and none is too long to be read."""
+    modules = list(PACKAGE.rglob("*.py"))
+
+    assert len(modules) > 50
+    assert FORBIDDEN & {m.stem for m in modules} == set()
+    assert [m.name for m in modules if len(m.read_text().splitlines()) > LINES] == []
+
+
+def copied(folder):
+    """The package and its settings in another folder, to be spoiled."""
+    shutil.copytree(PACKAGE, folder / "drift_audit", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("rules/env.py", "import os", "The core is pure"),
+        ("report.py", "import click", "The core is pure"),
+        ("rules/env.py", "import grpc", "Nothing outside collector and emulator knows google"),
+        ("audit.py", "import deepdiff", "Only the differ knows deepdiff"),
+        ("snapshot.py", "import drift_audit.report", "The house has floors"),
+        ("collector/budget.py", "import drift_audit.renderer", "The house has floors"),
+        ("files.py", "import drift_audit.store.folder", "Files and documents are doors"),
+    ],
+)
+def test_control_import_contracts(module, line, contract, tmp_path):
+    """An import that the house forbids breaks the contract that forbids it."""
+    copied(tmp_path)
+    with (tmp_path / "drift_audit" / module).open("a") as file:
+        file.write(f"\n{line}\n")
+    env = {**environment(tmp_path, measured=False), "PYTHONPATH": str(tmp_path)}
+    command = [str(BIN / "lint-imports"), "--no-cache"]
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    broken = [row for row in ran.stdout.splitlines() if " BROKEN" in row]
+
+    assert ran.returncode == 1
+    assert any(row.startswith(contract) for row in broken), ran.stdout
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import datetime as dt\n\nNOW = dt.datetime.now(dt.UTC)",
+        "import os\n\nHOME = os.environ",
+        "import yaml\n\nread = yaml.safe_load",
+        "import pickle\n\nread = pickle.loads",
+    ],
+)
+def test_control_banned_calls(line, tmp_path):
+    """A module of the core that asks the clock, the environment or a loose loader is refused."""
+    copied(tmp_path)
+    (tmp_path / "drift_audit" / "spoiled.py").write_text(f'"""Spoiled."""\n\n{line}\n')
+    command = [str(BIN / "ruff"), "check", "--no-cache", "drift_audit/spoiled.py"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "TID251" in ran.stdout
+
+
+def test_gate_tells_what_was_skipped(tmp_path):
+    """The gate counts what ran and names what did not, and why."""
+    (tmp_path / "results.xml").write_text(
+        '<testsuites><testsuite><testcase classname="a" name="ran"/><testcase classname="a" name="not">'
+        '<skipped message="no such program"/></testcase></testsuite></testsuites>'
+    )
+
+    assert gate.counted(tmp_path / "results.xml") == (1, ["a.not: no such program"])
+
+
+def test_control_gate_fails_without_tests():
+    """A run in which no test ran is a failure."""
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "no_test_is_called_this"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+
+    assert ran.returncode == 5

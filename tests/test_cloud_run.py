@@ -461,8 +461,12 @@ def test_budget_of_a_call():
     given: list[float] = []
     clock = iter([0.0, 0.0, 1.0, 890.0, 891.0]).__next__
     budget = Budget(clock)
-    budget.call("x", given.append)
-    budget.call("x", given.append)
+
+    def method(request, timeout, retry):
+        given.append(timeout)
+
+    budget.call("x", method, None)
+    budget.call("x", method, None)
 
     assert given == [30.0, 10.0]
 
@@ -474,11 +478,11 @@ def test_budget_of_a_call():
 def test_errors_are_ours(raised, caught):
     """Errors of the library become ours, without the text of a server."""
 
-    def send(seconds):
+    def method(request, timeout, retry):
         raise raised
 
     with pytest.raises(caught) as error:
-        Budget(lambda: 0.0).call("x", send)
+        Budget(lambda: 0.0).call("x", method, None)
     assert "cnry" not in str(error.value)
 
 

@@ -38,9 +38,9 @@ class Budget:
         self._clock = clock
         self._end = clock() + seconds
 
-    def call(self, what: str, send: Callable[[float], Reply]) -> Reply:
+    def call(self, what: str, method: Callable[..., Reply], request: object) -> Reply:
         """
-        Send one call with a deadline in seconds; `what` names it in the log.
+        Send one request through a method of google's clients; `what` names it in the log.
 
         Raises Missing when the thing does not exist, Unanswered for every other failure.
         """
@@ -49,7 +49,7 @@ class Budget:
         if left <= 0:
             raise Unanswered("the time of the run is used up")
         try:
-            reply = send(min(left, CALL_SECONDS))
+            reply = method(request=request, timeout=min(left, CALL_SECONDS), retry=None)
         except NotFound:
             _log.debug("%s: not found", what)
             raise Missing from None

@@ -171,12 +171,7 @@ class CloudRun:
         full = f"{_full_name(parent)}/revisions/{name}"
         request = run_v2.GetRevisionRequest(name=full)
         try:
-            reply = self._budget.call(
-                f"get {full}",
-                lambda seconds: self._revisions.get_revision(
-                    request=request, timeout=seconds, retry=None
-                ),
-            )
+            reply = self._budget.call(f"get {full}", self._revisions.get_revision, request)
             found = from_v2(to_json(run_v2.Revision.pb(reply)))
             return found.of(parent).snapshot(self._sealer, parent.traffic)
         except (Unanswered, Missing, Refused) as error:
@@ -192,10 +187,7 @@ class CloudRun:
         """
         tokens: set[str] = set()
         for number in range(1, PAGES + 1):
-            reply = self._budget.call(
-                f"list {what}, page {number}",
-                lambda seconds: method(request=request, timeout=seconds, retry=None),
-            )
+            reply = self._budget.call(f"list {what}, page {number}", method, request)
             page = type(first := next(reply.pages)).pb(first)
             yield page
             if not page.next_page_token:

@@ -31,12 +31,7 @@ class SecretManager:
         name = f"projects/{project}/secrets/{secret}/versions/{version}"
         request = sm.GetSecretVersionRequest(name=name)
         try:
-            reply = self._budget.call(
-                f"get {name}",
-                lambda seconds: self._client.get_secret_version(
-                    request=request, timeout=seconds, retry=None
-                ),
-            )
+            reply = self._budget.call(f"get {name}", self._client.get_secret_version, request)
         except Missing:
             return asked, Version(None, "not-found")
         except Unanswered as error:

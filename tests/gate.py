@@ -34,15 +34,21 @@ def main() -> int:
             if failed := run(*step):
                 return failed
         ran, skipped = counted(results)
-    for _reason in skipped:
-        pass
-    if not ran:
-        return 1
     return (
-        run("coverage", "combine", "--quiet")
+        tell(ran, skipped)
+        or run("coverage", "combine", "--quiet")
         or run("coverage", "report", f"--include={WHOLE}", "--fail-under=100")
         or run("coverage", "report", f"--fail-under={OVERALL}")
     )
+
+
+def tell(ran: int, skipped: list[str]) -> int:
+    """Say what ran and what did not; a run in which no test ran is a failure."""
+    lines = [f"{ran} tests ran, {len(skipped)} were skipped"]
+    lines += [f"  skipped: {reason}" for reason in skipped]
+    lines += [] if ran else ["no test ran: that is a failure"]
+    print("", *lines, sep="\n", flush=True)
+    return 0 if ran else 1
 
 
 def run(*command: str) -> int:

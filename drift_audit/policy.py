@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
@@ -188,11 +188,15 @@ class Policy(Entry):
         )
 
 
-def read_policy(text: str, *, file: str = FILE, table: str = "") -> Policy:
+def read_policy(
+    text: str, *, file: str = FILE, table: str = "", rules: Collection[str] | None = None
+) -> Policy:
     """
     Read a policy; `table` names the table that holds it (`tool.drift-audit` in pyproject.toml).
 
-    Raises PolicyError with the place: `drift-audit.toml: service[2].required.KEY.from: …`.
+    Where `rules` are given, severities and waivers of others are refused: a misspelled one would
+    do nothing. Raises PolicyError with the place:
+    `drift-audit.toml: service[2].required.KEY.from: …`.
     """
     try:
         data: Any = tomllib.loads(text)
@@ -205,6 +209,8 @@ def read_policy(text: str, *, file: str = FILE, table: str = "") -> Policy:
     except ValidationError as error:
         raise PolicyError(_located(error, file), hint="drift-audit schema show policy") from None
     _check_patterns(policy, file)
+    if rules is not None:
+        _check_rules(policy, file, rules)
     return policy
 
 
@@ -223,6 +229,16 @@ def _located(error: ValidationError, file: str) -> str:
     tail = f" (and {more} more)" if more else ""
     reason = first["msg"].removeprefix("Value error, ")
     return f"{file}: {path.lstrip('.') or 'the file'}: {reason}{tail}"
+
+
+def _check_rules(policy: Policy, file: str, rules: Collection[str]) -> None:
+    named = [(f"severity.{name}", name) for name in policy.severity]
+    named += [(f"waiver[{i}].rule", waiver.rule) for i, waiver in enumerate(policy.waiver)]
+    for path, name in named:
+        if not any(fnmatchcase(rule, name) for rule in rules):
+            raise PolicyError(
+                f"{file}: {path}: there is no rule {name}", hint="drift-audit explain lists them"
+            )
 
 
 def _check_patterns(policy: Policy, file: str) -> None:

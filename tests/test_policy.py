@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from drift_audit.errors import ExitCode, PolicyError
@@ -181,3 +183,20 @@ def test_waiver_names_by_globs():
 
     assert [waiver.names(f) for f in found] == [True, False, False]
     assert waiver.mark.owner == "a"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[severity]\nkey-lots = "low"', "severity.key-lots: there is no rule key-lots"),
+        (
+            '[[waiver]]\nrule="key-lots"\nowner="a"\nreason="b"\nuntil=2026-01-01',
+            "waiver[0].rule: there is no rule key-lots",
+        ),
+    ],
+)
+def test_misspelled_rules(text, message):
+    """A rule that nobody knows is refused where the rules are known: it would do nothing."""
+    with pytest.raises(PolicyError, match=re.escape(message)):
+        read_policy(text, rules={"key-lost"})
+    assert read_policy(text.replace("key-lots", "key-*"), rules={"key-lost"})

@@ -18,6 +18,7 @@ from drift_audit.cli.progress import Tell
 from drift_audit.errors import CommandError, InputError, PolicyError
 from drift_audit.finding import NEVER, Severity
 from drift_audit.policy import FILE, Policy, read_policy
+from drift_audit.rules import RULES
 from drift_audit.seal import Sealer, SealKey
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def find_policy(config: str | None, *, no_config: bool) -> Policy:
             except (InputError, UnicodeDecodeError) as error:
                 raise PolicyError(f"cannot read the policy: {_reason(error, path)}") from None
             if not table or f"[{table}" in text:
-                return read_policy(text, file=path, table=table)
+                return read_policy(text, file=path, table=table, rules=RULES)
     return Policy()
 
 

@@ -232,13 +232,16 @@ def _located(error: ValidationError, file: str) -> str:
 
 
 def _check_rules(policy: Policy, file: str, rules: Collection[str]) -> None:
-    named = [(f"severity.{name}", name) for name in policy.severity]
-    named += [(f"waiver[{i}].rule", waiver.rule) for i, waiver in enumerate(policy.waiver)]
-    for path, name in named:
-        if not any(fnmatchcase(rule, name) for rule in rules):
-            raise PolicyError(
-                f"{file}: {path}: there is no rule {name}", hint="drift-audit explain lists them"
-            )
+    unknown = [(f"severity.{name}", name) for name in policy.severity if name not in rules]
+    unknown += [
+        (f"waiver[{i}].rule", waiver.rule)
+        for i, waiver in enumerate(policy.waiver)
+        if not any(fnmatchcase(rule, waiver.rule) for rule in rules)
+    ]
+    for path, name in unknown:
+        raise PolicyError(
+            f"{file}: {path}: there is no rule {name}", hint="drift-audit explain lists them"
+        )
 
 
 def _check_patterns(policy: Policy, file: str) -> None:

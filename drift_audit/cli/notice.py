@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from drift_audit.renderer.encode import visible
+from drift_audit.renderer.encode import legible
 
 
 def notice(line: object, *more: object) -> None:
@@ -15,8 +15,7 @@ def notice(line: object, *more: object) -> None:
 
     Where nobody is left to read it the run goes on: the exit code still tells.
     """
-    lines = [visible(line), *(f"  {visible(m)}" for m in more)]
-    lines = [visible(line), *(f"  {visible(m)}" for m in more)]
+    lines = [legible(line), *(f"  {legible(m)}" for m in more)]
     try:
         sys.stderr.write("\n".join([*lines, ""]))
         sys.stderr.flush()

@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_NOT_PLAIN = re.compile(r"[^A-Za-z0-9 _.,:;=/@+()%?!~'-]|:(?=:)| (?= )", re.ASCII)
+_NOT_PLAIN = re.compile(r"""[^A-Za-z0-9 _.,:;=/@+()%?!~'"#-]|:(?=:)|#(?=#)| (?= )""", re.ASCII)
+_NOT_LEGIBLE = re.compile(r"[^ -~]|\\|:(?=:)|#(?=#)")
+_NOT_COMMAND = re.compile(r"[^A-Za-z0-9 _.,:;=/@+()%?!~'-]|:(?=:)", re.ASCII)
 _NOT_PRINTABLE = re.compile(r"[^ -~]| (?= )")
 _NOT_MARKDOWN = re.compile(r"[^A-Za-z0-9 _.,=/-]", re.ASCII)
 _WORD = re.compile(r"(\(?)(.*?)([.,;:)]*)", re.DOTALL)
@@ -23,9 +25,20 @@ LIMIT = 400
 
 def visible(text: object) -> str:
     """
-    For terminals and logs: printable ASCII without markup, line breaks or the start of a command.
+    For text that is pasted on: printable ASCII without markup, line breaks or the start of a
+    command.
     """
     return _NOT_PLAIN.sub(_escape, _cut(str(text)))
+
+
+def legible(text: object) -> str:
+    """For logs and terminals alone: printable ASCII, with nothing that a CI system would obey."""
+    return _NOT_LEGIBLE.sub(_escape, str(text))
+
+
+def command(text: object) -> str:
+    """For commands that people copy: whole, however long, in the characters that we write."""
+    return _NOT_COMMAND.sub(_escape, str(text))
 
 
 def printable(text: object) -> str:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from drift_audit import files
 from drift_audit.renderer import told
-from drift_audit.renderer.encode import code, parts, printable, sentence, visible
+from drift_audit.renderer.encode import code, command, parts, printable, sentence
 
 
 class Encoded(str):
@@ -37,7 +37,6 @@ def for_markdown() -> Environment:
     """Templates whose output is a code span unless a filter made it something else."""
     environment = _environment(autoescape=False, finalize=_inert)
     environment.filters["sentence"] = lambda text: Encoded(sentence(text))
-    environment.filters["command"] = lambda text: Encoded(visible(text))
     return environment
 
 
@@ -51,12 +50,13 @@ def _environment(**options: Any) -> Environment:
         **options,
     )
     environment.globals["told"] = told
+    environment.filters["command"] = lambda text: Encoded(command(text))
     return environment
 
 
 def _visible(value: Any) -> Any:
-    """Foreign text made visible; what a macro made of it already passed here."""
-    made = isinstance(value, Markup) or not isinstance(value, str)
+    """Foreign text made visible; what a macro or filter made of it already is."""
+    made = isinstance(value, (Markup, Encoded)) or not isinstance(value, str)
     return value if made else printable(value)
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from drift_audit.finding import Finding, Remedy
 from drift_audit.renderer import told
-from drift_audit.renderer.encode import visible
+from drift_audit.renderer.encode import command, visible
 from drift_audit.report import Report, ServiceReport
 
 WIDTH = 80
@@ -77,11 +77,11 @@ class _Page:
             table.add_row(Text(label, style=style), Text(visible(text)))
         self._console.print(table)
 
-    def command(self, label: str, command: str) -> None:
+    def command(self, label: str, words: str) -> None:
         """A command stands on a line of its own, unbroken, so that it can be copied."""
-        if command:
+        if words:
             self.line(f"{label}:", "bold")
-            self._console.print(Text(f"  {visible(command)}"), soft_wrap=True)
+            self._console.print(Text(f"  {command(words)}"), soft_wrap=True)
 
     def head(self, report: Report) -> None:
         self.rows([(report.verdict.upper(), STYLES[report.verdict], report.headline)])

@@ -191,7 +191,8 @@ def assemble(
     open_findings = [f for f in everything if f.waived is None]
     failed = any(fail_on is not None and f.severity >= fail_on for f in open_findings)
     complete = bool(services) and not unseen and not any(s.blocking for s in skipped)
-    differs = failed or any(_unwaived(change, s) for s in services for change in s.changes)
+    grave = failed or any(f.severity >= Severity.HIGH for f in open_findings)
+    differs = grave or any(_unwaived(change, s) for s in services for change in s.changes)
     verdict: Verdict = "incomplete" if not complete else "drift" if differs else "clean"
     wanting = require_baseline and any(s.reference is None for s in services)
     return Report(
@@ -249,7 +250,8 @@ def _worst(
         where = sorted({f.address.service for f in findings if f.rule == "key-missing"})
         lacks = f"{', '.join(where)} lacks {_number(len(missing), 'required key')}"
         return f"{lacks}: {', '.join(missing)}"
-    failing = [f for f in findings if fail_on is not None and f.severity >= fail_on]
+    failing = [f for f in findings if f.severity >= (fail_on or Severity.HIGH)]
+    failing = [f for f in failing if f.rule != "not-seen"]  # told before, and in its own list
     if failing:
         first = min(failing, key=lambda f: f.order)
         more = f", and {_number(len(failing) - 1, 'more finding')}" if len(failing) > 1 else ""
@@ -259,12 +261,18 @@ def _worst(
         limit = f"none at or above {fail_on.word}" if fail_on else "reported only"
         if not any(_unwaived(change, s) for s in services for change in s.changes):
             limit = "all waived"
-        return f"{_number(changes, 'difference')} in {_number(len(services), 'service')}, {limit}"
-    without = sum(s.reference is None for s in services)
+        return f"{_number(changes, 'difference')} in {_places(services)}, {limit}"
+    without = [s for s in services if s.reference is None]
     if without:
-        told = f"nothing was compared: {_number(without, 'service')} had no reference"
-        return told if without == len(services) else f"no difference, but {told.partition(': ')[2]}"
-    return f"no difference and nothing missing in {_number(len(services), 'service')}"
+        told = f"{_places(without)} had no reference"
+        nothing = len(without) == len(services)
+        return f"nothing was compared: {told}" if nothing else f"no difference, but {told}"
+    return f"no difference and nothing missing in {_places(services)}"
+
+
+def _places(services: Sequence[ServiceReport]) -> str:
+    """How many services those are: one may stand there with several candidates."""
+    return _number(len({str(s.address) for s in services}), "service")
 
 
 def _lost(service: ServiceReport) -> list[str]:

@@ -13,6 +13,7 @@ from tests.manifests import PASSWORD, SECRET, revision, service
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before anything imports grpc
 
 settings.register_profile("default", deadline=None, max_examples=100)
+settings.register_profile("gate", deadline=None, max_examples=100, derandomize=True)
 settings.load_profile("default")
 
 

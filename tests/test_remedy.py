@@ -104,7 +104,7 @@ def test_unnamed_place_is_in_capitals():
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_no_command_injection(key, value):
     """Whatever a key is called, a command holds no character that a shell acts on, and no value."""
-    found = put_back({key or "k": value or "v", "SAFE": SECRET}, {})
+    found = put_back({"env": {key or "k": value or "v", "SAFE": SECRET}}, {})
 
     assert set(found.restore) <= set(
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=,./:@ "

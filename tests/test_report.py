@@ -63,6 +63,8 @@ BLIND = [Unseen(where="secret x", reason="permission denied")]
         (lambda: report(service(**LOSS), fail_on=None), "drift", 0),
         (lambda: report(service(**LOSS), fail_on=Severity.CRITICAL), "drift", 0),
         (lambda: report(service(findings=[finding()])), "drift", 10),
+        (lambda: report(service(findings=[finding()]), fail_on=None), "drift", 0),
+        (lambda: report(service(findings=[finding()]), fail_on=Severity.CRITICAL), "drift", 0),
         (lambda: report(service(findings=[finding(severity=Severity.LOW)])), "clean", 0),
         (lambda: report(service(changes=[change()], findings=[finding(waived=WAIVED)])), "clean", 0),
         (lambda: report(service(changes=[change(), change("B")], findings=[finding(waived=WAIVED)])), "drift", 0),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from drift_audit import __version__, history
@@ -17,14 +17,22 @@ from drift_audit.cause import probable_cause
 from drift_audit.differ import Change, compare, incomparable
 from drift_audit.finding import Cause, Finding, Severity, Skip
 from drift_audit.history import Baseline, KnownGood, first_with
-from drift_audit.inventory import Evidence, Inventory, Service
+from drift_audit.inventory import Evidence, Inventory, Scope, Service
 from drift_audit.policy import Policy
-from drift_audit.remedy import remedy
+from drift_audit.remedy import Ground, pinned, remedy
 from drift_audit.report import Report, ServiceReport, Tool, assemble, facts, reported
 from drift_audit.rules import Case, Fleet, judge, judge_fleet
-from drift_audit.rules.schema import missing_keys
+from drift_audit.rules.schema import violations
 from drift_audit.rules.waivers import waive
-from drift_audit.snapshot import Snapshot, Unseen
+from drift_audit.snapshot import (
+    Address,
+    Binding,
+    LiteralValue,
+    SecretReference,
+    Snapshot,
+    Unseen,
+    VersionState,
+)
 from drift_audit.store import Store
 
 RESTORED = frozenset(
@@ -43,10 +51,6 @@ RESTORED = frozenset(
 """Rules whose findings get a command that puts the reference's state back."""
 
 
-TWO_SIDES = 2
-"""With no more revisions than the two compared, nothing is known of the deploys between them."""
-
-
 class Source(Protocol):
     """Where services come from: live, or files."""
 
@@ -57,7 +61,7 @@ class Source(Protocol):
         """The service with its history, as far as there is one; asked for when it is needed."""
 
     def resolve(self, snapshot: Snapshot) -> Snapshot:
-        """A revision of a chain with the secret versions it reads looked up, as far as possible."""
+        """A revision with the secret versions it reads looked up, as far as possible."""
 
 
 @dataclass(frozen=True)
@@ -81,28 +85,55 @@ class Judged:
     read: Sequence[Snapshot]
 
 
+class Histories:
+    """The services of a source with their revisions, each read when it is asked for, and once."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._read: dict[Address, Service] = {}
+
+    def of(self, service: Service) -> Service:
+        """The service with its history."""
+        at = service.address
+        if at not in self._read:
+            self._read[at] = self._source.chain(service)
+        return self._read[at]
+
+    def versions(self, reference: Snapshot) -> dict[tuple[str, str], VersionState | None]:
+        """How the secret versions that a revision resolved to stand now."""
+        now = self._source.resolve(pinned(reference))
+        return {(ref.resource, ref.asked): ref.version_state for _, ref in now.references()}
+
+
 @dataclass(frozen=True)
 class Audit:
-    """What an audit is done with, besides its subject."""
+    """
+    What an audit is done with, besides its subject. `asked` is what the user narrowed it to.
+    """
 
     policy: Policy
     now: dt.datetime
     fail_on: Severity | None = Severity.HIGH
     require_baseline: bool = False
     notes: Sequence[str] = field(default=())
+    asked: Scope = field(default_factory=Scope)
 
     def of(self, source: Source, store: Store | None) -> Report:
         """Audit everything a source finds, each service against its last known good."""
         inventory = source.collect()
         pairs = [pair for s in inventory.services for pair in self._pairs(s, store)]
         unseen = [u for s in inventory.services for u in s.unseen]
-        return self._report(inventory, source, pairs, unseen)
+        fleet = Fleet(
+            inventory, self.policy, self.now.date(), self.asked, left=_left(inventory, store)
+        )
+        return self._report(fleet, source, pairs, unseen)
 
-    def compare(
-        self, inventory: Inventory, source: Source, service: Service, known: KnownGood, to: Snapshot
-    ) -> Report:
-        """Hold one revision against another of one service. What else serves is not asked."""
-        return self._report(inventory, source, [Pair(service, to, known)], [])
+    def compare(self, inventory: Inventory, source: Source, pair: Pair) -> Report:
+        """
+        Hold one revision against another. What else there is, or should be, is not asked.
+        """
+        fleet = Fleet(inventory, self.policy, self.now.date(), asked=None)
+        return self._report(fleet, source, [pair], [])
 
     def _pairs(self, service: Service, store: Store | None) -> Iterator[Pair]:
         """The newest revision and those that serve, each with its reference."""
@@ -119,7 +150,7 @@ class Audit:
                 candidate,
                 baseline=baseline,
                 served=(),
-                satisfies=lambda revision: not missing_keys(revision, self.policy),
+                satisfies=lambda revision: not violations(revision, self.policy),
             )
             used = baseline is not None and known.snapshot is baseline.snapshot
             refused = baseline.snapshot if baseline and not used else None
@@ -127,15 +158,14 @@ class Audit:
             yield Pair(service, current, known, refused)
 
     def _report(
-        self, inventory: Inventory, source: Source, pairs: list[Pair], unseen: list[Unseen]
+        self, fleet: Fleet, source: Source, pairs: list[Pair], unseen: list[Unseen]
     ) -> Report:
-        judged = [self._judge(pair, source, inventory.evidence) for pair in pairs]
+        inventory, histories = fleet.inventory, Histories(source)
+        judged = [self._judge(pair, histories, inventory.evidence) for pair in pairs]
         missed = {*inventory.unseen, *unseen, *(u for j in judged for u in j.unseen)}
         unseen = sorted(missed, key=lambda u: (u.where, u.reason))
-        fleet = Fleet(
-            inventory=inventory,
-            policy=self.policy,
-            today=self.now.date(),
+        fleet = replace(
+            fleet,
             candidates=[j.candidate for j in judged],
             unseen=unseen,
             findings=[f for j in judged for f in j.report.findings],
@@ -153,21 +183,27 @@ class Audit:
             findings=about_run,
             skipped=[skip for j in judged for skip in j.skipped],
             unseen=unseen,
-            notes=self.notes,
+            notes=[*self.notes, *(note for pair in pairs for note in _of_two_services(pair))],
             revisions=len({(str(r.address), r.revision) for r in read}),
             secrets=inventory.secrets,
         )
 
-    def _judge(self, pair: Pair, source: Source, evidence: frozenset[Evidence]) -> Judged:
+    def _judge(self, pair: Pair, histories: Histories, evidence: frozenset[Evidence]) -> Judged:
         candidate, reference = pair.candidate, pair.known.snapshot
         changes = compare(reference, candidate) if reference else ()
         case = Case(candidate, reference, changes, self.policy, evidence, pair.refused)
         findings, skipped = judge(case)
-        history = _history(pair, source) if reference and changes else pair.service
+        findings = waive(findings, self.policy, self.now.date())
+        history, undo = pair.service, None
         if reference is not None:
-            findings = _explained(findings, changes, pair, history)
             skipped += _not_compared(reference, candidate)
-        restored = [c for c in changes if any(_restores(f, c) for f in findings)]
+        if reference is not None and changes:
+            history = histories.of(pair.service)
+            restored = [change for change in changes if change.at in _restored(findings)]
+            versions = histories.versions(reference) if restored else {}
+            ground = Ground(reference, candidate, history, versions)
+            undo = remedy(restored, ground)
+            findings = _explained(findings, changes, ground)
         who = candidate.identity
         return Judged(
             report=ServiceReport(
@@ -182,12 +218,16 @@ class Audit:
                 reference_facts=facts(reference) if reference else None,
                 candidate_facts=facts(candidate),
                 changes=tuple(reported(c) for c in changes),
-                findings=tuple(waive(findings, self.policy, self.now.date())),
-                remedy=remedy(restored, reference, candidate) if reference and restored else None,
+                findings=tuple(findings),
+                remedy=undo,
                 ignored=candidate.seen.ignored,
             ),
             candidate=candidate,
-            skipped=[*skipped, *_versions_not_looked_at(candidate, evidence)],
+            skipped=[
+                *skipped,
+                *_versions_not_looked_at(candidate, evidence),
+                *_patterns_not_tried(case),
+            ],
             unseen=[
                 *candidate.seen.unseen,
                 *(reference.seen.unseen if reference else ()),
@@ -197,42 +237,57 @@ class Audit:
         )
 
 
-def _restores(finding: Finding, change: Change) -> bool:
-    return (
-        finding.address == change.at
-        and finding.rule in RESTORED
-        and (finding.rule != "setting-changed" or finding.severity >= Severity.HIGH)
-    )
+def _of_two_services(pair: Pair) -> Iterator[str]:
+    """What must be known of a comparison of services that are not the same."""
+    one, other = pair.known.snapshot, pair.candidate
+    if one is not None and one.address != other.address:
+        told = f"two services are compared: {one.address} and {other.address}"
+        yield f"{told}; a secret without a project is each one's own"
 
 
-def _history(pair: Pair, source: Source) -> Service:
-    """The service with its revisions, and with both sides even where they are gone from it."""
-    service = source.chain(pair.service)
-    sides = [r for r in (pair.known.snapshot, *service.revisions, pair.candidate) if r is not None]
-    return service.but(revisions=tuple({r.revision: r for r in sides}.values()))
+def _left(inventory: Inventory, store: Store | None) -> list[Address]:
+    """Services that a baseline is kept of, in the scope of a live audit, and that are not there."""
+    if store is None or not inventory.scope.projects:
+        return []
+    found = {service.address for service in inventory.services}
+    gone = [a for a in store.addresses() if inventory.scope.covers(a) and a not in found]
+    kept = ((at, store.read(at)) for at in gone)
+    return [at for at, kept_as in kept if kept_as and kept_as.snapshot.identity.kind == "service"]
 
 
-def _explained(
-    findings: list[Finding], changes: Sequence[Change], pair: Pair, history: Service
-) -> list[Finding]:
+def _restored(findings: Sequence[Finding]) -> set[Address]:
+    """The addresses whose findings call for the reference's state, and are not accepted."""
+    return {
+        f.address
+        for f in findings
+        if f.rule in RESTORED
+        and f.waived is None
+        and (f.rule != "setting-changed" or f.severity >= Severity.HIGH)
+    }
+
+
+def _explained(findings: list[Finding], changes: Sequence[Change], ground: Ground) -> list[Finding]:
     """The findings about changes, each with the deploy that made it, its cause and its remedy."""
+    reference, candidate, service = ground.reference, ground.candidate, ground.service
+    if reference.address != candidate.address:
+        return findings
     by_address = {change.at: change for change in changes}
-    by_name = {r.revision: r for r in history.revisions}
+    by_name = {r.revision: r for r in (reference, *service.revisions, candidate)}
     causes: dict[tuple[str, str], Cause | None] = {}
 
     def explained(finding: Finding) -> Finding:
         change = by_address.get(finding.address)
-        if change is None or pair.known.snapshot is None:
+        if change is None:
             return finding
-        first = first_with(history, pair.candidate, change.at)
-        step = first.previous, first.revision
-        if change.after is None and first.previous and step not in causes:
+        first = first_with(service, reference, candidate, change.at)
+        lost = change.after is None and change.at.setting is None
+        step = (first.previous, first.revision) if first and first.previous and lost else None
+        if step is not None and step not in causes:
             causes[step] = probable_cause(by_name[step[0]], by_name[step[1]])
-        undo = _restores(finding, change)
         return finding.but(
-            first_seen=first if first.certain or len(by_name) > TWO_SIDES else None,
-            cause=causes.get(step) if change.after is None else None,
-            remedy=remedy([change], pair.known.snapshot, pair.candidate) if undo else None,
+            first_seen=first,
+            cause=causes[step] if step else None,
+            remedy=remedy([change], ground) if change.at in _restored([finding]) else None,
         )
 
     return [explained(finding) for finding in findings]
@@ -267,4 +322,19 @@ def _versions_not_looked_at(candidate: Snapshot, evidence: frozenset[Evidence]) 
                 service=candidate.address,
                 reason="no list of its versions was given",
                 blocking=False,
+            )
+
+
+def _patterns_not_tried(case: Case) -> Iterator[Skip]:
+    """Patterns of the policy that no value could be held against."""
+    for at, requirement in case.required:
+        item = case.after.get(("key", at.container, at.name))
+        source = item.source if isinstance(item, Binding) else None
+        hidden = isinstance(source, LiteralValue) and source.clear is None
+        if requirement.pattern and (hidden or isinstance(source, SecretReference)):
+            yield Skip(
+                what=f"the pattern of {at.key}",
+                service=case.candidate.address,
+                reason="its value is not revealed" if hidden else "it comes from a secret",
+                blocking=hidden,
             )

@@ -43,8 +43,9 @@ def probable_cause(before: Snapshot, after: Snapshot) -> Cause | None:
             because=f"{_count(secrets, 'secret')} gone, and every plain value kept",
         )
     if literals and kept_secrets:
+        flags = "--set-env-vars or --env-vars-file" if kept_literals else "--clear-env-vars"
         return Cause(
-            command="gcloud run deploy with --set-env-vars, --env-vars-file or --clear-env-vars",
+            command=f"gcloud run deploy with {flags}",
             because=f"{_count(literals, 'plain value')} gone, and every secret kept",
         )
     return None

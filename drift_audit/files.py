@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
-import tempfile
 from pathlib import Path
 
 from drift_audit.errors import InputError, OutputError
@@ -79,45 +79,81 @@ def shipped(name: str) -> Path:
     return packaged if packaged.is_dir() else package.parent / name
 
 
-def listing(folder: str, suffixes: tuple[str, ...]) -> list[str]:
-    """The files of a folder with one of the suffixes, by name. Subfolders are not entered."""
+def listing(folder: str, suffixes: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """
+    The files of a folder with one of the suffixes, in whatever case, and everything else in it,
+    by name. Subfolders are not entered. Raises InputError.
+    """
     try:
         entries = sorted(Path(folder).iterdir())
     except OSError as error:
         raise _refused(folder, error) from None
-    return [str(e) for e in entries if e.suffix in suffixes and not e.is_dir()]
+    taken = [e for e in entries if e.suffix.lower() in suffixes and not e.is_dir()]
+    return [str(e) for e in taken], [e.name for e in entries if e not in taken]
 
 
-def write(path: str, text: str, *, mode: int = 0o644) -> None:
+ORDINARY = 0o666
+"""What new files may be, before the umask of the user takes away."""
+
+
+def write(path: str, text: str) -> None:
     """
     Write a file so that a reader finds the old text or the new one, never a mixture.
 
-    A temporary in the same folder, flushed to disk, takes the name; then the folder is flushed
-    too. A device or pipe is written to as it is. Raises OutputError; nothing is left behind.
+    A temporary in the same folder, flushed to disk, takes the name, and with it the permissions of
+    the file it replaces; then the folder is flushed too. A device or pipe is written to as it is.
+    Raises OutputError; nothing is left behind.
     """
-    target = Path(os.path.realpath(path))
     try:
-        if target.exists() and not target.is_file():
-            target.write_text(text)
+        old = _mode(path)
+        if path.startswith("/dev/") or (old is not None and not stat.S_ISREG(old)):
+            Path(path).write_text(text)
         else:
-            _replace(target, text.encode(), mode)
+            _replace(Path(os.path.realpath(path)), text.encode(), old)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason(error)}") from None
 
 
-def _replace(target: Path, data: bytes, mode: int) -> None:
-    descriptor, temporary = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
-    )
+def create(path: Path, text: str, *, mode: int) -> None:
+    """
+    Write a file that must not be there yet, and its folder. Raises OutputError if it is.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write_new(path, text.encode(), mode)
+    except OSError as error:
+        raise OutputError(f"cannot create {path}: {reason(error)}") from None
+
+
+def _mode(path: str) -> int | None:
+    """Kind and permissions of what stands there, links followed; None for nothing."""
+    try:
+        return Path(path).stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-        Path(temporary).replace(target)
     except BaseException:
-        Path(temporary).unlink()
+        path.unlink()
+        raise
+
+
+def _replace(target: Path, data: bytes, old: int | None) -> None:
+    temporary = target.parent / f".drift-audit-{secrets.token_hex(8)}.tmp"
+    _write_new(temporary, data, ORDINARY)
+    try:
+        if old is not None:
+            temporary.chmod(stat.S_IMODE(old))
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink()
         raise
     folder = os.open(target.parent, os.O_RDONLY)
     try:

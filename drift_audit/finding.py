@@ -12,7 +12,7 @@ import hashlib
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BeforeValidator, PlainSerializer
+from pydantic import AwareDatetime, BeforeValidator, PlainSerializer, WithJsonSchema
 
 from drift_audit.snapshot import Address, Frozen
 
@@ -61,7 +61,10 @@ def _threshold(given: Any) -> Any:
 
 
 SeverityWord = Annotated[
-    Severity, BeforeValidator(_severity), PlainSerializer(lambda s: s.word, return_type=str)
+    Severity,
+    BeforeValidator(_severity),
+    PlainSerializer(lambda s: s.word, return_type=str),
+    WithJsonSchema({"enum": list(WORDS)}),
 ]
 """A severity that is written as a word."""
 
@@ -69,6 +72,7 @@ Threshold = Annotated[
     Severity | None,
     BeforeValidator(_threshold),
     PlainSerializer(lambda s: s.word if s else NEVER, return_type=str),
+    WithJsonSchema({"enum": [NEVER, *WORDS]}),
 ]
 """The severity that fails a run; `never` (None) for an audit that only reports."""
 

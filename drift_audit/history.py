@@ -16,6 +16,9 @@ from drift_audit.finding import First
 from drift_audit.inventory import Service, by_age
 from drift_audit.snapshot import Address, Snapshot
 
+TWO_SIDES = 2
+"""With no more revisions than the two compared, nothing is known of the deploys between them."""
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -46,8 +49,8 @@ def last_known_good(
     Choose what a candidate is compared with.
 
     First a promoted baseline; then the newest revision that is Ready by its own condition, served
-    when we last looked (`served`), holds the required keys and is not the candidate; then the
-    revision that serves most now. A baseline or revision that lacks required keys is passed over.
+    when we last looked (`served`), satisfies the policy and is not the candidate; then the revision
+    that serves most now. A baseline or revision that violates the policy is passed over.
     """
     passed_over: list[str] = []
     if baseline is not None:
@@ -74,17 +77,23 @@ def last_known_good(
 def _unfit(revision: Snapshot, satisfies: Callable[[Snapshot], bool]) -> str:
     if revision.status.ready is not True:
         return "not Ready"
-    return "" if satisfies(revision) else "required keys are missing"
+    return "" if satisfies(revision) else "violates the policy"
 
 
-def first_with(history: Service, candidate: Snapshot, at: Address) -> First:
+def first_with(
+    service: Service, reference: Snapshot, candidate: Snapshot, at: Address
+) -> First | None:
     """
     Find the deploy from which on the configuration at an address was what the candidate has there.
 
     The answer is certain when every revision that still exists was read, and the one just before
-    differs.
+    differs. None where no deploy can have done it: a setting of the service changes without one,
+    and a reference that is newer came after. None too where only the two sides are known.
     """
-    older = [r for r in sorted(history.revisions, key=by_age) if by_age(r) < by_age(candidate)]
+    if (at.setting or "").startswith("service.") or _newer(reference, candidate):
+        return None
+    known = {r.revision: r for r in (reference, *service.revisions, candidate)}
+    older = [r for r in sorted(known.values(), key=by_age) if by_age(r) < by_age(candidate)]
     first, previous = candidate, ""
     for revision in reversed(older):
         if not same_at(at, revision, candidate):
@@ -92,11 +101,19 @@ def first_with(history: Service, candidate: Snapshot, at: Address) -> First:
             break
         first = revision
     who = first.identity
+    if not service.complete and len(known) <= TWO_SIDES:
+        return None
     return First(
         revision=first.revision,
         previous=previous,
         creator=who.creator,
         client=" ".join(filter(None, (who.client, who.client_version))),
         create_time=who.create_time,
-        certain=history.complete and bool(previous),
+        certain=service.complete and service.revision(previous or "-") is not None,
     )
+
+
+def _newer(reference: Snapshot, candidate: Snapshot) -> bool:
+    """Tell whether the reference is known to have been made after the candidate."""
+    made, then = reference.identity.create_time, candidate.identity.create_time
+    return made is not None and then is not None and by_age(reference) > by_age(candidate)

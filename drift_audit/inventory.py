@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 from drift_audit.snapshot import Address, Frozen, Kind, Seal, Setting, Snapshot, Unseen
 
@@ -82,12 +83,28 @@ class Service(Frozen):
 
 
 class Scope(Frozen):
-    """What the audit was asked to look at, as the report repeats it."""
+    """
+    What the audit was asked to look at, as the report repeats it. `services` are globs on names; a
+    part that is empty leaves that part open.
+    """
 
-    source: str
+    source: str = ""
     projects: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+
+    def covers(self, at: Address) -> bool:
+        """Tell whether a service lies in it."""
+        return (
+            (not self.projects or at.project in self.projects)
+            and (not self.regions or at.region in self.regions)
+            and (not self.services or any(fnmatchcase(at.service, g) for g in self.services))
+        )
+
+    @property
+    def open(self) -> bool:
+        """Whether it leaves everything open."""
+        return not (self.projects or self.regions or self.services)
 
 
 class Twins(Frozen):

@@ -30,6 +30,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import tomllib
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
@@ -121,8 +122,19 @@ class ScopePolicy(Entry):
     expect: tuple[Annotated[str, StringConstraints(pattern=r"^[^/]+/[^/]+/[^/]+$")], ...] = ()
 
 
+PARTS = 5
+"""Slashes in an address that separate its parts; a name may hold more."""
+
+_WILD = re.compile(r"\[[^]]*\]|[*?/-]")
+
+
 class Waiver(Entry):
-    """A finding the owner accepts, for a reason, until a day. `rule` and `at` are globs."""
+    """
+    A finding the owner accepts, for a reason, until a day.
+
+    `rule` is a glob, `at` one for each part of an address, `PROJECT/REGION/SERVICE/KIND/CONTAINER/
+    NAME`; one that ends early covers everything below.
+    """
 
     rule: Text
     at: Text = "*"
@@ -132,7 +144,12 @@ class Waiver(Entry):
 
     def names(self, finding: Finding) -> bool:
         """Tell whether the waiver speaks of that finding, expired or not."""
-        return fnmatchcase(finding.rule, self.rule) and fnmatchcase(str(finding.address), self.at)
+        globs, parts = (text.split("/", PARTS) for text in (self.at, str(finding.address)))
+        return (
+            fnmatchcase(finding.rule, self.rule)
+            and len(globs) <= len(parts)
+            and all(fnmatchcase(part, glob) for glob, part in zip(globs, parts, strict=False))
+        )
 
     def covers(self, finding: Finding, today: dt.date) -> bool:
         """
@@ -147,7 +164,7 @@ class Waiver(Entry):
 
 
 def _not_everything(waiver: Waiver) -> Waiver:
-    if not waiver.rule.strip("*") and not waiver.at.strip("*/"):
+    if not _WILD.sub("", waiver.rule) and not _WILD.sub("", waiver.at):
         raise ValueError("rule and at are both wildcards: name the rule or the place")
     return waiver
 
@@ -189,12 +206,18 @@ class Policy(Entry):
 
 
 def read_policy(
-    text: str, *, file: str = FILE, table: str = "", rules: Collection[str] | None = None
+    text: str,
+    *,
+    file: str = FILE,
+    table: str = "",
+    demanded: bool = False,
+    rules: Collection[str] | None = None,
 ) -> Policy:
     """
     Read a policy; `table` names the table that holds it (`tool.drift-audit` in pyproject.toml).
 
-    Where `rules` are given, severities and waivers of others are refused: a misspelled one would
+    A file without that table holds no policy; one was `demanded` of it, and it is refused. Where
+    `rules` are given, severities and waivers of others are refused: a misspelled one would
     do nothing. Raises PolicyError with the place:
     `drift-audit.toml: service[2].required.KEY.from: …`.
     """
@@ -203,7 +226,9 @@ def read_policy(
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{file}: not TOML: {_where(error)}") from None
     for name in filter(None, table.split(".")):
-        data = data.get(name, {})
+        if demanded and isinstance(data, dict) and name not in data:
+            raise PolicyError(f"{file}: there is no table [{table}] in it")
+        data = data.get(name, {}) if isinstance(data, dict) else data
     try:
         policy = Policy.model_validate(data)
     except ValidationError as error:
@@ -220,6 +245,10 @@ def _where(error: tomllib.TOMLDecodeError) -> str:
     return text[text.rfind("(") + 1 :].rstrip(")") if text.endswith(")") else "cannot be read"
 
 
+_PLAIN = {"tuple_type": "not a list", "model_type": "not a table", "dict_type": "not a table"}
+"""What pydantic says in Python's words, in TOML's."""
+
+
 def _located(error: ValidationError, file: str) -> str:
     first = error.errors(include_input=False, include_url=False)[0]
     path = ""
@@ -227,7 +256,7 @@ def _located(error: ValidationError, file: str) -> str:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     more = error.error_count() - 1
     tail = f" (and {more} more)" if more else ""
-    reason = first["msg"].removeprefix("Value error, ")
+    reason = _PLAIN.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     return f"{file}: {path.lstrip('.') or 'the file'}: {reason}{tail}"
 
 
@@ -245,9 +274,14 @@ def _check_rules(policy: Policy, file: str, rules: Collection[str]) -> None:
 
 
 def _check_patterns(policy: Policy, file: str) -> None:
-    """A pattern can only be held against a value that the policy reveals."""
+    """A pattern can only be held against a plain value that the policy reveals."""
     for i, entry in enumerate(policy.service):
         for key, requirement in entry.required.items():
+            if requirement.pattern and requirement.source == "secret":
+                raise PolicyError(
+                    f"{file}: service[{i}].required.{key}.pattern: what a secret holds is not read",
+                    hint='drop the pattern, or require it from = "literal"',
+                )
             if requirement.pattern and not any(fnmatchcase(key, g) for g in policy.reveal):
                 raise PolicyError(
                     f"{file}: service[{i}].required.{key}.pattern: the value of {key} is sealed",

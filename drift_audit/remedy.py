@@ -3,17 +3,20 @@ How to put it back: gcloud commands that know the types.
 
 gcloud refuses to bind a secret to a key that still is a plain value, unless the same command
 removes it first; the other direction takes two deploys (`cloud-run-api.md` §6.1). No command
-holds a value: a plain one is written as VALUE, and the note says where it stands. What a shell or
-gcloud could read as something else gets no flag.
+holds a value: a plain one is written as (VALUE), which no shell takes, and the note says where it
+stands. What a shell or gcloud could read as something else gets no flag, nor does what can no
+longer be had; the note names it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from drift_audit.differ import Change
 from drift_audit.finding import Remedy
+from drift_audit.inventory import Service
 from drift_audit.snapshot import (
     UNKNOWN,
     Binding,
@@ -23,11 +26,17 @@ from drift_audit.snapshot import (
     SecretReference,
     Setting,
     Snapshot,
+    VersionState,
 )
 
 Flag = tuple[str, str]
 
-_SAFE = re.compile(r"[A-Za-z0-9_./:@=-]+", re.ASCII)
+Versions = Mapping[tuple[str, str], VersionState | None]
+"""How secret versions stand now, by secret and version as gcloud spells them."""
+
+VALUE = "(VALUE)"
+
+_SAFE = re.compile(r"[A-Za-z0-9_./:@-]+", re.ASCII)
 
 SETTING_FLAGS = {
     "service_account": "--service-account",
@@ -42,62 +51,148 @@ SETTING_FLAGS = {
     "service.ingress": "--ingress",
 }
 
+COMMANDS = {
+    "service": ("gcloud run services update", "gcloud run services update-traffic"),
+    "worker-pool": (
+        "gcloud beta run worker-pools update",
+        "gcloud beta run worker-pools update-instance-split",
+    ),
+}
+"""What updates a service or pool, and what sends its work to another revision."""
 
-def remedy(changes: Iterable[Change], reference: Snapshot, candidate: Snapshot) -> Remedy:
-    """One command that restores all that the changes took away, and one that rolls back."""
-    undone = [
-        (change, [flag for flag in _flags(change) if _SAFE.fullmatch(flag[1])])
-        for change in changes
-    ]
-    literal = any("VALUE" in value for _, flags in undone for _, value in flags)
-    return Remedy(
-        restore=_update(undone, candidate),
-        rollback=_rollback(reference, candidate),
-        note=f"VALUE stands for the plain value in revision {reference.revision}"
-        if literal
-        else "",
+
+@dataclass(frozen=True)
+class Ground:
+    """
+    What a remedy stands on: the revision to go back to, the one that is there, its service with
+    the revisions that were found of it, and how the secret versions of the reference stand now.
+    """
+
+    reference: Snapshot
+    candidate: Snapshot
+    service: Service
+    versions: Versions = field(default_factory=dict)
+
+
+def pinned(reference: Snapshot) -> Snapshot:
+    """The reference asking for the exact versions it resolved to, not looked up yet."""
+
+    def exact(ref: SecretReference) -> SecretReference:
+        return ref.but(version=_version(ref), resolved=None, version_state=None)
+
+    return reference.but(
+        bindings=tuple(
+            b.but(source=exact(b.source)) if isinstance(b.source, SecretReference) else b
+            for b in reference.bindings
+        ),
+        mounts=tuple(m.but(source=exact(m.source)) for m in reference.mounts),
     )
 
 
-def _flags(change: Change) -> list[Flag]:
-    """The flags that make one address what it was."""
+def remedy(changes: Sequence[Change], ground: Ground) -> Remedy | None:
+    """
+    One command that restores all that the changes took away, and one that rolls back.
+
+    None for two services that are not the same: what one has is no remedy for the other.
+    """
+    if ground.reference.address != ground.candidate.address or not changes:
+        return None
+    undone = [(change, list(_flags(change, ground))) for change in changes]
+    restore = _update(undone, ground.candidate)
+    rollback = _rollback(changes, ground)
+    return Remedy(
+        restore=restore,
+        rollback=rollback,
+        note="; ".join(_notes(undone, ground, restore=bool(restore))),
+    )
+
+
+def _flags(change: Change, ground: Ground) -> Iterator[Flag]:
+    """The flags that make one address what it was; none where no flag does."""
+    if change.at.container not in {"", *(c.name for c in ground.candidate.containers)}:
+        return
+    name = change.at.name
     match change.before:
-        case Binding(source=SecretReference() as secret, key=key):
-            return [*_clear_literal(change), ("--update-secrets", f"{key}={_spec(secret)}")]
-        case Mount(source=SecretReference() as secret, path=path):
-            return [("--update-secrets", f"{path}={_spec(secret)}")]
-        case Binding(source=LiteralValue(), key=key):
-            if isinstance(change.after, Binding) and change.after.state == "secret":
-                return []  # takes two deploys, with a revision between them that lacks the key
-            return [("--update-env-vars", f"{key}=VALUE")]
-        case Setting(name=name, value=str() | int() as value) if name in SETTING_FLAGS:
-            return [(SETTING_FLAGS[name], str(value))]
-        case Setting(name=name) if name.startswith("cloud_sql."):
-            return [("--add-cloudsql-instances", name.removeprefix("cloud_sql."))]
-    return []
+        case (
+            Binding(source=SecretReference() as secret) | Mount(source=SecretReference() as secret)
+        ):
+            if _gone(secret, ground) or not _safe(name, secret.resource, _version(secret)):
+                return
+            if isinstance(change.after, Binding) and isinstance(
+                change.after.source, LiteralValue | Empty
+            ):
+                yield "--remove-env-vars", name
+            yield "--update-secrets", f"{name}={secret.resource}:{_version(secret)}"
+        case Binding(source=LiteralValue()) if _safe(name):
+            # from a secret it takes two deploys, with a revision between them that lacks the key
+            if not isinstance(change.after, Binding) or change.after.state != "secret":
+                yield "--update-env-vars", f"{name}={VALUE}"
+        case Setting(value=str() | int() as value) if name in SETTING_FLAGS:
+            if _safe(str(value)) and (name, value) != ("service_account", "default"):
+                yield SETTING_FLAGS[name], str(value)
+        case Setting() if name.startswith("cloud_sql.") and _safe(name):
+            yield "--add-cloudsql-instances", name.removeprefix("cloud_sql.")
 
 
-def _clear_literal(change: Change) -> list[Flag]:
-    match change.after:
-        case Binding(source=LiteralValue() | Empty(), key=key):
-            return [("--remove-env-vars", key)]
-    return []
+def _safe(*words: str) -> bool:
+    return all(_SAFE.fullmatch(word) for word in words)
 
 
-def _spec(secret: SecretReference) -> str:
-    """The secret as gcloud wants it, pinned to what the reference resolved to."""
-    return f"{secret.resource}:{secret.resolved or secret.asked}"
+def _version(secret: SecretReference) -> str:
+    """What a secret is pinned to: the number it resolved to, else what was asked for."""
+    return str(secret.resolved or secret.asked)
 
 
-def _update(undone: list[tuple[Change, list[Flag]]], candidate: Snapshot) -> str:
-    """One `services update` with the flags of every container merged, or nothing."""
+def _state(secret: SecretReference, ground: Ground) -> VersionState | None:
+    return ground.versions.get((secret.resource, _version(secret)))
+
+
+def _gone(secret: SecretReference, ground: Ground) -> bool:
+    return _state(secret, ground) in ("disabled", "destroyed", "not-found")
+
+
+def _notes(
+    undone: list[tuple[Change, list[Flag]]], ground: Ground, *, restore: bool
+) -> Iterator[str]:
+    """What must be known before the commands are run."""
+    if any(VALUE in value for _, flags in undone for _, value in flags):
+        yield f"{VALUE} stands for the plain value in revision {ground.reference.revision}"
+    secrets = [
+        source
+        for change, _ in undone
+        if isinstance(source := getattr(change.before, "source", None), SecretReference)
+    ]
+    for secret in dict.fromkeys(secrets):
+        spec = f"{secret.resource}@{_version(secret)}"
+        if _gone(secret, ground):
+            yield f"{spec} is {_state(secret, ground)} now"
+        elif _state(secret, ground) == "unseen":
+            yield f"whether {spec} can still be read is not known"
+    if without := dict.fromkeys(change.at.name for change, flags in undone if not flags):
+        yield f"no flag puts back {', '.join(without)}"
+    if restore:
+        yield from _what_else_happens(ground)
+
+
+def _what_else_happens(ground: Ground) -> Iterator[str]:
+    """An update starts from the newest revision, and traffic may not follow it."""
+    service, candidate = ground.service, ground.candidate
+    newest = service.newest
+    if newest is not None and newest.revision != candidate.revision:
+        yield f"the command starts from {newest.revision}, the newest revision"
+    if service.traffic and not any(t.latest and t.percent for t in service.traffic):
+        yield "traffic is pinned: send it to the new revision afterwards"
+
+
+def _update(undone: Iterable[tuple[Change, list[Flag]]], candidate: Snapshot) -> str:
+    """One update with the flags of every container merged, or nothing."""
     merged: dict[str, dict[str, list[str]]] = {}
     for change, flags in undone:
         for flag, value in flags:
             merged.setdefault(change.at.container, {}).setdefault(flag, []).append(value)
     if not merged:
         return ""
-    words = ["gcloud run services update", *_place(candidate)]
+    words = [COMMANDS[candidate.identity.kind][0], *_place(candidate)]
     for container in sorted(merged):
         if container and len(candidate.containers) > 1:
             words.append(f"--container={container}")
@@ -107,16 +202,20 @@ def _update(undone: list[tuple[Change, list[Flag]]], candidate: Snapshot) -> str
     return " ".join(words)
 
 
-def _rollback(reference: Snapshot, candidate: Snapshot) -> str:
-    if reference.identity.revision in ("", candidate.identity.revision):
+def _rollback(changes: Sequence[Change], ground: Ground) -> str:
+    """Send everything to the reference, where that is another revision and still there."""
+    service, name = ground.service, ground.reference.identity.revision
+    there = not service.complete or service.revision(name) is not None
+    in_revision = any(not (c.at.setting or "").startswith("service.") for c in changes)
+    if name in ("", ground.candidate.identity.revision) or not there or not in_revision:
         return ""
-    to = f"--to-revisions={reference.identity.revision}=100"
-    return " ".join(["gcloud run services update-traffic", *_place(candidate), to])
+    command = COMMANDS[ground.candidate.identity.kind][1]
+    return " ".join([command, *_place(ground.candidate), f"--to-revisions={name}=100"])
 
 
 def _place(candidate: Snapshot) -> list[str]:
     """Service, project and region; capitals stand for what the input did not name."""
     who = candidate.identity
-    project = who.project if who.project != UNKNOWN else "PROJECT"
-    region = who.region if who.region != UNKNOWN else "REGION"
+    project = who.project if who.project != UNKNOWN else "(PROJECT)"
+    region = who.region if who.region != UNKNOWN else "(REGION)"
     return [who.service, f"--project={project}", f"--region={region}"]

@@ -10,9 +10,9 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, model_validator
 
 from drift_audit.differ import Change, Item, state_of
 from drift_audit.errors import ExitCode
@@ -32,6 +32,10 @@ from drift_audit.snapshot import (
 
 Verdict = Literal["clean", "drift", "incomplete"]
 Side = str | int | bool
+
+
+ENDS = frozenset({ExitCode.CLEAN, ExitCode.INCOMPLETE, ExitCode.REFUSED, ExitCode.DRIFT})
+"""How a run that made a report can have ended. A lost output is known only after it."""
 
 
 class ReportedChange(Frozen):
@@ -142,6 +146,23 @@ class Report(Frozen):
     notes: tuple[str, ...] = ()
     counts: Counts = Counts()
     rules: dict[str, RuleText] = {}
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        """A report that was changed by hand must not say one thing and end with another."""
+        if self.exit_code not in ENDS:
+            raise ValueError("not an exit code of a report")
+        blind = self.exit_code == ExitCode.INCOMPLETE
+        if (self.verdict == "incomplete") != blind:
+            raise ValueError("verdict and exit code do not agree")
+        if self.verdict == "clean" and self.exit_code == ExitCode.DRIFT:
+            raise ValueError("verdict and exit code do not agree")
+        if (self.unseen or any(s.blocking for s in self.skipped)) and not blind:
+            raise ValueError("something was not seen, and the verdict does not say so")
+        told = self.counts.findings, self.counts.unseen, self.counts.skipped
+        if told != (len(self.all_findings), len(self.unseen), len(self.skipped)):
+            raise ValueError("the counts do not agree with what is listed")
+        return self
 
     @property
     def all_findings(self) -> list[Finding]:

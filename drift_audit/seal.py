@@ -110,6 +110,10 @@ class Sealer:
             traits=tuple(sorted(marks)),
         )
 
+    def with_key(self, key: SealKey) -> Sealer:
+        """Another one that shows and keeps the same, and seals with another key."""
+        return Sealer(key, reveal=self._reveal, keep=self._keep)
+
     def twins(self) -> list[tuple[tuple[Address, Seal | None], ...]]:
         """Groups of places in different services that hold the same plain credential."""
         groups = [tuple(sorted(set(g), key=_by_address)) for g in self._places.values()]

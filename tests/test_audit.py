@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from drift_audit.audit import Audit
+from drift_audit.audit import Audit, Pair
 from drift_audit.finding import Severity
 from drift_audit.history import KnownGood
-from drift_audit.inventory import Evidence, Inventory, Scope, Service
+from drift_audit.inventory import Evidence, Inventory, Scope, Service, TrafficTarget
 from drift_audit.policy import Policy, read_policy
 from drift_audit.store.baseline import promotion
 from drift_audit.store.folder import Folder
@@ -20,14 +20,17 @@ from tests.worlds import playing, source
 class Still:
     """A source of services that were made up."""
 
-    def __init__(self, *services, evidence=frozenset()):
+    def __init__(self, *services, evidence=frozenset(), projects=()):
         self.services = services
         self.evidence = evidence
+        self.scope = Scope(source="test", projects=projects)
+        self.asked_for = []
 
     def collect(self):
-        return Inventory(scope=Scope(source="test"), services=self.services, evidence=self.evidence)
+        return Inventory(scope=self.scope, services=self.services, evidence=self.evidence)
 
     def chain(self, service):
+        self.asked_for.append(service.service)
         return service
 
     def resolve(self, snapshot):
@@ -51,7 +54,8 @@ def compared(before, after, *, policy=None, **more):
     service = one_service(candidate, reference, **more)
     still = Still(service)
     known = KnownGood(reference, "named")
-    return Audit(policy or Policy(), NOW).compare(still.collect(), still, service, known, candidate)
+    pair = Pair(service, candidate, known)
+    return Audit(policy or Policy(), NOW).compare(still.collect(), still, pair)
 
 
 @given(sides(), sides())
@@ -82,7 +86,8 @@ def test_findings_are_explained():
         [api] = [s for s in inventory.services if s.service == "api"]
         whole = live.chain(api)
         known = KnownGood(whole.revision("api-00001-a"), "named")
-        report = Audit(Policy(), NOW).compare(inventory, live, api, known, api.revisions[0])
+        pair = Pair(api, api.revisions[0], known)
+        report = Audit(Policy(), NOW).compare(inventory, live, pair)
     [lost] = [f for f in report.services[0].findings if f.rule == "key-lost"]
 
     assert (lost.first_seen.revision, lost.first_seen.previous) == ("api-00003-c", "api-00002-b")
@@ -248,3 +253,80 @@ def test_fail_on_and_baseline_demands_reach_the_report():
     )
 
     assert (report.fail_on, report.exit_code) == (Severity.LOW, 4)
+
+
+def test_waived_losses_get_no_command():
+    """What the owner accepted is not put back."""
+    policy = read_policy(
+        '[[waiver]]\nrule="key-lost"\nat="*/*/*/env/*/A"\nowner="me"\nreason="x"\nuntil=2026-02-01'
+    )
+    [service] = compared({"A": "1", "B": "1"}, {}, policy=policy).services
+
+    assert service.remedy.restore.endswith("--update-env-vars=B=(VALUE)")
+    assert {f.address.key: bool(f.remedy) for f in service.findings} == {"A": False, "B": True}
+
+
+def test_two_services():
+    """Two services may be compared; the report says so, and neither blames nor mends."""
+    before = snapshot({"A": {"secret": "x"}}, project="staging")
+    report = compared(before, {})
+    [service] = report.services
+    [lost] = service.findings
+
+    told = "two services are compared: staging/europe-west1/api and shop/europe-west1/api"
+    assert report.notes == (f"{told}; a secret without a project is each one's own",)
+    assert (service.remedy, lost.first_seen, lost.remedy) == (None, None, None)
+
+
+def test_history_is_read_once():
+    """Two candidates of one service cost one list of its revisions."""
+    lost, serving = snapshot({}, revision="api-00003-c"), snapshot({}, revision="api-00002-b")
+    good = snapshot({"A": "1"}, revision="api-00001-a")
+    traffic = (
+        TrafficTarget(revision="api-00001-a", percent=80),
+        TrafficTarget(revision="api-00002-b", percent=20),
+    )
+    still = Still(one_service(lost, serving, good, traffic=traffic))
+    report = Audit(Policy(), NOW).of(still, None)
+
+    assert [len(s.changes) for s in report.services] == [1, 1, 1]
+    assert still.asked_for == ["api"]
+
+
+def test_baselines_without_a_service(tmp_path):
+    """A live audit names the services that a baseline is kept of and that are not there any more."""
+    store = Folder(str(tmp_path))
+    for name, kind in (("api", "service"), ("gone", "service"), ("pool", "worker-pool")):
+        store.write(
+            promotion(snapshot({}, service=name, kind=kind), None, by="me", at=NOW, reason="r")
+        )
+    store.write(promotion(snapshot({}, project="other"), None, by="me", at=NOW, reason="r"))
+    here = one_service(snapshot({}))
+    live = Audit(Policy(), NOW).of(Still(here, projects=("shop",)), store)
+    offline = Audit(Policy(), NOW).of(Still(here), store)
+
+    assert [f.says for f in live.findings] == [
+        "a baseline of shop/europe-west1/gone is kept, and the service was not found"
+    ]
+    assert offline.findings == ()
+
+
+def test_patterns_that_were_not_tried():
+    """A pattern without a value to hold it against leaves the verdict open; a secret is only told."""
+    policy = read_policy(
+        'reveal = ["A", "B", "C"]\n[[service]]\n'
+        'required = {A = {pattern = "a"}, B = {pattern = "b"}, C = {pattern = "c"}}'
+    )
+    side = {"A": "a", "B": "b", "C": {"secret": "c", "version": "1"}}
+    hidden, shown = snapshot(side), snapshot(side, seal=sealer(reveal=["A", "B"]))
+
+    def skips(one):
+        report = compared(one, one, policy=policy)
+        return report.exit_code, [
+            (s.what, s.blocking) for s in report.skipped if "pattern" in s.what
+        ]
+
+    assert skips(hidden) == (
+        3, [("the pattern of A", True), ("the pattern of B", True), ("the pattern of C", False)],
+    )  # fmt: skip
+    assert skips(shown) == (0, [("the pattern of C", False)])

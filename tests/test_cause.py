@@ -30,8 +30,13 @@ BEFORE: dict = {
         ),
         (
             {"env": {"LOG_LEVEL": "info", "JWT": SECRET, "DB": SECRET}, "files": BEFORE["files"]},
-            "gcloud run deploy with --set-env-vars, --env-vars-file or --clear-env-vars",
+            "gcloud run deploy with --set-env-vars or --env-vars-file",
             "1 plain value is gone, and every secret kept",
+        ),
+        (
+            {"env": {"JWT": SECRET, "DB": SECRET}, "files": BEFORE["files"]},
+            "gcloud run deploy with --clear-env-vars",
+            "2 plain values are gone, and every secret kept",
         ),
         (
             {"env": {"ONLY": "1"}},

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from drift_audit.report import Report
 from tests.builders import LASTING
 from tests.canary import files_below, leaks
-from tests.command import SEALED, run
+from tests.command import SEALED, environment, run
 from tests.manifests import CANARY, PASSWORD, SECRET, service
+from tests.worlds import playing
 
 # Comparing
 
@@ -129,7 +133,7 @@ def test_promote_refuses(here):
     )
 
     assert (lacking.code, unread.code) == (4, 4)
-    assert "lacks required keys: MISSING" in lacking.err
+    assert "is not as the policy requires: MISSING is required and absent" in lacking.err
     assert "was not read whole: envFrom" in unread.err
     assert not (here / "baselines").exists()
 
@@ -198,7 +202,17 @@ def test_print_gcloud(here):
         "gcloud run revisions list --service=api --project=shop --region=r1 --format=json > api.revisions.json",
         "gcloud secrets versions list SECRET --project=shop --format=json > SECRET.versions.json",
     ]
+    globs = run("snapshot", "--print-gcloud", "--project=a,b;c", "--service=w*", cwd=here)
+
     assert "--project=PROJECT --region=REGION" in general.out
+    assert globs.out.splitlines() == [
+        "gcloud run services list --project=a --region=REGION --format=json > a.REGION.services.json",
+        "gcloud run revisions list --project=a --region=REGION --format=json > a.REGION.revisions.json",
+        "gcloud run services list '--project=b;c' --region=REGION --format=json > 'b;c.REGION.services.json'",
+        "gcloud run revisions list '--project=b;c' --region=REGION --format=json > 'b;c.REGION.revisions.json'",
+        "gcloud secrets versions list SECRET --project=a --format=json > a.SECRET.versions.json",
+        "gcloud secrets versions list SECRET '--project=b;c' --format=json > 'b;c.SECRET.versions.json'",
+    ]
 
 
 def test_render_again(here):
@@ -290,3 +304,205 @@ def test_reveal(here):
     assert "LEVEL changed from info to debug" in ran.out
     assert "info to debug" not in hidden.out
     assert leaks((ran.out + hidden.out).encode(), [CANARY]) == []
+
+
+def test_gcloud_variables_stand_behind_the_policy(here):
+    """What gcloud's own variables say counts where neither a flag nor the policy says it."""
+    (here / "drift-audit.toml").write_text('[scope]\nregions = ["r1"]')
+    env = {"GOOGLE_CLOUD_PROJECT": "from-gcloud", "CLOUDSDK_RUN_REGION": "r2"}
+    ran = run("snapshot", "--print-gcloud", cwd=here, env=env)
+    asked = run("snapshot", "--print-gcloud", "--project=shop", "--region=r3", cwd=here, env=env)
+
+    assert "--project=from-gcloud --region=r1" in ran.out
+    assert "--project=shop --region=r3" in asked.out
+
+
+def test_one_revision_under_two_words(here):
+    """Two words for one revision are refused: it never differs from itself."""
+    (here / "copy").mkdir()
+    inputs = ["--input=revisions.json"]
+    words = [
+        ["before.json", "copy/../before.json"],
+        ["LATEST", "LATEST", *inputs],
+        ["~0", "LATEST", *inputs],
+        ["api-00002-b", "LATEST", *inputs],
+    ]
+
+    for arguments in words:
+        ran = run("compare", *arguments, cwd=here)
+        assert (ran.code, "never differs from itself" in ran.err) == (2, True), ran.block
+    assert run("compare", "tag:", *inputs, cwd=here).code == 2
+
+
+def test_two_services_are_named(here):
+    """Services that are not the same may be compared, and the report says that they are two."""
+    other = service("web", env=[SECRET, PASSWORD])
+    (here / "web.json").write_text(json.dumps(other))
+    ran = run("compare", "web.json", "after.json", cwd=here)
+
+    assert "two services are compared: " in ran.told
+
+
+def test_unfit_baseline_in_a_comparison(here):
+    """A baseline that violates the policy is not the known good one, and the report says why."""
+    promote = ["baseline", "promote", "--by=me", "--reason=r", "--project=shop"]
+    run(*promote, "revisions.json#api-00002-b", cwd=here, env=SEALED)
+    (here / "drift-audit.toml").write_text("[[service]]\nrequired = {JWT = {}}")
+    described = service(
+        status={
+            "latestCreatedRevisionName": "api-00002-b",
+            "traffic": [{"revisionName": "api-00001-a", "percent": 100}],
+        }
+    )
+    (here / "service.json").write_text(json.dumps(described))
+    inputs = ["--input=service.json", "--input=revisions.json", "--project=shop"]
+    demanded = run("compare", "KNOWN_GOOD", *inputs, cwd=here, env=SEALED)
+    default = run("compare", *inputs, cwd=here, env=SEALED)
+
+    assert demanded.code == 4
+    assert (
+        "has no known good revision: api-00002-b: the baseline violates the policy" in demanded.err
+    )
+    assert "baseline-violates-schema" in default.out
+
+
+def test_policy_does_not_narrow_files(here):
+    """The services that the policy names are where a live audit looks; files are what they are."""
+    (here / "drift-audit.toml").write_text('[scope]\nservices = ["web"]')
+
+    assert run("audit", "--input=before.json", cwd=here).code == 0
+    assert run("compare", "before.json", "after.json", cwd=here).code == 10
+
+
+def test_folder_of_files(here):
+    """A folder is read whole, whatever the case of its suffixes; what was passed over is named."""
+    folder = here / "exports"
+    folder.mkdir()
+    (here / "before.json").rename(folder / "BEFORE.JSON")
+    (folder / "notes.txt").touch()
+    (folder / "more").mkdir()
+    ran = run("audit", "--input=exports", "--format=json", cwd=here)
+    report = json.loads(ran.out)
+
+    assert report["counts"]["services"] == 1
+    assert report["notes"] == ["exports: passed over more, notes.txt"]
+
+
+@pytest.mark.parametrize("output", ["md=x", "htm=x", "txt=x", "json=x", "x.HTML"])
+def test_kinds_of_outputs(here, output):
+    """A kind is named by its format or by its suffix, in whatever case."""
+    assert run("compare", "before.json", "after.json", "-o", output, cwd=here).code == 10
+    assert (here / output.rpartition("=")[2]).read_text()
+
+
+def test_output_into_a_pipe(here):
+    """An output that is a pipe gets the report, whole."""
+    ran = run("compare", "before.json", "after.json", "-o", "json=/dev/stderr", cwd=here)
+
+    assert ran.code == 10
+    assert json.loads(ran.err)["verdict"] == "drift"
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"exit_code": 0, "verdict": "incomplete"}, "the file"),
+        ({"exit_code": 7}, "the file"),
+        ({"verdict": "clean"}, "the file"),
+        ({"unseen": [{"where": "x", "reason": "y"}]}, "the file"),
+        ({"counts": {}}, "the file"),
+        ({"exit_code": "10"}, "exit_code"),
+    ],
+)
+def test_report_that_was_changed_by_hand(here, change, place):
+    """A stored report that contradicts itself is refused, never rendered."""
+    run("compare", "before.json", "after.json", "-o", "r.json", cwd=here)
+    report = json.loads((here / "r.json").read_text())
+    (here / "r.json").write_text(json.dumps({**report, **change}))
+    ran = run("render", "r.json", cwd=here)
+
+    assert ran.code == 4
+    assert ran.err.startswith(
+        f"drift-audit: r.json: bad-report: not a report of this version: {place}\n"
+    )
+
+
+LIVE = ["--service=api", "--project=shop", "--region=europe-west1"]
+
+
+def reached(emulator):
+    """What points the command at an emulator."""
+    hosts = {"CLOUD_RUN_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST"}
+    return {**SEALED, **dict.fromkeys(hosts, emulator.address)}
+
+
+def test_promoting_what_was_not_seen(here):
+    """A revision whose secrets were not seen is refused; one that is not Ready is told of."""
+    promote = ["baseline", "promote", "LATEST", "--reason=r", "--by=me", *LIVE]
+    with playing() as emulator:
+        failed = run(*promote, cwd=here, env=reached(emulator))
+    with playing(denied=["projects/shop/secrets/jwt"]) as emulator:
+        blind = run(*promote, cwd=here, env=reached(emulator))
+
+    assert (failed.code, blind.code) == (0, 4)
+    assert failed.err == "api-00003-c is not Ready\n"
+    assert "api-00003-c was not read whole: jwt@prod was not seen" in blind.err
+
+
+NOBODY = 54321
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="not root: a user without a name was not tried")
+def test_promoting_as_nobody(here):
+    """A user whom the machine does not know is asked for a name."""
+    here.chmod(0o777)
+    code = f"import os; from drift_audit.cli.baseline import _user; os.setuid({NOBODY}); _user()"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=here,
+        env=environment(here),
+        capture_output=True,
+        check=False,
+    )
+
+    assert ran.stderr.decode().rstrip().endswith("CommandError: nobody is logged in here")
+
+
+def test_named_store_must_be_there(here):
+    """A store that was named and is not there is refused; a promotion makes it."""
+    missing = [
+        run(*command, "--store=none", cwd=here, env=SEALED)
+        for command in (
+            ["audit", "--input=before.json"],
+            ["compare", "before.json", "after.json"],
+            ["baseline", "list"],
+            ["baseline", "show", "shop/r1/api"],
+        )
+    ]
+    promote = ["baseline", "promote", "before.json", "--reason=r", "--by=me", "--project=shop"]
+
+    assert {(ran.code, "none: there is no such folder" in ran.err) for ran in missing} == {
+        (4, True)
+    }
+    assert run(*promote, "--store=none", cwd=here, env=SEALED).code == 0
+    assert "api (template): promoted" in run("baseline", "list", "--store=none", cwd=here).out
+
+
+def test_policy_flags(here):
+    """A named policy may be a mounted link or lie in pyproject.toml; two answers are refused."""
+    (here / "real.toml").write_bytes(b'\xef\xbb\xbffail_on = "never"')
+    (here / "mounted.toml").symlink_to("real.toml")
+    (here / "sub").mkdir()
+    (here / "sub/pyproject.toml").write_text('[tool."drift-audit"]\nfail_on = "never"')
+    compare = ["compare", "before.json", "after.json"]
+    both = run(*compare, "--config=real.toml", "--no-config", cwd=here)
+    variable = {"DRIFT_AUDIT_CONFIG": "real.toml"}
+    (here / "drift-audit.toml").symlink_to("real.toml")
+    found = run(*compare, cwd=here)
+
+    assert run(*compare, "--config=mounted.toml", cwd=here).code == 0
+    assert run(*compare, "--config=sub/pyproject.toml", cwd=here).code == 0
+    assert run(*compare, "--no-config", cwd=here, env=variable).code == 10
+    assert (both.code, found.code) == (2, 2)
+    assert "--config and --no-config exclude each other" in both.err
+    assert "drift-audit.toml: link: a symbolic link" in found.err

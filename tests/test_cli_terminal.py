@@ -154,7 +154,7 @@ def test_key_that_cannot_be_kept(here):
 
 
 def test_key_from_a_file(here):
-    """The key comes from the user's folder or a named file, if nobody else may read it."""
+    """The key comes from the user's folder, if nobody else may read it, or from a named file."""
     run("init", cwd=here)
     key = here / ".config/drift-audit/seal.key"
     kept = run("snapshot", "--input=before.json", cwd=here)
@@ -179,6 +179,28 @@ def test_key_from_a_file(here):
     assert f"chmod 600 {key}" in open_to_others.err
     assert "not 32 or more bytes" in broken.err
     assert CANARY not in variable.err
+
+
+def test_named_key_file(here):
+    """A named key file may be a mounted secret, and nothing takes its place where it is missing."""
+    named = {"DRIFT_AUDIT_SEAL_KEY_FILE": str(here / "keys/seal.key")}
+    missing = run("audit", "--input=before.json", cwd=here, env=named)
+    created = run("init", cwd=here, env=named)
+    key = here / "keys/seal.key"
+    kept = key.read_bytes()
+    again = run("init", "--force", cwd=here, env=named)
+    key.chmod(0o644)
+    (here / "mounted").symlink_to(key)
+    mounted = run(
+        "snapshot", "--input=before.json", cwd=here,
+        env={"DRIFT_AUDIT_SEAL_KEY_FILE": str(here / "mounted")},
+    )  # fmt: skip
+
+    assert (missing.code, created.code, again.code, mounted.code) == (4, 0, 0, 0)
+    assert "seal.key: missing: no such file" in missing.err
+    assert f"created {key}" in created.err
+    assert key.read_bytes() == kept
+    assert not (here / ".config").exists()
 
 
 def test_key_is_created_at_a_terminal(here):

@@ -88,28 +88,54 @@ def test_process_substitution_gets_a_hint(tmp_path):
 
 
 def test_listing(tmp_path):
-    """A folder's files of a kind, by name, and nothing of its subfolders."""
-    for name in ("b.json", "a.yaml", "c.txt"):
+    """A folder's files of a kind, by name, and the names of everything else in it."""
+    for name in ("B.JSON", "a.yaml", "c.txt"):
         (tmp_path / name).touch()
     (tmp_path / "d.json").mkdir()
 
-    assert files.listing(str(tmp_path), (".json", ".yaml")) == [
-        str(tmp_path / "a.yaml"),
-        str(tmp_path / "b.json"),
-    ]
+    taken, others = files.listing(str(tmp_path), (".json", ".yaml"))
+
+    assert taken == [str(tmp_path / "B.JSON"), str(tmp_path / "a.yaml")]
+    assert others == ["c.txt", "d.json"]
     with pytest.raises(InputError):
         files.listing(str(tmp_path / "none"), ())
 
 
 def test_write_replaces(tmp_path):
-    """A file is written whole, with the asked mode, and leaves no temporary behind."""
+    """A file is written whole, keeps its permissions, and leaves no temporary behind."""
     path = tmp_path / "a"
     path.write_text("old")
-    files.write(str(path), "new", mode=0o600)
+    path.chmod(0o604)
+    files.write(str(path), "new")
 
     assert path.read_text() == "new"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_new_files_honour_the_umask(tmp_path):
+    """Who may read a new file is the user's choice."""
+    before = os.umask(0o027)
+    try:
+        files.write(str(tmp_path / "a"), "new")
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+def test_create_never_replaces(tmp_path):
+    """What must be new is not written over, whatever it is."""
+    path = tmp_path / "folder" / "key"
+    files.create(path, "one", mode=0o600)
+    link = tmp_path / "link"
+    link.symlink_to("nowhere")
+
+    for there in (path, link):
+        with pytest.raises(OutputError, match="file exists"):
+            files.create(there, "two", mode=0o600)
+    assert path.read_text() == "one"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_write_through_a_link(tmp_path):

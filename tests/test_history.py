@@ -85,7 +85,7 @@ def test_newest_ready_that_served():
     )
 
     assert known.snapshot is good
-    assert known.passed_over == ("api-00003: not Ready", "api-00002: required keys are missing")
+    assert known.passed_over == ("api-00003: not Ready", "api-00002: violates the policy")
 
 
 def test_serving_is_the_last_resort():
@@ -129,7 +129,7 @@ def test_first_revision_of_the_last_stretch():
     """A key that came and went is blamed on the deploy that lost it for good."""
     revisions = chain(CHAIN)
     first = first_with(
-        service(*reversed(revisions)), revisions[-1], revisions[0].address.at(key="A")
+        service(*reversed(revisions)), revisions[0], revisions[-1], revisions[0].address.at(key="A")
     )
 
     assert (first.revision, first.previous, first.creator) == ("api-00004", "api-00003", "c4")
@@ -140,9 +140,9 @@ def test_uncertain_when_the_chain_is_not_whole():
     """Without every revision, or without the one before, the answer is not certain."""
     revisions = chain([{}, {}, {}])
     at = revisions[0].address.at(key="A")
-    never_there = first_with(service(*reversed(revisions)), revisions[-1], at)
+    never_there = first_with(service(*reversed(revisions)), revisions[1], revisions[-1], at)
     part = chain(CHAIN)
-    partial = first_with(service(*reversed(part), complete=False), part[-1], at)
+    partial = first_with(service(*reversed(part), complete=False), part[0], part[-1], at)
 
     assert (never_there.revision, never_there.previous, never_there.certain) == (
         "api-00000",
@@ -157,16 +157,45 @@ def test_template_is_the_newest():
     revisions = chain([{"A": "1"}, {"A": "1"}])
     template = snapshot({}, revision="")
     first = first_with(
-        service(template, *reversed(revisions)), template, template.address.at(key="A")
+        service(template, *reversed(revisions)),
+        revisions[0],
+        template,
+        template.address.at(key="A"),
     )
 
     assert (first.revision, first.previous) == ("(template)", "api-00001")
 
 
+def test_no_deploy_to_blame():
+    """Service settings change without a deploy, and nothing happened since a newer reference."""
+    one, two = revision(1, {"A": "1"}), revision(2, {})
+    whole = service(two, one)
+    at = two.address
+
+    assert first_with(whole, one, two, at.at(setting="service.ingress")) is None
+    assert first_with(whole, two, one, at.at(key="A")) is None
+    assert first_with(whole, one, two, at.at(key="A")).certain
+
+
+def test_reference_that_is_gone():
+    """A baseline whose revision was deleted does not make the deploy after it certain."""
+    gone, left, newest = (revision(n, side) for n, side in enumerate([{"A": "1"}, {}, {}]))
+    first = first_with(service(newest, left), gone, newest, newest.address.at(key="A"))
+
+    assert (first.revision, first.previous, first.certain) == ("api-00001", "api-00000", False)
+
+
+def test_two_sides_tell_nothing():
+    """Two revisions alone say nothing of the deploys between them."""
+    one, two = revision(1, {"A": "1"}), revision(2, {})
+
+    assert first_with(service(two, one, complete=False), one, two, two.address.at(key="A")) is None
+
+
 def test_client_is_told_with_its_version():
     """What the tool claimed to be stands beside the creator."""
     one, two = revision(1, {"A": "1"}), revision(2, {}, client="gcloud", client_version="528.0.0")
-    first = first_with(service(two, one), two, two.address.at(key="A"))
+    first = first_with(service(two, one), one, two, two.address.at(key="A"))
 
     assert first.client == "gcloud 528.0.0"
 
@@ -178,7 +207,7 @@ def test_blame_in_any_order(values, random):
     at = revisions[0].address.at(key="A")
     mixed = list(revisions)
     random.shuffle(mixed)
-    first = first_with(service(*mixed), revisions[-1], at)
+    first = first_with(service(*mixed), revisions[0], revisions[-1], at)
 
     expected = len(values) - 1
     while expected > 0 and values[expected - 1] == values[-1]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
 import pytest
 
 from drift_audit.errors import ExitCode, PolicyError
 from drift_audit.finding import Finding, Severity
-from drift_audit.policy import Policy, read_policy
+from drift_audit.policy import Policy, Waiver, read_policy
 from drift_audit.snapshot import Address
 from tests.builders import HOME
 
@@ -124,6 +125,18 @@ def test_pattern_cannot_hang():
             "drift-audit.toml: waiver[0]: rule and at are both wildcards",
         ),
         (
+            '[[waiver]]\nrule="*-*"\nat="*/?[a-z]*/-"\nowner="a"\nreason="b"\nuntil=2026-01-01',
+            "drift-audit.toml: waiver[0]: rule and at are both wildcards",
+        ),
+        (
+            '[[service]]\nrequired = {A = {pattern = "a", from = "secret"}}',
+            "drift-audit.toml: service[0].required.A.pattern: what a secret holds is not read",
+        ),
+        ("reveal = 1", "drift-audit.toml: reveal: not a list"),
+        ("scope = 1", "drift-audit.toml: scope: not a table"),
+        ("service = [1]", "drift-audit.toml: service[0]: not a table"),
+        ("severity = 1", "drift-audit.toml: severity: not a table"),
+        (
             '[[service]]\nrequired = {A = {pattern = "("}}',
             "drift-audit.toml: service[0].required.A.pattern: not a regular expression",
         ),
@@ -135,7 +148,7 @@ def test_pattern_cannot_hang():
             '[scope]\nexpect = ["api"]',
             "drift-audit.toml: scope.expect[0]: String should match pattern",
         ),
-        ('service = "x"', "drift-audit.toml: service: Input should be a valid tuple"),
+        ('service = "x"', "drift-audit.toml: service: not a list"),
     ],
 )
 def test_wrong_policy(text, message):
@@ -164,6 +177,41 @@ def test_table_in_pyproject():
         read_policy(text, file="pyproject.toml", table="tool.drift-audit").fail_on is Severity.LOW
     )
     assert read_policy("[tool.x]", file="pyproject.toml", table="tool.drift-audit") == Policy()
+
+
+@pytest.mark.parametrize("text", ["tool = 1", "[tool]\ndrift-audit = 1"])
+def test_no_table_in_pyproject(text):
+    """What stands where our table belongs and is none is refused."""
+    with pytest.raises(PolicyError, match=r"pyproject\.toml: the file: not a table"):
+        read_policy(text, file="pyproject.toml", table="tool.drift-audit")
+
+
+def test_demanded_table():
+    """A file that was named as the policy must hold one."""
+    with pytest.raises(PolicyError, match=re.escape("there is no table [tool.drift-audit] in it")):
+        read_policy("[tool.x]", file="pyproject.toml", table="tool.drift-audit", demanded=True)
+
+
+@pytest.mark.parametrize(
+    ("glob", "named"),
+    [
+        ("*", True),
+        ("shop", True),
+        ("shop/*/api", True),
+        ("shop/*/a", False),
+        ("*/api", False),
+        ("shop/europe-west1/api/env/*/A", True),
+        ("shop/*/A", False),
+        ("shop/europe-west1/api/env/-/A/B", False),
+        ("shop/europe-west1/api/env/-/A*", True),
+    ],
+)
+def test_waiver_place_part_by_part(glob, named):
+    """A star stands for one part of an address; a place that ends early covers all below it."""
+    waiver = Waiver(rule="r", at=glob, owner="a", reason="b", until=dt.date(2026, 1, 1))
+    finding = Finding(rule="r", severity=Severity.LOW, address=HOME.at(key="A"), says="")
+
+    assert waiver.names(finding) is named
 
 
 def test_waiver_names_by_globs():

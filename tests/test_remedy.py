@@ -7,16 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drift_audit.differ import compare
-from drift_audit.remedy import remedy
+from drift_audit.inventory import Service, TrafficTarget
+from drift_audit.remedy import Ground, pinned, remedy
 from tests.builders import snapshot
 
 UPDATE = "gcloud run services update api --project=shop --region=europe-west1"
 SECRET = {"secret": "jwt", "version": "7"}
 
 
-def put_back(before, after, **identity):
-    reference, candidate = snapshot(before, revision="api-00001-old"), snapshot(after, **identity)
-    return remedy(compare(reference, candidate), reference, candidate)
+def put_back(before, after, *, versions=None, service=None, **identity):
+    """The remedy for everything that differs between two sides of one service."""
+    reference = snapshot(before, **{**identity, "revision": "api-00001-old"})
+    candidate = snapshot(after, **identity)
+    at = candidate.address
+    found = service or {"revisions": (candidate, reference)}
+    stands = Service(project=at.project, region=at.region, service=at.service, **found)
+    ground = Ground(reference, candidate, stands, versions or {})
+    return remedy(compare(reference, candidate), ground)
 
 
 @pytest.mark.parametrize(
@@ -29,8 +36,8 @@ def put_back(before, after, **identity):
         ({"A": SECRET}, {"A": "plain"}, "--remove-env-vars=A --update-secrets=A=jwt:7"),
         ({"A": SECRET}, {"A": ""}, "--remove-env-vars=A --update-secrets=A=jwt:7"),
         ({"A": SECRET}, {"A": {"secret": "other"}}, "--update-secrets=A=jwt:7"),
-        ({"A": "1", "B": "2"}, {}, "--update-env-vars=A=VALUE,B=VALUE"),
-        ({"A": "1"}, {"A": "2"}, "--update-env-vars=A=VALUE"),
+        ({"A": "1", "B": "2"}, {}, "--update-env-vars=A=(VALUE),B=(VALUE)"),
+        ({"A": "1"}, {"A": "2"}, "--update-env-vars=A=(VALUE)"),
         ({"files": {"/k": SECRET}}, {}, "--update-secrets=/k=jwt:7"),
         (
             {"A": SECRET, "B": SECRET},
@@ -55,6 +62,10 @@ def test_restore(before, after, flags):
         ({}, {"NEW": "1"}),
         ({"A": "1"}, {"A": SECRET}),
         ({"settings": {"unheard_of": 1}}, {}),
+        ({"settings": {"service_account": "default"}}, {"settings": {"service_account": "a@b"}}),
+        ({"settings": {"service_account": "$(id)"}}, {"settings": {"service_account": "a@b"}}),
+        ({"A=B": "1"}, {}),
+        ({"files": {"/a b": SECRET}}, {}),
         ({"A": ""}, {}),
         ({"A": {"unreadable": "?"}}, {}),
     ],
@@ -74,6 +85,99 @@ def test_containers():
     )
 
 
+def test_container_that_is_gone():
+    """A container that the newest revision does not have takes no flags; the note says so."""
+    before = {"containers": {"app": {}, "proxy": {"ingress": False, "env": {"A": SECRET}}}}
+    found = put_back(before, {"containers": {"app": {}}})
+
+    assert (found.restore, found.note) == ("", "no flag puts back A")
+    assert found.rollback
+
+
+def test_worker_pool():
+    """A worker pool has commands of its own."""
+    found = put_back({"A": SECRET}, {}, kind="worker-pool")
+    place = "api --project=shop --region=europe-west1"
+
+    assert found.restore == f"gcloud beta run worker-pools update {place} --update-secrets=A=jwt:7"
+    assert found.rollback == (
+        f"gcloud beta run worker-pools update-instance-split {place}"
+        " --to-revisions=api-00001-old=100"
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "restore", "note"),
+    [
+        ("enabled", True, ""),
+        (None, True, ""),
+        ("disabled", False, "jwt@7 is disabled now; no flag puts back A"),
+        ("destroyed", False, "jwt@7 is destroyed now; no flag puts back A"),
+        ("not-found", False, "jwt@7 is not-found now; no flag puts back A"),
+        ("unseen", True, "whether jwt@7 can still be read is not known"),
+    ],
+)
+def test_version_that_is_gone(state, restore, note):
+    """A secret version that cannot be read any more is not bound again."""
+    found = put_back({"A": SECRET}, {}, versions={("jwt", "7"): state})
+
+    assert (bool(found.restore), found.note) == (restore, note)
+
+
+def test_pinned():
+    """What is looked up is the version that the reference resolved to, not what its alias means now."""
+    asked = {
+        "A": {"secret": "jwt", "resolved": 3, "state": "enabled"},
+        "B": {"secret": "db"},
+        "C": "1",
+    }
+    one = pinned(snapshot({"env": asked, "files": {"/k": asked["A"]}}))
+
+    assert [(ref.secret, ref.version, ref.resolved, ref.version_state) for _, ref in one.references()] == [
+        ("jwt", "3", None, None), ("db", "latest", None, None), ("jwt", "3", None, None),
+    ]  # fmt: skip
+
+
+def test_two_services_have_no_remedy():
+    """What one service has is no remedy for another."""
+    one, other = snapshot({"A": SECRET}), snapshot({}, service="web")
+    at = other.address
+    stands = Service(project=at.project, region=at.region, service=at.service)
+
+    assert remedy(compare(one, other), Ground(one, other, stands)) is None
+
+
+def test_update_starts_from_the_newest():
+    """Where the candidate is not the newest revision, or traffic is pinned, the note says it."""
+    newest, candidate = snapshot({}, revision="api-00003-new"), snapshot({})
+    reference = snapshot({"A": SECRET}, revision="api-00001-old")
+    stands = {
+        "revisions": (newest, candidate, reference),
+        "latest_created": "api-00003-new",
+        "traffic": (TrafficTarget(revision="api-00002-new", percent=100),),
+    }
+    found = put_back({"A": SECRET}, {}, service=stands)
+
+    assert found.note == (
+        "the command starts from api-00003-new, the newest revision;"
+        " traffic is pinned: send it to the new revision afterwards"
+    )
+
+
+def test_no_rollback_to_what_is_not_there():
+    """A revision that a whole list does not show cannot be rolled back to."""
+    assert put_back({"A": SECRET}, {}, service={"complete": True}).rollback == ""
+    assert put_back({"A": SECRET}, {}, service={"complete": False}).rollback != ""
+
+
+def test_no_rollback_of_service_settings():
+    """What changes without a revision does not come back with one."""
+    found = put_back({"service": {"ingress": "internal"}}, {"service": {"ingress": "all"}})
+
+    assert found.restore.endswith("--ingress=internal")
+    assert found.rollback == ""
+
+
 def test_rollback():
     """The alternative sends all requests to the reference, if it is another revision."""
     rollback = put_back({"A": SECRET}, {}).rollback
@@ -89,7 +193,7 @@ def test_note_says_where_a_value_is():
     """A command that stands for a plain value says where to read it."""
     assert (
         put_back({"A": "1"}, {}).note
-        == "VALUE stands for the plain value in revision api-00001-old"
+        == "(VALUE) stands for the plain value in revision api-00001-old"
     )
     assert put_back({"A": SECRET}, {}).note == ""
 
@@ -98,7 +202,7 @@ def test_unnamed_place_is_in_capitals():
     """What the input did not name is left to be filled in."""
     restore = put_back({"A": SECRET}, {}, project="-", region="-").restore
 
-    assert "--project=PROJECT --region=REGION" in restore
+    assert "--project=(PROJECT) --region=(REGION)" in restore
 
 
 @given(st.text(max_size=12), st.text(max_size=12))
@@ -107,6 +211,7 @@ def test_no_command_injection(key, value):
     found = put_back({"env": {key or "k": value or "v", "SAFE": SECRET}}, {})
 
     assert set(found.restore) <= set(
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=,./:@ "
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=,./:@ ()"
     )
+    assert not set(found.restore.replace("(VALUE)", "")) & set("()")
     assert "--update-secrets=SAFE=jwt:7" in found.restore

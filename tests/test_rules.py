@@ -23,7 +23,7 @@ CASES = sorted(Path(__file__).parent.glob("cases/*/*.yaml"))
 
 FIELDS = {
     "source", "reference", "candidate", "policy", "evidence", "refused",
-    "services", "unseen", "found", "today", "expect", "severity", "at",
+    "services", "unseen", "found", "today", "asked", "left", "live", "expect", "severity", "at",
 }  # fmt: skip
 
 
@@ -64,13 +64,11 @@ def fleet(given: dict[str, Any], policy: Policy) -> Fleet:
     seal = sealer()
     candidates = []
     for name, side in (given.get("services") or {}).items():
-        project, region, service = (
-            name.split("/") if "/" in name else ("shop", "europe-west1", name)
-        )
-        who = {"project": project, "region": region, "service": service}
+        at = place(name)
+        who = {"project": at.project, "region": at.region, "service": at.service}
         candidates.append(snapshot(side, seal=seal, **who))
     inventory = Inventory(
-        scope=Scope(source="test"),
+        scope=Scope(source="test", projects=("shop",) if given.get("live", True) else ()),
         services=tuple(
             Service(
                 project=c.identity.project, region=c.identity.region, service=c.identity.service
@@ -83,6 +81,8 @@ def fleet(given: dict[str, Any], policy: Policy) -> Fleet:
         inventory=inventory,
         policy=policy,
         today=dt.date.fromisoformat(str(given.get("today", NOW.date()))),
+        asked=None if given.get("asked", {}) is None else asked(**given.get("asked", {})),
+        left=[place(name) for name in given.get("left", ())],
         candidates=candidates,
         unseen=[Unseen(**u) for u in given.get("unseen", ())],
         findings=[
@@ -90,6 +90,17 @@ def fleet(given: dict[str, Any], policy: Policy) -> Fleet:
             for f in given.get("found", ())
         ],
     )
+
+
+def place(name: str) -> Address:
+    """A service, by its name alone or with project and region."""
+    project, region, service = name.split("/") if "/" in name else ("shop", "europe-west1", name)
+    return Address(project=project, region=region, service=service)
+
+
+def asked(**parts: list[str]) -> Scope:
+    """What a run was narrowed to."""
+    return Scope(**{part: tuple(names) for part, names in parts.items()})
 
 
 def address(at: dict[str, str]) -> Address:
@@ -146,7 +157,7 @@ def test_no_stray_cases():
 def test_waived_findings_stay():
     """A waiver marks a finding; it does not remove it."""
     policy = read_policy(
-        '[[waiver]]\nrule="key-lost"\nat="*/LOG_LEVEL"\nowner="me"\nreason="noise"\nuntil=2026-02-01'
+        '[[waiver]]\nrule="key-lost"\nat="*/*/*/env/*/LOG_LEVEL"\nowner="me"\nreason="noise"\nuntil=2026-02-01'
     )
     findings = [
         Finding(rule="key-lost", severity=Severity.HIGH, address=HOME.at(key=key), says="gone")

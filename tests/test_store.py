@@ -25,7 +25,7 @@ def test_round_trip(tmp_path):
 
     assert path == str(tmp_path / "shop/europe-west1/api.json")
     assert store.read(HOME) == baseline()
-    assert list(store.baselines()) == [baseline()]
+    assert list(store.addresses()) == [HOME]
 
 
 def test_no_baseline(tmp_path):
@@ -34,7 +34,7 @@ def test_no_baseline(tmp_path):
 
     assert store.read(HOME) is None
     assert store.read(Address(service="api")) is None
-    assert list(store.baselines()) == []
+    assert list(store.addresses()) == []
 
 
 def test_promotions_form_a_chain():
@@ -118,3 +118,55 @@ def test_file_is_canonical():
     text = baseline().text()
 
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
+
+
+def test_what_is_no_baseline_is_passed_over(tmp_path):
+    """A store is a folder in git: a README beside the projects is none of its baselines."""
+    Folder(str(tmp_path)).write(baseline())
+    (tmp_path / "README.md").write_text("ours")
+    (tmp_path / "shop/notes.json").write_text("{}")
+    (tmp_path / "shop/europe-west1/api.json.orig").write_text("{}")
+
+    assert list(Folder(str(tmp_path)).addresses()) == [HOME]
+
+
+def test_demanded_store_must_be_there(tmp_path):
+    """A store that was named and is no folder is refused: it would look as if nothing was promoted."""
+    (tmp_path / "file").touch()
+
+    for name in ("none", "file"):
+        with pytest.raises(StoreError, match="there is no such folder"):
+            Folder(str(tmp_path / name), demanded=True)
+
+
+def test_store_that_cannot_be_read(tmp_path):
+    """What cannot be looked into is an error, never a store without baselines."""
+    (tmp_path / "shop").write_text("a file where a folder belongs")
+
+    with pytest.raises(StoreError, match=r"cannot read .*api\.json: not a directory"):
+        Folder(str(tmp_path)).read(HOME)
+    with pytest.raises(StoreError, match="file name too long"):
+        list(Folder("x" * 300).addresses())
+
+
+def test_linked_folder(tmp_path):
+    """A link in place of a folder of the store is not followed, for reading or writing."""
+    Folder(str(tmp_path / "elsewhere")).write(baseline())
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "shop").symlink_to(tmp_path / "elsewhere/shop")
+
+    for call in (
+        lambda: Folder(str(store)).read(HOME),
+        lambda: Folder(str(store)).write(baseline()),
+    ):
+        with pytest.raises(StoreError, match="a link, which is not followed"):
+            call()
+
+
+def test_store_may_be_a_link(tmp_path):
+    """The store itself may be mounted or linked where it is wanted."""
+    Folder(str(tmp_path / "elsewhere")).write(baseline())
+    (tmp_path / "store").symlink_to(tmp_path / "elsewhere")
+
+    assert Folder(str(tmp_path / "store"), demanded=True).read(HOME) == baseline()

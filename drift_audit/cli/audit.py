@@ -9,7 +9,15 @@ import click
 from drift_audit.cli import options
 from drift_audit.cli.output import deliver, finish, now, parse_output
 from drift_audit.cli.progress import progress
-from drift_audit.cli.subject import Scope, find_policy, notes, open_source, sealer, threshold
+from drift_audit.cli.subject import (
+    Scope,
+    find_policy,
+    notes,
+    open_source,
+    open_store,
+    sealer,
+    threshold,
+)
 
 
 @click.command(short_help="Audit every service in scope against its last known good.")
@@ -31,19 +39,20 @@ def command(**given: Any) -> None:
     drift-audit audit --input=revisions.json --input=service.json --fail-on=never
     """
     from drift_audit.audit import Audit
-    from drift_audit.store.folder import Folder
 
     outputs = [parse_output(o) for o in given["outputs"]]
     policy = find_policy(given["config"], no_config=given["no_config"])
     seal = sealer(policy, given["reveal"], without_literals=given["without_literals"])
     with progress(given["progress"], quiet=given["quiet"]) as tell:
-        source = open_source(Scope.given(policy, given, tell), seal)
+        scope = Scope.given(policy, given, tell)
+        source = open_source(scope, seal)
         audit = Audit(
             policy=policy,
             now=now(),
             fail_on=threshold(policy, given["fail_on"]),
             require_baseline=given["require_baseline"],
             notes=notes(given),
+            asked=scope.asked,
         )
-        report = audit.of(source, Folder(given["store"]))
+        report = audit.of(source, open_store(given["store"]))
     finish(deliver(report, outputs, given))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,9 +11,12 @@ from drift_audit.cli import keys, options
 from drift_audit.cli.notice import notice
 from drift_audit.cli.output import echo, now
 from drift_audit.cli.progress import progress
-from drift_audit.cli.subject import Scope, find_policy, sealer
-from drift_audit.errors import InputError, StoreError
+from drift_audit.cli.subject import Scope, find_policy, open_store, sealer
+from drift_audit.errors import CommandError, InputError, StoreError
 from drift_audit.renderer.encode import visible
+
+if TYPE_CHECKING:
+    from drift_audit.snapshot import SecretReference
 
 
 @click.group(short_help="List, show and promote baselines.")
@@ -36,13 +39,13 @@ def list_(store: str) -> None:
     \b
     drift-audit baseline list --store=baselines
     """
-    from drift_audit.store.folder import Folder
-
-    found = list(Folder(store).baselines())
-    for baseline in found:
-        snapshot = baseline.snapshot
-        echo(visible(f"{snapshot.address} {snapshot.revision}: {baseline.why}") + "\n")
-    if not found:
+    kept = open_store(store)
+    number = 0
+    for at in kept.addresses():
+        if (baseline := kept.read(at)) is not None:
+            number += 1
+            echo(visible(f"{at} {baseline.snapshot.revision}: {baseline.why}") + "\n")
+    if not number:
         notice(f"no baselines in {store}")
 
 
@@ -57,13 +60,12 @@ def show(service: str, store: str) -> None:
     drift-audit baseline show shop/europe-west1/api
     """
     from drift_audit.snapshot import Address
-    from drift_audit.store.folder import Folder
 
     parts = service.split("/")
     if len(parts) != 3:
         raise click.BadParameter("give PROJECT/REGION/SERVICE")
     at = Address(project=parts[0], region=parts[1], service=parts[2])
-    baseline = Folder(store).read(at)
+    baseline = open_store(store).read(at)
     if baseline is None:
         raise StoreError(f"{store} has no baseline of {service}", hint="drift-audit baseline list")
     echo(baseline.text())
@@ -81,34 +83,48 @@ def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
     """
     Make a revision the baseline of its service: the one that serves, or the one that is named.
 
-    A revision that lacks required keys, or that was not read whole, is refused.
+    A revision that is not as the policy requires, or that was not read whole, is refused.
 
     \b
     drift-audit baseline promote --service=api --reason="release 42"
-    drift-audit baseline promote before.json --reason="exported before the migration"
+    drift-audit baseline promote before.json --reason="before the migration"
     """
     from drift_audit.cli.revisions import Words
-    from drift_audit.rules.schema import missing_keys
+    from drift_audit.rules.schema import violations
     from drift_audit.store.baseline import promotion
-    from drift_audit.store.folder import Folder
 
     policy = find_policy(given["config"], no_config=given["no_config"])
     bare = given["without_literals"]
     key = None if bare else keys.for_storing(quiet=given["quiet"])
     seal = sealer(policy, given["reveal"], without_literals=bare, key=key)
-    store = Folder(given["store"])
+    store = open_store(given["store"], create=True)
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         words = Words(Scope.given(policy, given, tell), seal, store, lambda _: True)
         snapshot = words.one(revision)
-    if missing := missing_keys(snapshot, policy):
+    if broken := violations(snapshot, policy):
         raise StoreError(
-            f"{snapshot.revision} lacks required keys: {', '.join(missing)}",
-            hint="promote a revision that has them, or correct the policy",
+            f"{snapshot.revision} is not as the policy requires: {'; '.join(broken)}",
+            hint="promote a revision that is, or correct the policy",
         )
-    if snapshot.seen.unseen:
-        missed = snapshot.seen.unseen[0]
-        raise InputError(f"{snapshot.revision} was not read whole: {missed.where}: {missed.reason}")
+    unread = [f"{missed.where}: {missed.reason}" for missed in snapshot.seen.unseen]
+    unread += [f"{ref} was not seen" for _, ref in snapshot.references() if _unseen(ref)]
+    if unread:
+        raise InputError(f"{snapshot.revision} was not read whole: {unread[0]}")
+    if snapshot.status.ready is False:
+        notice(f"{snapshot.revision} is not Ready: {snapshot.status.ready_reason}".rstrip(": "))
     before = store.read(snapshot.address)
-    baseline = promotion(snapshot, before, by=by or getpass.getuser(), at=now(), reason=reason)
+    baseline = promotion(snapshot, before, by=by or _user(), at=now(), reason=reason)
     path = store.write(baseline)
     echo(f"{visible(snapshot.revision)} is the baseline of {snapshot.address}: {path}\n")
+
+
+def _unseen(ref: SecretReference) -> bool:
+    return ref.version_state == "unseen"
+
+
+def _user() -> str:
+    """The user of the machine; a container may have none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise CommandError("nobody is logged in here", hint="give --by=NAME") from None

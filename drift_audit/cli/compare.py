@@ -9,7 +9,14 @@ import click
 from drift_audit.cli import options
 from drift_audit.cli.output import deliver, finish, now, parse_output
 from drift_audit.cli.progress import progress
-from drift_audit.cli.subject import Scope, find_policy, notes, sealer, threshold
+from drift_audit.cli.subject import (
+    Scope,
+    find_policy,
+    notes,
+    open_store,
+    sealer,
+    threshold,
+)
 
 
 @click.command(short_help="Compare two revisions of one service, live or from files.")
@@ -32,13 +39,12 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
 
     \b
     drift-audit compare before.yaml after.yaml
-    drift-audit compare KNOWN_GOOD tag:candidate --service=api --project=shop --region=europe-west1
+    drift-audit compare KNOWN_GOOD tag:candidate --service=api --project=shop
     drift-audit compare ~1 --service=api --input=revisions.json
     """
     from drift_audit.audit import Audit
     from drift_audit.cli.revisions import Words
-    from drift_audit.rules.schema import missing_keys
-    from drift_audit.store.folder import Folder
+    from drift_audit.rules.schema import violations
 
     outputs = [parse_output(o) for o in given["outputs"]]
     policy = find_policy(given["config"], no_config=given["no_config"])
@@ -47,17 +53,15 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
         words = Words(
             scope=Scope.given(policy, given, tell),
             seal=seal,
-            store=Folder(given["store"]),
-            satisfies=lambda revision: not missing_keys(revision, policy),
+            store=open_store(given["store"]),
+            satisfies=lambda revision: not violations(revision, policy),
         )
-        sides = words.sides(reference, candidate)
+        sides = words.sealed_for(reference, candidate).sides(reference, candidate)
         audit = Audit(
             policy=policy,
             now=now(),
             fail_on=threshold(policy, given["fail_on"]),
             notes=notes(given),
         )
-        report = audit.compare(
-            sides.inventory, sides.source, sides.service, sides.reference, sides.candidate
-        )
+        report = audit.compare(sides.inventory, sides.source, sides.pair)
     finish(deliver(report, outputs, given))

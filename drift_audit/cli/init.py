@@ -31,7 +31,7 @@ def command(force: bool, no_key: bool) -> None:
     notice(f"wrote {FILE}")
     if no_key:
         return
-    if keys.find() is None:
-        keys.create()
-    else:
+    if keys.there():
         notice("a key to seal baselines with is there already")
+    else:
+        keys.create()

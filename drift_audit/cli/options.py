@@ -50,13 +50,9 @@ def _many(name: str, help: str, *envvars: str, metavar: str = "NAME") -> Any:
 
 scope = together(
     _many(
-        "--project",
-        "Project to look at; repeat it or give a comma list.",
-        "DRIFT_AUDIT_PROJECT",
-        "CLOUDSDK_CORE_PROJECT",
-        "GOOGLE_CLOUD_PROJECT",
+        "--project", "Project to look at; repeat it or give a comma list.", "DRIFT_AUDIT_PROJECT"
     ),
-    _many("--region", "Region to look at; as above.", "DRIFT_AUDIT_REGION", "CLOUDSDK_RUN_REGION"),
+    _many("--region", "Region to look at; as above.", "DRIFT_AUDIT_REGION"),
     _many("--service", "Service, or glob on names; as above.", "DRIFT_AUDIT_SERVICE"),
     click.option(
         "--input",

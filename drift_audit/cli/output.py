@@ -16,6 +16,7 @@ from drift_audit.cli.notice import notice
 from drift_audit.errors import CommandError, ExitCode, OutputError
 from drift_audit.finding import Severity
 from drift_audit.renderer import FORMATS, SUFFIXES, renderer
+from drift_audit.renderer.told import number
 from drift_audit.report import Report, exit_code
 
 
@@ -29,9 +30,10 @@ class Output(NamedTuple):
 def parse_output(given: str) -> Output:
     """`PATH`, whose suffix tells the format, or `KIND=PATH`. Raises CommandError."""
     kind, equals, path = given.partition("=")
-    if equals and kind in FORMATS:
-        return Output(kind, path)
-    suffix = PurePath(given).suffix
+    format = kind if kind in FORMATS else SUFFIXES.get(f".{kind}")
+    if equals and format and path:
+        return Output(format, path)
+    suffix = PurePath(given).suffix.lower()
     if suffix in SUFFIXES:
         return Output(SUFFIXES[suffix], given)
     raise CommandError(
@@ -118,7 +120,8 @@ def from_severity(report: Report, lowest: Severity) -> Report:
         s.but(findings=tuple(f for f in s.findings if f.severity >= lowest))
         for s in report.services
     )
-    note = f"{hidden} findings below {lowest.word} are not shown"
+    verb = "is" if hidden == 1 else "are"
+    note = f"{number(hidden, 'finding')} below {lowest.word} {verb} not shown"
     return report.but(
         services=services,
         findings=tuple(f for f in report.findings if f.severity >= lowest),

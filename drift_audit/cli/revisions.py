@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-from drift_audit.audit import Source
+from drift_audit.audit import Pair, Source
+from drift_audit.cli import keys
 from drift_audit.cli.subject import Scope, open_source
-from drift_audit.collector.exports import SUFFIXES, Documents, Files, read
+from drift_audit.collector.exports import SUFFIXES, Documents, Files
 from drift_audit.errors import CommandError, InputError, SourceError, StoreError
 from drift_audit.files import STDIN
 from drift_audit.history import Baseline, KnownGood, last_known_good
@@ -33,9 +34,7 @@ class Sides:
 
     inventory: Inventory
     source: Source
-    service: Service
-    reference: KnownGood
-    candidate: Snapshot
+    pair: Pair
 
 
 @dataclass(frozen=True)
@@ -60,33 +59,52 @@ class Words:
         inventory, source, service = self._subject(reference, candidate)
         place = service.project, service.region
         if is_file(candidate):
-            chosen = self._one(candidate, read(_path(candidate)).named(*place))[2]
+            chosen = self._one(candidate, self._documents(candidate).named(*place))[2]
         else:
             chosen, service = self._revision(candidate, service, source, None)
+        refused = None
         if reference and is_file(reference):
-            against = self._one(reference, read(_path(reference)).named(*place))[2]
+            against = self._one(reference, self._documents(reference).named(*place))[2]
             known = KnownGood(against, _named(reference))
         elif reference in (None, KNOWN_GOOD):
-            known = self._known_good(service, chosen, demanded=reference is not None)
+            known, refused = self._known_good(service, chosen, demanded=reference is not None)
         else:
             against, service = self._revision(str(reference), service, source, chosen)
+            if against.revision == chosen.revision:
+                raise _itself(f"{reference} and {candidate} are both {chosen.revision}")
             known = KnownGood(against, _named(reference))
-        return Sides(inventory, source, service, known, chosen)
+        return Sides(inventory, source, Pair(service, chosen, known, refused))
 
     def one(self, word: str) -> Snapshot:
         """One revision, as its service is set now."""
         if is_file(word):
-            named = read(_path(word)).named(self.scope.project, self.scope.region)
+            named = self._documents(word).named(self.scope.project, self.scope.region)
             return self._one(word, named)[2]
         _, source, service = self._subject(word)
         found, service = self._revision(word, service, source, None)
         return found.but(service=service.settings)
 
+    def _documents(self, word: str) -> Documents:
+        return self.scope.reader.read(_path(word))
+
+    def sealed_for(self, reference: str | None, candidate: str) -> Words:
+        """
+        The same with a key for this run alone, unless something stored is looked at.
+
+        Lasting seals hold within one project, region and service, and files of one service may name
+        those differently, or not at all.
+        """
+        words = [word for word in (reference, candidate) if word]
+        read_now = [self._documents(word) for word in words if is_file(word)]
+        stored = any(d.snapshots for d in (*read_now, *self.scope.documents))
+        if stored or reference in (None, KNOWN_GOOD):
+            return self
+        return replace(self, seal=self.seal.with_key(keys.for_one_run()))
+
     def _two_files(self, reference: str, candidate: str) -> Sides:
-        if _path(reference) == _path(candidate) and reference == candidate:
-            reason = f"{reference} is on both sides: a file never differs from itself"
-            raise CommandError(reason, hint="drift-audit compare REFERENCE CANDIDATE")
-        documents = [read(_path(reference)), read(_path(candidate))]
+        if reference == candidate or _same_file(reference, candidate):
+            raise _itself(f"{reference} is on both sides")
+        documents = [self._documents(reference), self._documents(candidate)]
         places = [d.place for d in documents]
         project = self.scope.project or next((p for p, _ in places if p), "")
         region = self.scope.region or next((r for _, r in places if r), "")
@@ -94,12 +112,12 @@ class Words:
         _, _, against = self._one(reference, there)
         inventory, service, chosen = self._one(candidate, here)
         known = KnownGood(against, _named(reference))
-        return Sides(inventory, Files([here], self.seal), service, known, chosen)
+        return Sides(inventory, Files([here], self.seal), Pair(service, chosen, known))
 
     def _one(self, word: str, documents: Documents) -> tuple[Inventory, Service, Snapshot]:
         """The one revision that a file, or `FILE#REVISION`, means."""
         path, _, fragment = word.partition("#")
-        inventory = Files([documents], self.seal, self.scope.services).collect()
+        inventory = Files([documents], self.seal, self.scope.asked.services).collect()
         service = _only(inventory, path)
         if fragment:
             found = service.revision(fragment)
@@ -117,10 +135,9 @@ class Words:
         scope = self.scope
         for word in filter(None, words):
             if full := _FULL_NAME.fullmatch(word):
-                scope = replace(scope, projects=(full[1],), regions=(full[2],), services=(full[3],))
+                scope = replace(scope.of(full[3]), projects=(full[1],), regions=(full[2],))
             elif is_file(word) and not scope.services:
-                resources = read(_path(word)).resources
-                scope = replace(scope, services=tuple({r.identity.service for _, r in resources}))
+                scope = scope.of(*self._documents(word).services)
         source = open_source(scope, self.seal)
         inventory = source.collect()
         if not inventory.services and inventory.unseen:
@@ -145,7 +162,10 @@ class Words:
             raise InputError(f"{service.address} has no revision {word}", hint=_names(whole))
         return _now(source.resolve(found), whole), whole
 
-    def _known_good(self, service: Service, candidate: Snapshot, *, demanded: bool) -> KnownGood:
+    def _known_good(
+        self, service: Service, candidate: Snapshot, *, demanded: bool
+    ) -> tuple[KnownGood, Snapshot | None]:
+        """The known good revision, and the baseline that was not taken because it is unfit."""
         stored = self.store.read(service.address)
         known = last_known_good(
             service,
@@ -154,13 +174,14 @@ class Words:
             served=(),
             satisfies=self.satisfies,
         )
-        if known.snapshot is None or (demanded and stored is None):
+        refused = stored.snapshot if stored and known.snapshot is not stored.snapshot else None
+        if known.snapshot is None or (demanded and (stored is None or refused)):
             reasons = "; ".join(known.passed_over) or "no baseline was promoted"
             raise StoreError(
                 f"{service.address} has no known good revision: {reasons}",
                 hint="drift-audit baseline promote, or name the reference",
             )
-        return known
+        return known, refused
 
 
 def is_file(word: str) -> bool:
@@ -169,6 +190,24 @@ def is_file(word: str) -> bool:
     """
     path = _path(word)
     return path == STDIN or path.endswith(SUFFIXES) or (path != LATEST and Path(path).exists())
+
+
+def _same_file(one: str, other: str) -> bool:
+    """Tell whether two words mean one revision of one file, however its path is written."""
+    paths = _path(one), _path(other)
+    if STDIN in paths or one.partition("#")[2] != other.partition("#")[2]:
+        return False
+    try:
+        return Path(paths[0]).samefile(paths[1])
+    except OSError:
+        return False
+
+
+def _itself(what: str) -> CommandError:
+    return CommandError(
+        f"{what}: a revision never differs from itself",
+        hint="drift-audit compare REFERENCE CANDIDATE",
+    )
 
 
 def _named(word: str | None) -> str:
@@ -201,6 +240,8 @@ def _name(word: str, service: Service) -> str:
         return next(iter(service.serving), "")
     if word.startswith("tag:"):
         tag = word.removeprefix("tag:")
+        if not tag:
+            raise CommandError(f"{word} names no tag", hint="for instance tag:candidate")
         target = next((t for t in service.traffic if t.tag == tag), None)
         if target is None:
             raise InputError(f"{service.address} has no tag {tag}")

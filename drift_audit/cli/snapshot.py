@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import click
@@ -14,6 +16,7 @@ from drift_audit.cli.output import echo, finish
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import Scope, find_policy, open_source, sealer
 from drift_audit.errors import ExitCode
+from drift_audit.renderer.encode import legible
 
 
 @click.command(short_help="Collect revisions and write them down, sealed.")
@@ -37,8 +40,8 @@ def command(**given: Any) -> None:
     same.
 
     \b
-    drift-audit snapshot --project=shop-prod --region=europe-west1 --service=api -o api.json
-    drift-audit snapshot --print-gcloud --project=shop-prod --region=europe-west1 --service=api
+    drift-audit snapshot --project=shop-prod --region=europe-west1 -o all.json
+    drift-audit snapshot --print-gcloud --project=shop-prod --service=api
     """
     from drift_audit import files
     from drift_audit.renderer.json import canonical
@@ -71,12 +74,30 @@ def command(**given: Any) -> None:
 
 
 def _gcloud(scope: Scope) -> Iterator[str]:
-    """The commands whose output `--input` reads."""
-    for project in scope.projects or ("PROJECT",):
-        for region in scope.regions or ("REGION",):
-            where = f"--project={project} --region={region} --format=json"
-            for name in scope.services or ("SERVICE",):
-                yield f"gcloud run services describe {name} {where} > {name}.service.json"
-                yield f"gcloud run revisions list --service={name} {where} > {name}.revisions.json"
-        where = f"--project={project} --format=json"
-        yield f"gcloud secrets versions list SECRET {where} > SECRET.versions.json"
+    """
+    The commands whose output `--input` reads: of the services that are named, or of all where none
+    is, or a glob.
+    """
+    projects, regions = scope.projects or ("PROJECT",), scope.regions or ("REGION",)
+    named = () if any(set(name) & set("*?[") for name in scope.services) else scope.services
+    several = len(projects) * len(regions) > 1
+    for project, region in product(projects, regions):
+        prefix = f"{project}.{region}." if several else ""
+        where = f"--project={project}", f"--region={region}"
+        for name in named:
+            yield _command("run services describe", name, *where, to=f"{prefix}{name}.service")
+            yield _command(
+                "run revisions list", f"--service={name}", *where, to=f"{prefix}{name}.revisions"
+            )
+        if not named:
+            yield _command("run services list", *where, to=f"{prefix}services")
+            yield _command("run revisions list", *where, to=f"{prefix}revisions")
+    for project in projects:
+        to = f"{project}.SECRET.versions" if several else "SECRET.versions"
+        yield _command("secrets versions list SECRET", f"--project={project}", to=to)
+
+
+def _command(what: str, *arguments: str, to: str) -> str:
+    """One command as a shell takes it, whatever the names hold."""
+    words = " ".join(map(shlex.quote, arguments))
+    return legible(f"gcloud {what} {words} --format=json > {shlex.quote(to + '.json')}")

@@ -7,71 +7,114 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from drift_audit import files
+import click
+from click.core import ParameterSource
+
+from drift_audit import files, inventory
 from drift_audit.cli import keys
 from drift_audit.cli.options import flat
 from drift_audit.cli.progress import Tell
+from drift_audit.collector.exports import SUFFIXES, Documents, Files, read
 from drift_audit.errors import CommandError, InputError, PolicyError
 from drift_audit.finding import NEVER, Severity
 from drift_audit.policy import FILE, Policy, read_policy
 from drift_audit.rules import RULES
 from drift_audit.seal import Sealer, SealKey
 
+MOST_NAMED = 5
+"""Files of a folder that were passed over are named up to here."""
+
 if TYPE_CHECKING:
     from drift_audit.audit import Source
+    from drift_audit.store.folder import Folder
 
 PYPROJECT = "pyproject.toml"
 TABLE = "tool.drift-audit"
+
+GCLOUD_PROJECT = ("CLOUDSDK_CORE_PROJECT", "GOOGLE_CLOUD_PROJECT")
+GCLOUD_REGION = ("CLOUDSDK_RUN_REGION",)
+"""What gcloud's own variables say stands behind the policy: they are there on every machine."""
 
 
 def find_policy(config: str | None, *, no_config: bool) -> Policy:
     """
     The policy of `--config`, of ./drift-audit.toml, or of [tool.drift-audit] in ./pyproject.toml.
 
-    Raises PolicyError.
+    Raises PolicyError, and CommandError for flags that contradict each other.
     """
     if no_config:
+        source = click.get_current_context().get_parameter_source("config")
+        if source is ParameterSource.COMMANDLINE:
+            raise CommandError("--config and --no-config exclude each other")
         return Policy()
-    for path, table in ((config, ""),) if config else ((FILE, ""), (PYPROJECT, TABLE)):
-        assert path is not None
-        if config or Path(path).exists():
-            try:
-                text = files.read(path).decode("utf-8")
-            except (InputError, UnicodeDecodeError) as error:
-                raise PolicyError(f"cannot read the policy: {_reason(error, path)}") from None
-            if not table or f"[{table}" in text:
-                return read_policy(text, file=path, table=table, rules=RULES)
-    return Policy()
+    found = config or next((name for name in (FILE, PYPROJECT) if os.path.lexists(name)), None)
+    if found is None:
+        return Policy()
+    # a file that was named may be a link, as a mounted one is; one that lies there may not
+    follow = config and Path(found).is_symlink()
+    text = _policy_text(os.path.realpath(found) if follow else found)
+    table = TABLE if PurePath(found).name == PYPROJECT else ""
+    return read_policy(text, file=found, table=table, rules=RULES, demanded=bool(config))
 
 
-def _reason(error: Exception, path: str) -> str:
-    return str(error) if isinstance(error, InputError) else f"{path}: not UTF-8"
+def _policy_text(path: str) -> str:
+    try:
+        return files.read(path).decode("utf-8-sig")
+    except InputError as error:
+        raise PolicyError(f"cannot read the policy: {error}") from None
+    except UnicodeDecodeError:
+        raise PolicyError(f"cannot read the policy: {path}: not UTF-8") from None
+
+
+class Reader:
+    """Reads each file once: standard input can be read no second time."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Documents] = {}
+
+    def read(self, path: str) -> Documents:
+        """What a file holds. Raises InputError."""
+        if path not in self._found:
+            self._found[path] = read(path)
+        return self._found[path]
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Where to look, as the command line and the policy say."""
+    """
+    Where to look, as the command line, the policy and the environment say.
+
+    `asked` is what the command line alone says: files are narrowed by nothing else.
+    """
 
     projects: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     impersonate: tuple[str, ...] = ()
+    asked: inventory.Scope = field(default_factory=inventory.Scope)
     progress: Tell = field(default=lambda *_: None, compare=False)
+    reader: Reader = field(default_factory=Reader, compare=False)
 
     @staticmethod
     def given(policy: Policy, flags: Mapping[str, Any], progress: Tell) -> Scope:
-        """What the flags say; the policy fills in what they leave out."""
+        """What the flags say; the policy fills in what they leave out, then gcloud's variables."""
+        asked = inventory.Scope(
+            projects=flat(flags["project"]),
+            regions=flat(flags["region"]),
+            services=flat(flags["service"]),
+        )
         return Scope(
-            projects=flat(flags["project"]) or policy.scope.projects,
-            regions=flat(flags["region"]) or policy.scope.regions,
-            services=flat(flags["service"]) or policy.scope.services,
+            projects=asked.projects or policy.scope.projects or _environment(GCLOUD_PROJECT),
+            regions=asked.regions or policy.scope.regions or _environment(GCLOUD_REGION),
+            services=asked.services or policy.scope.services,
             inputs=tuple(flags["inputs"]),
             impersonate=flags["impersonate"],
+            asked=asked,
             progress=progress,
         )
 
@@ -85,6 +128,21 @@ class Scope:
         """The one region that fills in what a file leaves out; none if there are several."""
         return self.regions[0] if len(self.regions) == 1 else ""
 
+    @property
+    def documents(self) -> list[Documents]:
+        """What the input files hold. Raises InputError."""
+        paths = expand(self.inputs)
+        return [self.reader.read(path).named(self.project, self.region) for path in paths]
+
+    def of(self, *services: str) -> Scope:
+        """The same, narrowed to services by name."""
+        return replace(self, services=services, asked=self.asked.but(services=services))
+
+
+def _environment(variables: Sequence[str]) -> tuple[str, ...]:
+    """What the first of the variables that is set says, alone."""
+    return tuple(value for name in variables if (value := os.environ.get(name)))[:1]
+
 
 def threshold(policy: Policy, fail_on: str | None) -> Severity | None:
     """The severity that fails the run: the flag's, else the policy's; None for never."""
@@ -96,7 +154,12 @@ def threshold(policy: Policy, fail_on: str | None) -> Severity | None:
 def notes(flags: Mapping[str, Any]) -> list[str]:
     """What every report must say of how it was made."""
     left_out = "plain values were left out by choice: changes of them are not seen"
-    return [left_out] if flags["without_literals"] else []
+    told = [left_out] if flags["without_literals"] else []
+    for folder in (path for path in flags["inputs"] if Path(path).is_dir()):
+        if others := files.listing(folder, SUFFIXES)[1]:
+            more = ", ..." if len(others) > MOST_NAMED else ""
+            told.append(f"{folder}: passed over {', '.join(others[:MOST_NAMED])}{more}")
+    return told
 
 
 def sealer(
@@ -111,25 +174,34 @@ def sealer(
     return Sealer(key or keys.for_this_run(), reveal=globs, keep=not without_literals)
 
 
+def open_store(path: str, *, create: bool = False) -> Folder:
+    """
+    The folder of the baselines; one that was named must be there, unless it may be created now.
+
+    Raises StoreError.
+    """
+    from drift_audit.store.folder import Folder
+
+    source = click.get_current_context().get_parameter_source("store")
+    return Folder(path, demanded=not create and source is not ParameterSource.DEFAULT)
+
+
 def open_source(scope: Scope, seal: Sealer) -> Source:
     """
     Files where inputs are given, else the live API. Raises CommandError when neither is named.
     """
     if scope.inputs:
-        from drift_audit.collector.exports import Files, read
-
-        documents = [read(path).named(scope.project, scope.region) for path in expand(scope.inputs)]
-        return Files(documents, seal, scope.services)
+        return Files(scope.documents, seal, scope.asked.services)
     return _live(scope, seal)
 
 
 def expand(inputs: Sequence[str]) -> list[str]:
-    """The files that are meant: those of a folder, each file once."""
-    from drift_audit.collector.exports import SUFFIXES
-
+    """The files that are meant: those of a folder, each file once. Raises CommandError."""
     found: list[str] = []
     for path in inputs:
-        found += files.listing(path, SUFFIXES) if Path(path).is_dir() else [path]
+        if not path:
+            raise CommandError("--input names nothing", hint="give a file, a folder, or -")
+        found += files.listing(path, SUFFIXES)[0] if Path(path).is_dir() else [path]
     return list(dict.fromkeys(found))
 
 

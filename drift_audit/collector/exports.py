@@ -63,6 +63,12 @@ class Documents:
         return replace(self, resources=filled)
 
     @property
+    def services(self) -> tuple[str, ...]:
+        """The names of the services that the file speaks of."""
+        known = [s.identity for s in self.snapshots] + [r.identity for _, r in self.resources]
+        return tuple(sorted({who.service for who in known}))
+
+    @property
     def place(self) -> tuple[str, str]:
         """The project and region that the file names; empty where it does not."""
         known = [s.identity for s in self.snapshots] + [r.identity for _, r in self.resources]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from drift_audit.finding import Severity
 from drift_audit.rules.engine import Case, Fleet, Hit, fleet_rule, rule
+from drift_audit.rules.schema import violations
 from drift_audit.snapshot import Address
 
 
@@ -19,20 +20,24 @@ def baseline_missing(case: Case) -> Iterator[Hit]:
     Fix: promote a revision that is known to be good with drift-audit baseline promote.
     """
     if case.reference is None:
-        yield Hit(case.candidate.address, "no baseline, and no other revision serves")
+        says = "no baseline, and no other revision serves"
+        if case.candidate.identity.project.isdecimal():
+            says += "; the project is known by its number alone: give --project"
+        yield Hit(case.candidate.address, says)
 
 
 @rule("baseline-violates-schema", Severity.HIGH)
 def baseline_violates_schema(case: Case) -> Iterator[Hit]:
     """
-    The promoted baseline lacks keys that the policy requires.
+    The promoted baseline is not what the policy requires.
 
-    A comparison with it would call the loss of those keys normal, so it was not used.
+    A comparison with it would call a lost or wrong key normal, so it was not used.
 
-    Fix: promote a revision that has the keys, or correct the policy.
+    Fix: promote a revision that is as the policy says, or correct the policy.
     """
     if case.refused is not None:
-        says = f"the baseline {case.refused.revision} lacks required keys and was not used"
+        broken = "; ".join(violations(case.refused, case.policy))
+        says = f"the baseline {case.refused.revision} was not used: {broken}"
         yield Hit(case.candidate.address, says)
 
 
@@ -66,15 +71,45 @@ def not_seen(fleet: Fleet) -> Iterator[Hit]:
 @fleet_rule("service-missing", Severity.HIGH)
 def service_missing(fleet: Fleet) -> Iterator[Hit]:
     """
-    A service that the policy expects was not found.
+    A service that the policy expects, or that a baseline is kept of, was not found.
 
     It was deleted, renamed, or is in a project or region that was not looked at.
 
-    Fix: deploy the service again, widen the scope, or drop it from expect in the policy.
+    Fix: deploy the service again, widen the scope, or drop it from expect in the policy or its
+    baseline from the store.
     """
-    found = {str(service.address) for service in fleet.inventory.services}
+    if fleet.asked is None:
+        return
+    found = {service.address for service in fleet.inventory.services} | _by_number(fleet)
     for name in dict.fromkeys(fleet.policy.scope.expect):
-        if name not in found:
-            project, region, service = name.split("/")
-            at = Address(project=project, region=region, service=service)
+        project, region, service = name.split("/")
+        at = Address(project=project, region=region, service=service)
+        if at not in found and fleet.asked.covers(at):
             yield Hit(at, f"{name} is expected and was not found")
+    for at in fleet.left:
+        if at not in found:
+            yield Hit(at, f"a baseline of {at} is kept, and the service was not found")
+
+
+def _by_number(fleet: Fleet) -> set[Address]:
+    """The services that were judged, by the numbers of their projects."""
+    known = ((c.address, c.identity.project_number) for c in fleet.candidates)
+    return {at.but(project=number) for at, number in known if number}
+
+
+@fleet_rule("policy-unmatched", Severity.MEDIUM)
+def policy_unmatched(fleet: Fleet) -> Iterator[Hit]:
+    """
+    What the policy says of some services speaks of none that was found.
+
+    A misspelled match requires nothing: keys can be lost and nobody hears of it.
+
+    Fix: correct match in the policy, or remove the entry.
+    """
+    if not fleet.whole:
+        return
+    for match in dict.fromkeys(entry.match for entry in fleet.policy.service):
+        entries = [entry for entry in fleet.policy.service if entry.match == match]
+        if not any(entries[0].covers(service.address) for service in fleet.inventory.services):
+            at = Address(setting=f"policy/service/{match}")
+            yield Hit(at, f"no service that was found matches {match}")

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from drift_audit.differ import Change, Item, Place, items, place_of, state_of
 from drift_audit.finding import Finding, Severity, Skip
-from drift_audit.inventory import Evidence, Inventory
+from drift_audit.inventory import Evidence, Inventory, Scope
 from drift_audit.policy import Policy, Requirement
 from drift_audit.snapshot import Address, Binding, Snapshot, Unseen
 
@@ -38,7 +38,7 @@ class Case:
     """
     One service to judge: two revisions, what differs, the policy, and what else is known.
 
-    `refused` is a baseline that was not taken as the reference because it lacks required keys.
+    `refused` is a baseline that was not taken as the reference because it violates the policy.
     """
 
     candidate: Snapshot
@@ -97,14 +97,24 @@ class Case:
 class Fleet:
     """
     Everything of one run, for rules that need more than one service, or the findings themselves.
+
+    `asked` is what the user narrowed the run to, None for a comparison, which says nothing of
+    other services; `left` names services that a baseline is kept of and that are not there.
     """
 
     inventory: Inventory
     policy: Policy
     today: dt.date
+    asked: Scope | None = field(default_factory=Scope)
+    left: Sequence[Address] = ()
     candidates: Sequence[Snapshot] = ()
     unseen: Sequence[Unseen] = ()
     findings: Sequence[Finding] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything was looked at that the policy speaks of: live, and not narrowed."""
+        return self.asked is not None and self.asked.open and bool(self.inventory.scope.projects)
 
 
 CaseCheck = Callable[[Case], Iterable[Hit]]
@@ -168,7 +178,10 @@ def _documented(check: Callable[..., object]) -> tuple[str, str, str, str]:
 
 
 def judge(case: Case, rules: Iterable[Rule] | None = None) -> tuple[list[Finding], list[Skip]]:
-    """Run the rules about one service. Findings are sorted; rules without evidence become skips."""
+    """
+    Run the rules about one service. Findings are sorted, one for each rule and address; rules
+    without evidence become skips.
+    """
     findings, skipped = [], []
     for each in rules if rules is not None else RULES.values():
         if each.on_case is None:
@@ -177,7 +190,7 @@ def judge(case: Case, rules: Iterable[Rule] | None = None) -> tuple[list[Finding
         if missing:
             skipped.append(_skip(each, case, missing))
             continue
-        findings += [_finding(each, hit, case) for hit in each.on_case(case)]
+        findings += [_finding(each, hit, case) for hit in _merged(each, each.on_case(case))]
     return sorted(findings, key=lambda f: f.order), skipped
 
 
@@ -188,8 +201,24 @@ def judge_fleet(fleet: Fleet, rules: Iterable[Rule] | None = None) -> list[Findi
     for each in sorted(chosen, key=lambda r: r.family == "waivers"):
         so_far = replace(fleet, findings=[*fleet.findings, *found])
         assert each.on_fleet is not None
-        found += [_about_run(each, hit, fleet.policy) for hit in each.on_fleet(so_far)]
+        hits = _merged(each, each.on_fleet(so_far))
+        found += [_about_run(each, hit, fleet.policy) for hit in hits]
     return sorted(found, key=lambda f: f.order)
+
+
+def _merged(of: Rule, hits: Iterable[Hit]) -> list[Hit]:
+    """One hit for each address: the gravest severity, and all that was said."""
+    by_address: dict[Address, list[Hit]] = {}
+    for hit in hits:
+        by_address.setdefault(hit.at, []).append(hit)
+    return [
+        Hit(
+            at,
+            "; ".join(dict.fromkeys(hit.says for hit in same)),
+            max((hit.severity or of.severity for hit in same), key=lambda s: s.value),
+        )
+        for at, same in by_address.items()
+    ]
 
 
 def _about_run(of: Rule, hit: Hit, policy: Policy) -> Finding:

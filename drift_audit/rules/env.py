@@ -192,9 +192,10 @@ def key_lookalike(case: Case) -> Iterator[Hit]:
         here = [b.key for b in case.candidate.bindings if b.container == at.container]
         if at.key is None or at.key in here:
             continue
-        for other in here:
-            if names.skeleton(other) == names.skeleton(at.key):
-                yield Hit(at, f"{at.key} is missing, and {other} only looks like it")
+        alike = [key for key in here if names.skeleton(key) == names.skeleton(at.key)]
+        if alike:
+            verb = "looks" if len(alike) == 1 else "look"
+            yield Hit(at, f"{at.key} is missing, and {', '.join(alike)} only {verb} like it")
 
 
 @rule("key-name-odd", Severity.MEDIUM)
@@ -233,8 +234,8 @@ def value_odd(case: Case) -> Iterator[Hit]:
     Fix: set the value again without the character, for instance from a file.
     """
     for at, value in literals(case):
-        for trait in sorted(TRAITS.keys() & set(value.traits)):
-            yield Hit(at, f"the value of {at.name} {TRAITS[trait]}")
+        if odd := [TRAITS[trait] for trait in value.traits if trait in TRAITS]:
+            yield Hit(at, f"the value of {at.name} {', '.join(odd)}")
 
 
 @rule("value-placeholder", Severity.MEDIUM)

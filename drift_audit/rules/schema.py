@@ -11,10 +11,14 @@ from drift_audit.rules.engine import Case, Hit, rule
 from drift_audit.snapshot import Binding, LiteralValue, SecretReference, Snapshot, is_blank
 
 
-def missing_keys(snapshot: Snapshot, policy: Policy) -> list[str]:
-    """The required keys that a revision lacks, or holds empty. What makes a baseline unfit."""
+def violations(snapshot: Snapshot, policy: Policy) -> list[str]:
+    """
+    What the policy requires of a revision's keys and does not find, a sentence for each. It makes a
+    baseline unfit.
+    """
     case = Case(candidate=snapshot, policy=policy)
-    return [hit.at.name for hit in key_missing(case)]
+    rules = key_missing, key_wrong_source, key_not_pinned, key_pattern_mismatch
+    return [hit.says for rule in rules for hit in rule(case)]
 
 
 @rule("key-missing", Severity.CRITICAL)

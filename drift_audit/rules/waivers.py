@@ -41,12 +41,16 @@ def waiver_unused(fleet: Fleet) -> Iterator[Hit]:
     """
     A waiver matched no finding.
 
-    It will silently forgive the next one that matches.
+    It will silently forgive the next one that matches. Told where what it speaks of was looked at.
 
     Fix: remove the waiver, or correct its rule or place.
     """
+    if fleet.asked is None:
+        return
+    seen = [f"{candidate.address}/" for candidate in fleet.candidates]
     for waiver in fleet.policy.waiver:
-        if not any(waiver.names(f) for f in fleet.findings):
+        looked = fleet.whole or any(f"{waiver.at}/".startswith(place) for place in seen)
+        if looked and not any(waiver.names(f) for f in fleet.findings):
             says = f"the waiver of {waiver.rule} by {waiver.owner} matched nothing"
             yield Hit(_place(waiver), says)
 

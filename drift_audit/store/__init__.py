@@ -18,5 +18,5 @@ class Store(Protocol):
     def write(self, baseline: StoredBaseline) -> str:
         """Keep a baseline in place of the one before it; tells where."""
 
-    def baselines(self) -> Iterator[StoredBaseline]:
-        """Every baseline, by project, region and service."""
+    def addresses(self) -> Iterator[Address]:
+        """Every service that has a baseline, by project, region and name."""

@@ -4,7 +4,6 @@ Baselines in a folder, one file per service: `PROJECT/REGION/SERVICE.json`. Revi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,18 +14,27 @@ from drift_audit.store.baseline import StoredBaseline, read_baseline
 
 
 class Folder:
-    """A store in a folder. Made when the first baseline is written."""
+    """
+    A store in a folder, which is made when the first baseline is written, unless it was `demanded`.
+    """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, demanded: bool = False) -> None:
         self._root = Path(root)
+        if demanded and not self._root.is_dir():
+            raise StoreError(f"{root}: there is no such folder", hint="give the store's own folder")
 
     def read(self, service: Address) -> StoredBaseline | None:
         """The baseline of a service, or None. A service without a full name has none."""
         if UNKNOWN in (service.project, service.region, service.service):
             return None
         path = self._path(service)
-        if not os.path.lexists(path):
+        try:
+            path.lstat()
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {files.reason(error)}") from None
+        self._check_inside(path)
         found = self._load(path)
         if found.snapshot.address != service:
             raise StoreError(f"{path}: is the baseline of {found.snapshot.address}")
@@ -37,6 +45,7 @@ class Folder:
         path = self._path(baseline.snapshot.address)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._check_inside(path)
             files.write(str(path), baseline.text())
         except OSError as error:
             raise StoreError(f"cannot write {path}: {files.reason(error)}") from None
@@ -44,10 +53,28 @@ class Folder:
             raise StoreError(str(error)) from None
         return str(path)
 
-    def baselines(self) -> Iterator[StoredBaseline]:
-        """Every baseline, by path."""
-        for path in sorted(self._root.glob("*/*/*.json")):
-            yield self._load(path)
+    def addresses(self) -> Iterator[Address]:
+        """Every service that has a baseline, by path."""
+        for project in self._entries(self._root):
+            for region in self._entries(project):
+                for file in self._entries(region):
+                    if file.suffix == ".json":
+                        yield Address(project=project.name, region=region.name, service=file.stem)
+
+    def _entries(self, folder: Path) -> list[Path]:
+        """What is in a folder of the store; nothing in what is no folder, such as a README."""
+        try:
+            return sorted(folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StoreError(f"cannot read {folder}: {files.reason(error)}") from None
+
+    def _check_inside(self, path: Path) -> None:
+        """Refuse a baseline that a link puts outside the store, or in another one's place."""
+        inside = path.relative_to(self._root)
+        if path.parent.resolve() != (self._root.resolve() / inside).parent:
+            raise StoreError(f"{path.parent}: a link, which is not followed")
 
     def _load(self, path: Path) -> StoredBaseline:
         try:

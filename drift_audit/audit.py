@@ -14,7 +14,7 @@ from typing import Protocol
 
 from drift_audit import __version__, history
 from drift_audit.cause import probable_cause
-from drift_audit.differ import Change, compare, incomparable
+from drift_audit.differ import SEALED_ELSEWHERE, Change, compare, incomparable
 from drift_audit.finding import Cause, Finding, Severity, Skip
 from drift_audit.history import Baseline, KnownGood, first_with
 from drift_audit.inventory import Evidence, Inventory, Scope, Service
@@ -301,7 +301,7 @@ def _not_compared(reference: Snapshot, candidate: Snapshot) -> Iterator[Skip]:
             what=f"{number} plain value" + "s" * (number > 1),
             service=candidate.address,
             reason=reason,
-            blocking=reason == "sealed under another key",
+            blocking=reason == SEALED_ELSEWHERE,
         )
     if reference.service is None and candidate.service is not None:
         yield Skip(

@@ -28,6 +28,9 @@ from drift_audit.snapshot import (
     Value,
 )
 
+SEALED_ELSEWHERE = "sealed under another key or name"
+"""Why two literals cannot be compared: another key, or another project, region or service."""
+
 Item = Binding | Mount | Setting
 Place = tuple[Literal["key", "mount", "setting"], str, str]
 """Kind, container and name: an address inside one service."""
@@ -212,7 +215,7 @@ def _why_incomparable(before: Source | Value, after: Source | Value | None) -> s
         return ""
     if before.sealed is None or after.sealed is None:
         return "literals were left out"
-    return "" if before.sealed.key_id == after.sealed.key_id else "sealed under another key"
+    return "" if before.sealed.key_id == after.sealed.key_id else SEALED_ELSEWHERE
 
 
 def _parts_that_differ(pairs: Mapping[Place, tuple[Plain, Plain]]) -> dict[Place, frozenset[str]]:

@@ -43,10 +43,21 @@ class SealKey:
     material: bytes = field(repr=False)
     lasting: bool
 
-    @property
-    def id(self) -> str:
-        """Names the key without giving it away: what a stored seal was made with."""
-        return hmac.new(self.material, b"drift-audit key id", hashlib.sha256).hexdigest()[:12]
+    def bound(self, at: Address) -> list[str]:
+        """What seals of this key are bound to, besides the name of the key or setting."""
+        return [at.project, at.region, at.service] if self.lasting else []
+
+    def id(self, at: Address) -> str:
+        """
+        Names the key, and what it is bound to, without giving it away: seals whose ids differ say
+        nothing of each other.
+        """
+        return self.hmac(["key id", *self.bound(at)]).hex()[:12]
+
+    def hmac(self, parts: list[str]) -> bytes:
+        """The keyed digest of a list of texts."""
+        message = json.dumps(["drift-audit/v1", *parts])  # ASCII: lone surrogates survive it
+        return hmac.new(self.material, message.encode(), hashlib.sha256).digest()
 
     @staticmethod
     def parse(text: str) -> SealKey:
@@ -90,6 +101,7 @@ class Sealer:
         self._key = key
         self._reveal = tuple(reveal)
         self._keep = keep
+        self._ids: dict[Address, str] = {}
         self._places: dict[bytes, list[tuple[Address, Seal | None]]] = {}
 
     def seal(self, at: Address, *values: str) -> LiteralValue:
@@ -101,9 +113,9 @@ class Sealer:
         name = at.name
         shown = at.key is not None and any(fnmatchcase(name, glob) for glob in self._reveal)
         marks = {trait for value in values for trait in traits(name, value)}
-        seal = Seal(key_id=self._key.id, digest=self._digest(at, values)) if self._keep else None
+        seal = self._seal(at, values) if self._keep else None
         if "credential" in marks:
-            self._places.setdefault(self._hmac(["twin", *values]), []).append((at, seal))
+            self._places.setdefault(self._key.hmac(["twin", *values]), []).append((at, seal))
         return LiteralValue(
             sealed=seal,
             clear=_printable(values[0]) if shown and self._keep else None,
@@ -120,14 +132,12 @@ class Sealer:
         across = [group for group in groups if len({at.home for at, _ in group}) > 1]
         return sorted(across, key=lambda group: _by_address(group[0]))
 
-    def _digest(self, at: Address, values: tuple[str, ...]) -> str:
-        bound = [at.project, at.region, at.service] if self._key.lasting else []
+    def _seal(self, at: Address, values: tuple[str, ...]) -> Seal:
         kind = "key" if at.key is not None else "setting"
-        return self._hmac([*bound, kind, at.name, *values]).hex()
-
-    def _hmac(self, parts: list[str]) -> bytes:
-        message = json.dumps(["drift-audit/v1", *parts])  # ASCII: lone surrogates survive it
-        return hmac.new(self._key.material, message.encode(), hashlib.sha256).digest()
+        digest = self._key.hmac([*self._key.bound(at), kind, at.name, *values])
+        if at.home not in self._ids:
+            self._ids[at.home] = self._key.id(at)
+        return Seal(key_id=self._ids[at.home], digest=digest.hex())
 
 
 def _by_address(place: tuple[Address, Seal | None]) -> str:

@@ -34,6 +34,9 @@ from tests.worlds import SHOP
         (["audit", "--input=before.json", "-o", "none/report.json"], 5, "cannot write none/report.json"),
         (["audit", "--input=before.json", "--config=none.toml"], 2, "cannot read the policy: none.toml"),
         (["audit", "--input=before.json", "--config=bad.toml"], 2, "bad.toml: fail_on: not one of never"),
+        (["audit", "--input=before.json", "--config=worse.toml"], 2, "worse.toml: service[1].required.A.from: "),
+        (["audit", "--input="], 2, "--input names nothing"),
+        (["audit", "--input=before.json", "-o", "json="], 2, "cannot tell the format of json="),
         (["compare", "before.json", "before.json"], 2, "before.json is on both sides"),
         (["compare", "revisions.json", "after.json"], 4, "revisions.json: holds 2 revisions"),
         (["compare", "revisions.json#nope", "after.json"], 4, "revisions.json: no revision nope"),
@@ -66,6 +69,7 @@ def test_bad_input(here, arguments, code, says):
         json.dumps({"apiVersion": "apps/v1", "kind": "Deployment"})
     )
     (here / "bad.toml").write_text(f'fail_on = "{CANARY}"')
+    (here / "worse.toml").write_text("[[service]]\n[[service]]\nrequired = {A = {from = 'x'}}")
     (here / "two.json").write_text(json.dumps([service("api"), service("web")]))
     before = files_below(here).keys()
     ran = run(*arguments, cwd=here)

@@ -6,13 +6,16 @@ import json
 import stat
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from drift_audit import files
 from drift_audit.cli import COMMANDS
-from tests.command import SEAL_KEY, environment, run
+from tests.command import SEAL_KEY, SEALED, environment, run
 from tests.manifests import CANARY
 
 
@@ -114,10 +117,46 @@ def test_explain(here):
     assert "lists all rules" in run("explain", "zzz", cwd=here).err
 
 
-@pytest.mark.parametrize("document", ["report", "snapshot", "baseline", "policy", "world"])
-def test_schema(here, document):
-    """Every document has a JSON Schema."""
-    assert json.loads(run("schema", "show", document, cwd=here).out)["type"] == "object"
+def schema(here, document):
+    return Draft202012Validator(json.loads(run("schema", "show", document, cwd=here).out))
+
+
+def test_schemas_describe_what_is_written(here):
+    """What the commands write, and what they read, is what the schemas say."""
+    inputs = ["--input=before.json", "--project=shop"]
+    run("compare", "before.json", "after.json", "-o", "report.json", cwd=here)
+    run("snapshot", *inputs, "-o", "snapshots.json", cwd=here, env=SEALED)
+    run(
+        "baseline",
+        "promote",
+        "before.json",
+        "--reason=r",
+        "--by=me",
+        "--project=shop",
+        cwd=here,
+        env=SEALED,
+    )
+    written = {
+        "report": json.loads((here / "report.json").read_text()),
+        "snapshot": json.loads((here / "snapshots.json").read_text())[0],
+        "baseline": json.loads((here / "baselines/shop/europe-west1/api.json").read_text()),
+        "policy": tomllib.loads((files.shipped("templates") / "demo/drift-audit.toml").read_text()),
+    }
+
+    for document, instance in written.items():
+        assert [e.message for e in schema(here, document).iter_errors(instance)] == [], document
+        assert not schema(here, document).is_valid({**instance, "unheard_of": 1}), document
+    assert schema(here, "world").is_valid({})
+
+
+@pytest.mark.parametrize(("severity", "valid"), [("low", True), ("LOW", False), (3, False)])
+def test_severities_are_words_in_the_schema(here, severity, valid):
+    """An editor that knows the schema refuses what the policy would."""
+    policy = schema(here, "policy")
+
+    assert policy.is_valid({"severity": {"key-lost": severity}}) is valid
+    assert policy.is_valid({"fail_on": severity}) is valid
+    assert policy.is_valid({"fail_on": "never"})
 
 
 def test_init(here):

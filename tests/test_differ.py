@@ -191,8 +191,18 @@ def test_other_key_is_incomparable():
 
     assert compare(one, two) == ()
     assert [(at.key, why) for at, why in incomparable(one, two)] == [
-        ("A", "sealed under another key")
+        ("A", "sealed under another key or name")
     ]
+
+
+def test_another_place_is_incomparable():
+    """Lasting seals of one configuration under two projects are no thousand changes."""
+    key = sealer(key=LASTING)
+    one = snapshot({"A": "1", "B": "2"}, seal=key)
+    two = snapshot({"A": "1", "B": "2"}, seal=key, project="123")
+
+    assert compare(one, two) == ()
+    assert [why for _, why in incomparable(one, two)] == ["sealed under another key or name"] * 2
 
 
 def test_left_out_is_incomparable():

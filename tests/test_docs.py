@@ -79,6 +79,7 @@ def test_documented_commands_parse(line, tmp_path):
     ran = run(*shlex.split(line)[1:], cwd=tmp_path, env={"CLOUD_RUN_EMULATOR_HOST": "127.0.0.1:1"})
 
     assert "--help" not in ran.err
+    assert ran.code != ExitCode.DEFECT
     if ran.code == ExitCode.USAGE:
         assert "no project and region to look at" in ran.err, ran.err
 

@@ -30,7 +30,7 @@ from drift_audit.renderer.text import MOST, render
 from drift_audit.report import Report
 from drift_audit.rules import RULES
 from drift_audit.snapshot import Unseen
-from tests.builders import HOME, NOW
+from tests.builders import NOW
 from tests.reports import change as reported_change
 from tests.reports import finding, report, service
 
@@ -376,4 +376,3 @@ def test_formats_and_suffixes():
     """Every format has a renderer, and every suffix a format."""
     assert set(SUFFIXES.values()) == set(FORMATS)
     assert all(callable(renderer(f)) for f in FORMATS)
-    assert HOME

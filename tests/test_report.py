@@ -147,7 +147,7 @@ SINCE = First(revision="api-00001-bad", previous="api-00000", certain=True)
         (
             lambda: report(
                 service(),
-                skipped=[Skip(what="x", reason="sealed under another key", blocking=True)],
+                skipped=[Skip(what="x", reason="sealed under another key or name", blocking=True)],
             ),
             "1 judgement in scope could not be made; no difference and nothing missing in 1 service",
         ),

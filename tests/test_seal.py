@@ -64,6 +64,18 @@ def test_other_key_other_seal():
     assert one.key_id != other.key_id
 
 
+def test_lasting_seals_say_whose_they_are():
+    """Lasting seals of two services are not held against each other; those of one run are."""
+    places = AT, AT.model_copy(update={"project": "other"})
+    lasting, run = (
+        [seal.seal(at, "x").sealed for at in places]
+        for seal in (sealer(key=LASTING), sealer(key=KEY))
+    )
+
+    assert lasting[0].key_id != lasting[1].key_id
+    assert run[0] == run[1]
+
+
 def test_list_is_sealed_as_a_whole():
     """A list of arguments is one seal: neither joining nor splitting gives the same one."""
     seal = sealer()

@@ -199,7 +199,8 @@ class Audit:
             skipped += _not_compared(reference, candidate)
         if reference is not None and changes:
             history = histories.of(pair.service)
-            restored = [change for change in changes if change.at in _restored(findings)]
+            wanted = _restored(findings)
+            restored = [change for change in changes if change.at in wanted]
             versions = histories.versions(reference) if restored else {}
             ground = Ground(reference, candidate, history, versions)
             undo = remedy(restored, ground)

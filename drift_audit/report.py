@@ -213,7 +213,7 @@ def assemble(
     failed = any(fail_on is not None and f.severity >= fail_on for f in open_findings)
     complete = bool(services) and not unseen and not any(s.blocking for s in skipped)
     grave = failed or any(f.severity >= Severity.HIGH for f in open_findings)
-    differs = grave or any(_unwaived(change, s) for s in services for change in s.changes)
+    differs = grave or any(map(_differs, services))
     verdict: Verdict = "incomplete" if not complete else "drift" if differs else "clean"
     wanting = require_baseline and any(s.reference is None for s in services)
     return Report(
@@ -280,7 +280,7 @@ def _worst(
     changes = sum(len(s.changes) for s in services)
     if changes:
         limit = f"none at or above {fail_on.word}" if fail_on else "reported only"
-        if not any(_unwaived(change, s) for s in services for change in s.changes):
+        if not any(map(_differs, services)):
             limit = "all waived"
         return f"{_number(changes, 'difference')} in {_places(services)}, {limit}"
     without = [s for s in services if s.reference is None]
@@ -313,12 +313,19 @@ def _since(service: ServiceReport, lost: Sequence[str]) -> str:
     return f"; since {deploys.pop()}" if one_of_several else ""
 
 
-def _unwaived(change: ReportedChange, service: ServiceReport) -> bool:
-    """A change counts unless findings speak of its address and all of them are waived."""
+def _differs(service: ServiceReport) -> bool:
+    """
+    Tell whether there is a change that counts: one unless findings speak of its address and all of
+    them are waived.
+    """
+    open_at = {f.address for f in service.findings if f.waived is None}
+    accepted = {f.address for f in service.findings} - open_at
+    return any(_place(change, service) not in accepted for change in service.changes)
+
+
+def _place(change: ReportedChange, service: ServiceReport) -> Address:
     where = {n: v for n in ("key", "mount", "setting") if (v := getattr(change, n)) is not None}
-    at = service.address.at(change.container, **where)
-    spoken = [f for f in service.findings if f.address == at]
-    return not spoken or any(f.waived is None for f in spoken)
+    return service.address.at(change.container, **where)
 
 
 def _counts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from drift_audit import names
 from drift_audit.finding import Severity
@@ -17,6 +18,9 @@ from drift_audit.snapshot import (
     Source,
     is_blank,
 )
+
+MOST_NAMED = 3
+"""Keys that may be the new name of one that left are named up to here."""
 
 
 def told(source: Source) -> str:
@@ -168,14 +172,17 @@ def key_renamed(case: Case) -> Iterator[Hit]:
     Fix: bind the secret under the name that the application reads, or deploy the code that reads
     the new one.
     """
+    readers: dict[str, list[tuple[str, SecretReference]]] = {}
+    for place, gained in case.gained:
+        if isinstance(gained.source, SecretReference):
+            readers.setdefault(gained.source.resource, []).append((place.name, gained.source))
     for at, lost in case.lost:
-        for place, gained in case.gained:
-            match lost.source, gained.source:
-                case SecretReference() as before, SecretReference() as after if (
-                    before.resource == after.resource and at.key != place.key
-                ):
-                    says = f"{at.key} left, and {place.key} reads the same secret {after}"
-                    yield Hit(at, says, case.raised_if_required(at, Severity.HIGH))
+        secret = lost.source.resource if isinstance(lost.source, SecretReference) else ""
+        others = (reader for reader in readers.get(secret, ()) if reader[0] != at.key)
+        alike = [f"{key} reads the same secret {ref}" for key, ref in islice(others, MOST_NAMED)]
+        if alike:
+            says = f"{at.key} left, and {', and '.join(alike)}"
+            yield Hit(at, says, case.raised_if_required(at, Severity.HIGH))
 
 
 @rule("key-lookalike", Severity.HIGH)

@@ -34,6 +34,9 @@ Verdict = Literal["clean", "drift", "incomplete"]
 Side = str | int | bool
 
 
+MOST_NAMED = 8
+"""Names that a headline lists."""
+
 ENDS = frozenset({ExitCode.CLEAN, ExitCode.INCOMPLETE, ExitCode.REFUSED, ExitCode.DRIFT})
 """How a run that made a report can have ended. A lost output is known only after it."""
 
@@ -265,12 +268,12 @@ def _worst(
         since = _since(worst, lost)
         had = worst.reference if worst.reference != worst.candidate else "the reference"
         drops = f"{worst.candidate} drops {_number(len(lost), 'key')} that {had} had"
-        return f"{drops}: {', '.join(lost)}{since}"
+        return f"{drops}: {_listed(lost)}{since}"
     missing = sorted({f.address.name for f in findings if f.rule == "key-missing"})
     if missing:
         where = sorted({f.address.service for f in findings if f.rule == "key-missing"})
-        lacks = f"{', '.join(where)} lacks {_number(len(missing), 'required key')}"
-        return f"{lacks}: {', '.join(missing)}"
+        lacks = f"{_listed(where)} lacks {_number(len(missing), 'required key')}"
+        return f"{lacks}: {_listed(missing)}"
     failing = [f for f in findings if f.severity >= (fail_on or Severity.HIGH)]
     failing = [f for f in failing if f.rule != "not-seen"]  # told before, and in its own list
     if failing:
@@ -289,6 +292,13 @@ def _worst(
         nothing = len(without) == len(services)
         return f"nothing was compared: {told}" if nothing else f"no difference, but {told}"
     return f"no difference and nothing missing in {_places(services)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many there are besides."""
+    more = len(names) - MOST_NAMED
+    told = ", ".join(names[:MOST_NAMED])
+    return f"{told} and {more} more" if more > 0 else told
 
 
 def _places(services: Sequence[ServiceReport]) -> str:

@@ -57,6 +57,13 @@ def test_standard_input(here):
     assert run("compare", "-", "-", cwd=here, stdin=data).code == 2
 
 
+def test_live_word_against_a_file(here):
+    """A template and another template have one name, and are two all the same."""
+    data = (here / "before.json").read_bytes()
+
+    assert run("compare", "LATEST", "after.json", "--input=-", cwd=here, stdin=data).code == 10
+
+
 def test_serving_and_tags_from_files(here):
     """Where the service is described, SERVING and tags name its revisions."""
     described = service(

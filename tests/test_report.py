@@ -253,3 +253,13 @@ def test_rules_that_fired_are_explained():
 
     assert found.rules["key-lost"].fix
     assert found.rules.keys() == {"key-lost"}
+
+
+def test_headline_names_a_few():
+    """A headline is one sentence, however many keys are gone."""
+    changes = [change(f"K{n:02}") for n in range(20)]
+
+    assert report(service(changes=changes)).headline == (
+        "api-00002-new drops 20 keys that api-00001-old had: "
+        "K00, K01, K02, K03, K04, K05, K06, K07 and 12 more"
+    )

@@ -70,7 +70,7 @@ class Words:
             known, refused = self._known_good(service, chosen, demanded=reference is not None)
         else:
             against, service = self._revision(str(reference), service, source, chosen)
-            if against.revision == chosen.revision:
+            if against.revision == chosen.revision and not is_file(candidate):
                 raise _itself(f"{reference} and {candidate} are both {chosen.revision}")
             known = KnownGood(against, _named(reference))
         return Sides(inventory, source, Pair(service, chosen, known, refused))

@@ -24,6 +24,9 @@ Node = Any
 
 DEPTH = 64
 DIGITS = 64
+NODES = 500_000
+"""More than any export within the limit of a file has; what a document costs grows with them."""
+SPLIT = "one file per service is enough"
 
 
 class Bare(str):
@@ -80,13 +83,28 @@ def load(text: str) -> list[Node]:
     return documents
 
 
+BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+"""As YAML 1.1 spells them, in any case."""
+
+
 def plain(node: Node) -> Any:
-    """The node with its bare scalars as the numbers and booleans they were written as."""
+    """
+    The node with its bare scalars as the numbers and booleans they were written as.
+
+    What only YAML has (times, octal numbers) stays text.
+    """
     if isinstance(node, dict):
         return {key: plain(item) for key, item in node.items()}
     if isinstance(node, list):
         return [plain(item) for item in node]
-    return json.loads(node) if isinstance(node, Bare) else node
+    return _plain_scalar(node) if isinstance(node, Bare) else node
+
+
+def _plain_scalar(written: Bare) -> Any:
+    try:
+        return json.loads(written)
+    except ValueError:
+        return BOOLEANS.get(written.lower(), str(written))
 
 
 def line_of(text: str, document: int, path: Path) -> int | None:
@@ -102,8 +120,15 @@ def line_of(text: str, document: int, path: Path) -> int | None:
 
 def _nearest(nodes: Iterator[tuple[Path, int]], path: Path) -> int | None:
     """Where the node at a path stands, or the nearest one above it."""
-    above = ((len(p), where) for p, where in nodes if p == path[: len(p)])
-    return max(above, default=(0, None), key=lambda found: found[0])[1]
+    depth, found = -1, None
+    for p, where in nodes:
+        if len(p) <= depth:
+            break  # everything below the nearest one was seen
+        if p == path[: len(p)]:
+            depth, found = len(p), where
+        if depth == len(path):
+            break
+    return found
 
 
 def _line_at(text: str, offset: int | None) -> int | None:
@@ -119,6 +144,7 @@ def _is_json(text: str) -> bool:
 
 
 def _json(text: str) -> Node:
+    _check_size(text)
     _check_depth(text)
     try:
         return json.loads(
@@ -135,7 +161,14 @@ def _json(text: str) -> Node:
         raise
 
 
-_BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_BRACKET_OR_STRING = re.compile(rf"{_STRING.pattern}|[\[{{]|[\]}}]", re.DOTALL)
+
+
+def _check_size(text: str) -> None:
+    """Count what is in collections: each takes a hundred bytes, however few it was written with."""
+    if text.count(",") > NODES and _STRING.sub("", text).count(",") > NODES:
+        raise Refused("too-many", f"more than {NODES} items in one file", line=1, hint=SPLIT)
 
 
 def _check_depth(text: str) -> None:
@@ -153,7 +186,14 @@ def _pairs(pairs: list[tuple[str, Node]]) -> dict[str, Node]:
     found = {key: Bare(str(v).lower()) if isinstance(v, bool) else v for key, v in pairs}
     if len(found) < len(pairs):
         raise Refused("duplicate-key", "a key stands twice in one object")
+    if any(map(_is_broken, found)):
+        raise Refused("encoding", "a key holds half a character")
     return found
+
+
+def _is_broken(key: str) -> bool:
+    """Tell a key with a lone surrogate: keys become names, and no output could hold it."""
+    return not key.isascii() and any("\ud800" <= c <= "\udfff" for c in key)
 
 
 def _number(text: str) -> Bare:
@@ -196,7 +236,7 @@ def _offsets(text: str) -> Iterator[tuple[Path, int]]:
 
 
 def _first_offence(text: str) -> int:
-    """Where the first repeated key, NaN or endless number stands."""
+    """Where the first repeated or broken key, NaN or endless number stands."""
     seen: set[Path] = set()
     offsets = _offsets(text)
     while True:
@@ -205,7 +245,8 @@ def _first_offence(text: str) -> int:
         odd = atom and (
             len(atom.group()) > DIGITS or atom.group().strip("-") in ("NaN", "Infinity")
         )
-        if path in seen or odd:
+        broken = path and isinstance(path[-1], str) and _is_broken(path[-1])
+        if path in seen or odd or broken:
             return i
         seen.add(path)
 
@@ -228,7 +269,7 @@ _UNRENDERED = re.compile(r"(?:[:-]\s+|^)%\w+%")
 
 def _events(text: str) -> Iterator[Any]:
     """Parser events, with everything refused that no gcloud export has."""
-    depth = 0
+    depth = count = 0
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             line: int = event.start_mark.line + 1  # type: ignore[union-attr]  # parsers set marks
@@ -236,6 +277,10 @@ def _events(text: str) -> Iterator[Any]:
                 raise Refused("yaml-alias", "anchors and aliases are not read", line=line)
             if getattr(event, "tag", None):
                 raise Refused("yaml-tag", "tags are not read", line=line)
+            count += 1
+            if count > 2 * NODES:  # a key and a value each
+                reason = f"more than {NODES} items in one file"
+                raise Refused("too-many", reason, line=line, hint=SPLIT)
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > DEPTH:
@@ -276,7 +321,7 @@ def _node(event: Any, events: Iterator[Any]) -> Node:
 def _key(event: Any, pairs: dict[str, Node]) -> str:
     line = event.start_mark.line + 1
     key = _scalar(event) if isinstance(event, yaml.ScalarEvent) else None
-    if not isinstance(key, str):
+    if not isinstance(key, str) or _is_broken(key):
         raise Refused("not-a-string", "a key that is not text", line=line)
     if event.implicit[0] and _RESOLVER.resolve(yaml.ScalarNode, key, (True, False)) == _MERGE:
         raise Refused("yaml-alias", "merge keys are not read", line=line)

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drift_audit.strict import DEPTH, DIGITS, Bare, Refused, decode, line_of, load, plain
+from drift_audit.strict import DEPTH, DIGITS, NODES, Bare, Refused, decode, line_of, load, plain
 
 
 def documents(text):
@@ -159,6 +159,9 @@ def test_text_in_yaml(scalar):
         (b"a:\n\tb: 1", "not-yaml", 2),
         (b"a: b: c", "not-yaml", 1),
         (b"a: '\x07'", "not-yaml", None),
+        (b'{"a": {\n"\\ud800": 1}}', "encoding", 2),
+        (b"[" + b"1," * NODES + b"1,1]", "too-many", 1),
+        (b"- 1\n" * (2 * NODES), "too-many", 2 * NODES - 2),
     ],
 )
 def test_refused(text, rule, line):
@@ -206,3 +209,29 @@ def test_deep_enough():
 def test_flow_mapping_is_yaml():
     """A flow mapping without quotes is YAML, not broken JSON."""
     assert load("{a: b}") == [{"a": "b"}]
+
+
+def test_commas_in_text():
+    """What stands in text does not count as items of the document."""
+    text = "," * (NODES + 1)
+
+    assert load(json.dumps([text])) == [[text]]
+
+
+def test_bare_scalars_become_plain():
+    """Booleans in any spelling of YAML are booleans; what JSON has no words for stays text."""
+    [found] = load("{a: yes, b: Off, c: 2026-01-01, d: 0123, e: 5}")
+
+    assert plain(found) == {"a": True, "b": False, "c": "2026-01-01", "d": "0123", "e": 5}
+
+
+def test_line_of_what_is_not_there():
+    """A path that leads nowhere has the line of the nearest node above it, wherever that stands."""
+    text = json.dumps({"a": [{"b": 1}, {"c": 2}], "z": [3] * 5}, indent=1)
+
+    assert [line_of(text, 0, p) for p in [("a", 0, "x"), ("a", 9), ("q",), ("z", 4)]] == [
+        3,
+        2,
+        1,
+        15,
+    ]

@@ -32,12 +32,12 @@ VERSION_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 LAST_VERSION = 2**63 - 1
 
 PLACEHOLDER = re.compile(
-    r"\$\{[^{}]*\}"  # ${VAR}, also ${VAR:-default}
+    r"\$\{[^{}]*+\}"  # ${VAR}, also ${VAR:-default}
     r"|\$\([A-Za-z_]\w*\)"  # $(VAR): Kubernetes expands it, Cloud Run does not
     r"|\$[A-Z_][A-Z0-9_]+\b"  # $VAR
     r"|%[A-Z_][A-Z0-9_]*%"  # %VAR%
-    r"|\{\{.*?\}\}"  # {{ var }}
-    r"|<[A-Za-z][A-Za-z0-9_ -]*>"  # <VAR>
+    r"|\{\{(?:(?!\{\{|\}\}).)*+\}\}"  # {{ var }}: no text is looked through twice
+    r"|<[A-Za-z][A-Za-z0-9_ -]*+>"  # <VAR>
     r"|\b(?:PROJECT_(?:ID|NUMBER|NAME)|(?:SERVICE|REGION|IMAGE)_NAME|IMAGE_(?:URL|TAG))\b"
     r"|\bYOUR(?:_[A-Z0-9]+)+\b"
     r"|\b(?:PROJECT|REGION|LOCATION)(?=[-./:])|(?<=[-./:])(?:PROJECT|REGION|LOCATION)\b",

@@ -75,6 +75,10 @@ def test_pinned(version, pinned):
         "$VAR",
         "%VAR%",
         "{{ x }}",
+        "{{{ x }}}",
+        "{{ a {{ b }}",
+        '{{ x["}"] }}',
+        "{{\n x\n}}",
         "<NAME>",
         "gcr.io/PROJECT_ID/x",
         "REGION-docker.pkg.dev",
@@ -98,6 +102,8 @@ def test_placeholders(text):
         "SERVICE_SECRET",
         "REGION",
         "SERVICE_ACCOUNT",
+        "{{ x }",
+        "{ { x } }",
     ],
 )
 def test_no_placeholders(text):

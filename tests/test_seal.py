@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import time
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from drift_audit.seal import SealKey, looks_like_credential, traits
+from drift_audit.seal import VALUE_LIMIT, SealKey, looks_like_credential, traits
 from tests.builders import HOME, KEY, LASTING, sealer
 from tests.canary import leaks
 
@@ -221,3 +222,20 @@ def test_digest_is_not_a_plain_hash(value, other):
     digests = {sealer(key=k).seal(AT, value).sealed.digest for k in (KEY, LASTING)}
 
     assert len(digests) == 2
+
+
+HOSTILE = [
+    "a", "a://", "://a:", "a.", "{{", "{{ ", "${", "<a", "%A", "your-", "eyJ-", "eyJaaaaaaaa.",
+    "Bearer ", "-----BEGIN A", "YOUR_A", "-", " ", "\u202e",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("part", HOSTILE)
+def test_hostile_text_takes_no_time(part):
+    """No repetition makes the traits of the longest value take more than a moment."""
+    text = f"your-{part * (VALUE_LIMIT // len(part))}!"
+    begun = time.process_time()
+    for value in (text, text.removeprefix("your-"), text[:-1]):
+        traits("X", value)
+
+    assert time.process_time() - begun < 1

@@ -10,9 +10,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from drift_audit import names
 
@@ -316,6 +326,23 @@ class Snapshot(Frozen):
     service: tuple[Setting, ...] | None = None
     status: Status = Status()
     seen: Seen = Seen()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        """Refuse what breaks the promise above: a stored snapshot may have been edited."""
+        if not self.containers:
+            raise ValueError("a snapshot without containers")
+        keys: dict[str, list[tuple[str, str]]] = {
+            "containers": [(c.name, "") for c in self.containers],
+            "bindings": [(b.container, b.key) for b in self.bindings],
+            "mounts": [(m.container, m.path) for m in self.mounts],
+            "settings": [(s.container, s.name) for s in self.settings],
+            "service": [(s.container, s.name) for s in self.service or ()],
+        }
+        for section, found in keys.items():
+            if any(one >= other for one, other in pairwise(found)):
+                raise ValueError(f"{section} that are not sorted, or repeated")
+        return self
 
     @property
     def address(self) -> Address:

@@ -226,3 +226,31 @@ def test_revision_of_a_template_has_a_word():
     assert snapshot({}, revision="").revision == "(template)"
     assert Empty().state == "empty"
     assert Setting(name="a", value=True).value is True
+
+
+@pytest.mark.parametrize(
+    ("section", "of"),
+    [
+        ("containers", []),
+        ("containers", [1, 0]),
+        ("containers", [0, 0]),
+        ("bindings", [1, 0]),
+        ("mounts", [0, 0]),
+        ("settings", [1, 0]),
+        ("service", [0, 0]),
+    ],
+)
+def test_edited_snapshots_do_not_read(section, of):
+    """What is repeated, out of order, or without a container was not written by us; no value is quoted."""
+    box = {
+        "env": {"A": "cnry", "B": "x"},
+        "files": {"/a": {"secret": "s"}, "/b": {"secret": "s"}},
+        "settings": {"cpu": "1", "memory": "1Gi"},
+    }
+    side = {"containers": {"app": box, "b": {}}, "service": {"ingress": "all", "x": "cnry"}}
+    document = json.loads(snapshot(side).model_dump_json())
+    document[section] = [document[section][i] for i in of]
+
+    with pytest.raises(ValidationError) as error:
+        Snapshot.model_validate_json(json.dumps(document))
+    assert "cnry" not in str(error.value)

@@ -8,8 +8,9 @@ from google.api_core import exceptions
 from google.cloud import run_v2, secretmanager_v1
 
 from drift_audit.collector.connection import Connection
+from drift_audit.emulator.server import Emulator
 from drift_audit.emulator.world import load_world, read_world
-from drift_audit.errors import InputError
+from drift_audit.errors import CommandError, InputError
 from tests.worlds import playing, world
 
 NAME = "projects/shop/locations/europe-west1"
@@ -170,12 +171,64 @@ def test_revisions_inherit():
     assert (second.by, third.by) == ("two@example.com", "two@example.com")
 
 
+PLACE = {"project": "p", "region": "r", "service": "s"}
+REVISION = {"name": "s-1", "at": "2026-01-01T00:00:00Z"}
+FIRST = "world: bad-world: services.0.revisions.0"
+
+
+def of(**revision):
+    """A world of one revision."""
+    return {"services": [{**PLACE, "revisions": [{**REVISION, **revision}]}]}
+
+
+def test_times_without_a_zone():
+    """A time without a zone is in UTC, wherever the emulator runs."""
+    [service] = read_world(of(at="2026-01-01T00:00:00"), "world").services
+
+    assert service.revisions[0].at.isoformat() == "2026-01-01T00:00:00+00:00"
+
+
+def test_port_in_use():
+    """A port that another server has is one line, with what to do."""
+    with playing() as emulator:
+        port = int(emulator.address.rpartition(":")[2])
+        with pytest.raises(CommandError, match=f"^port {port} is in use, or not allowed$") as error:
+            Emulator(world(), port)
+
+    assert "0 for any" in error.value.hint
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [
         ({"services": [{"project": "p"}]}, "world: bad-world: services.0.region: Field required"),
         ({"nonsense": "x"}, "world: bad-world: nonsense: Extra inputs are not permitted"),
-        ([], "world: bad-world: : Input should be a valid dictionary"),
+        (of(egress="sideways"), f"{FIRST}.egress: Input should be 'all-traffic'"),
+        (of(concurrency=0), f"{FIRST}.concurrency: Input should be greater than or equal to 1"),
+        (of(timeout=10**9), f"{FIRST}.timeout: Input should be less than or equal to 3600"),
+        (of(max_instances=2**40), f"{FIRST}.max_instances: Input should be less than"),
+        (of(at="9999-12-31T23:59:59-01:00"), f"{FIRST}.at: a time that no calendar has"),
+        (
+            {"services": [{**PLACE, "revisions": [REVISION] * 2}]},
+            "world: bad-world: services.0: a revision stands twice",
+        ),
+        (
+            {"services": [{**PLACE, "revisions": [REVISION]}] * 2},
+            "world: bad-world: the world: a service stands twice",
+        ),
+        (
+            {"services": [{**PLACE, "revisions": [REVISION], "traffic": [{"to": "api-9"}]}]},
+            "world: bad-world: services.0: traffic to a revision that is not there",
+        ),
+        (
+            {"secrets": [{"project": "p", "name": "s"}] * 2},
+            "world: bad-world: the world: a secret stands twice",
+        ),
+        (
+            {"secrets": [{"project": "p", "name": "s", "aliases": {"prod": 1}}]},
+            "world: bad-world: secrets.0: an alias of a version that is not there",
+        ),
+        ([], "world: bad-world: the world: Input should be a valid dictionary"),
     ],
 )
 def test_bad_world(document, message):
@@ -193,6 +246,12 @@ def test_world_file(tmp_path):
 
     path.write_text("a: 1\na: 2\n")
     with pytest.raises(InputError, match=r"w\.yaml:2: duplicate-key"):
+        load_world(str(path))
+    path.write_text("numbers: {}\nservices:\n- project: p\n  page: 1\n")
+    with pytest.raises(InputError, match=r"w\.yaml:3: bad-world: services\.0\.region: "):
+        load_world(str(path))
+    path.write_text("services: []\n---\nservices: []\n")
+    with pytest.raises(InputError, match=r"w\.yaml: bad-world: the world: more than one document"):
         load_world(str(path))
     path.write_bytes(b"a: '\x07'")
     with pytest.raises(InputError, match=r"w\.yaml: not-yaml"):

@@ -19,6 +19,7 @@ from google.cloud import secretmanager_v1 as sm
 from google.protobuf.json_format import ParseDict
 
 from drift_audit.emulator.world import Json, World, WorldSecret, services
+from drift_audit.errors import CommandError
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 3600.0
@@ -53,15 +54,20 @@ class Emulator:
     """
     Both services on one port. Use as a context manager; `address` is what clients connect to.
 
-    With `port` 0 the system chooses one.
+    With `port` 0 the system chooses one. Raises CommandError for a port that cannot be had.
     """
 
     def __init__(self, world: World, port: int = 0) -> None:
         self.calls: list[Call] = []
         self._world = world
-        self._server = grpc.server(ThreadPoolExecutor(max_workers=16))
+        alone = (("grpc.so_reuseport", 0),)  # or two servers could share a port, and its calls
+        self._server = grpc.server(ThreadPoolExecutor(max_workers=16), options=alone)
         self._server.add_generic_rpc_handlers((_CloudRun(self, world), _SecretManager(self, world)))
-        self._port = self._server.add_insecure_port(f"{LOOPBACK}:{port}")
+        try:
+            self._port = self._server.add_insecure_port(f"{LOOPBACK}:{port}")
+        except RuntimeError:
+            hint = "choose another port, or 0 for any that is free"
+            raise CommandError(f"port {port} is in use, or not allowed", hint=hint) from None
 
     @property
     def address(self) -> str:

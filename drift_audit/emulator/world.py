@@ -24,19 +24,34 @@ does a world: each revision says only what differs from the one before it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from drift_audit import files, strict
 from drift_audit.errors import InputError
+from drift_audit.names import LAST_VERSION
 from drift_audit.snapshot import Frozen
 from drift_audit.strict import Refused
 
 Json = dict[str, Any]
 
 SCALE = "TRAFFIC_TARGET_ALLOCATION_TYPE_"
+
+
+INT32 = 2**31 - 1
+
+
+def _utc(at: dt.datetime) -> dt.datetime:
+    """A time in UTC; one without a zone is meant so, wherever the emulator runs."""
+    try:
+        return at.astimezone(dt.UTC) if at.tzinfo else at.replace(tzinfo=dt.UTC)
+    except OverflowError:
+        raise ValueError("a time that no calendar has") from None
+
+
+Instant = Annotated[dt.datetime, AfterValidator(_utc)]
 
 
 class Part(Frozen):
@@ -73,7 +88,7 @@ class WorldRevision(Part):
     """What one deploy changed. A key or label that is null is removed; what is not named stays."""
 
     name: str
-    at: dt.datetime
+    at: Instant
     by: str | None = None
     client: str | None = None
     ready: bool = True
@@ -85,14 +100,14 @@ class WorldRevision(Part):
     labels: dict[str, str | None] = {}
     service_account: str | None = None
     connector: str | None = None
-    egress: str | None = None
+    egress: Literal["all-traffic", "private-ranges-only", ""] | None = None
     cloud_sql: tuple[str, ...] | None = None
     cpu: str | None = None
     memory: str | None = None
-    concurrency: int | None = None
-    timeout: int | None = None
-    min_instances: int | None = None
-    max_instances: int | None = None
+    concurrency: int | None = Field(None, ge=1, le=1_000)
+    timeout: int | None = Field(None, ge=1, le=3_600)
+    min_instances: int | None = Field(None, ge=0, le=INT32)
+    max_instances: int | None = Field(None, ge=1, le=INT32)
     args: tuple[str, ...] | None = None
 
     def after(self, before: WorldRevision | None) -> WorldRevision:
@@ -116,7 +131,7 @@ class Traffic(Part):
     """Part of the requests: to `LATEST`, or to a revision by name."""
 
     to: str = "LATEST"
-    percent: int = 0
+    percent: int = Field(0, ge=0, le=100)
     tag: str = ""
 
 
@@ -130,6 +145,14 @@ class WorldService(Part):
     labels: dict[str, str] = {}
     traffic: tuple[Traffic, ...] = (Traffic(percent=100),)
     revisions: tuple[WorldRevision, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [r.name for r in self.revisions]
+        _once(names, "revision")
+        if any(t.to not in {"LATEST", *names} for t in self.traffic):
+            raise ValueError("traffic to a revision that is not there")
+        return self
 
     @property
     def name(self) -> str:
@@ -152,8 +175,14 @@ class WorldSecret(Part):
 
     project: str
     name: str
-    versions: dict[int, State] = {}
+    versions: dict[Annotated[int, Field(ge=1, le=LAST_VERSION)], State] = {}
     aliases: dict[str, int] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not set(self.aliases.values()) <= self.versions.keys():
+            raise ValueError("an alias of a version that is not there")
+        return self
 
 
 class World(Part):
@@ -162,31 +191,51 @@ class World(Part):
     than `page` items, whatever was asked for.
     """
 
-    page: int = Field(100, ge=1)
+    page: int = Field(100, ge=1, le=INT32)
     numbers: dict[str, str] = {}
     services: tuple[WorldService, ...] = ()
     secrets: tuple[WorldSecret, ...] = ()
     denied: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _once([s.name for s in self.services], "service")
+        _once([f"{s.project}/{s.name}" for s in self.secrets], "secret")
+        return self
 
-def read_world(document: Any, file: str) -> World:
-    """A world from a document that was read strictly. Raises InputError with the place."""
+
+def _once(names: Sequence[str], what: str) -> None:
+    if len(set(names)) < len(names):
+        raise ValueError(f"a {what} stands twice")
+
+
+def read_world(document: Any, file: str, text: str = "") -> World:
+    """
+    A world from a document that was read strictly. Raises InputError with the place, and with its
+    line where the text is given.
+    """
     try:
         return World.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{file}: bad-world: {where}: {first['msg']}") from None
+        line = strict.line_of(text, 0, first["loc"]) if text else None
+        where = f"{file}:{line}" if line else file
+        place = ".".join(str(part) for part in first["loc"]) or "the world"
+        why = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{where}: bad-world: {place}: {why}") from None
 
 
 def load_world(path: str) -> World:
     """A world from a YAML file. Raises InputError with the file and the place in it."""
     try:
-        documents = strict.load(strict.decode(files.read(path)))
+        text = strict.decode(files.read(path))
+        documents = strict.load(text)
     except Refused as refused:
         where = f"{path}:{refused.line}" if refused.line else path
         raise InputError(f"{where}: {refused}") from None
-    return read_world(documents[0], path)
+    if len(documents) > 1:
+        raise InputError(f"{path}: bad-world: the world: more than one document")
+    return read_world(documents[0], path, text)
 
 
 # The v2 JSON of a world
@@ -329,4 +378,4 @@ def _volume(path: str, source: SecretKey, main: Json) -> Json:
 
 
 def _time(revision: WorldRevision) -> str:
-    return revision.at.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+    return revision.at.isoformat().replace("+00:00", "Z")

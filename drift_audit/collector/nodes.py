@@ -12,9 +12,10 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Any
 
-from drift_audit.strict import Bare, Node, Path, Refused
+from drift_audit.strict import BOOLEANS, Bare, Node, Path, Refused
 
 
 def mapping(node: Node, *path: str | int) -> dict[str, Any]:
@@ -70,20 +71,32 @@ def _utf8(written: str, path: Path) -> str:
     return written
 
 
+_INTEGER = re.compile(r"(-?)(?:(0x)([0-9a-fA-F]{1,15})|(0o?)([0-7]{1,18})|([0-9]{1,18}))")
+"""As YAML 1.1 has them, which gcloud and Knative read: a bare `0440` is octal."""
+
+
 def number(node: Node, *path: str | int) -> int | str | None:
     """An integer, also from text (`"80"`, int64 in JSON); None for nothing; other text as it is."""
     written = text(node, *path)
     if not written:
         return None
+    if isinstance(node, Bare) and (parts := _INTEGER.fullmatch(written)):
+        sign, _, hexadecimal, _, octal, decimal = parts.groups()
+        base = 16 if hexadecimal else 8 if octal else 10
+        return int(sign + (hexadecimal or octal or decimal), base)
     return int(written) if re.fullmatch(r"-?[0-9]{1,18}", written, re.ASCII) else written
+
+
+_FLAGS = {"": None, **BOOLEANS}
 
 
 def flag(node: Node, *path: str | int) -> bool | str | None:
     """
-    A boolean in any spelling that gcloud and servers use; None for nothing; other text as it is.
+    A boolean in any spelling that gcloud, servers and YAML use; None for nothing; other text as
+    it is.
     """
     written = text(node, *path)
-    return {"": None, "true": True, "false": False}.get(written.lower(), written)
+    return _FLAGS.get(written.lower(), written)
 
 
 def word(node: Node, words: Mapping[str, str], *path: str | int) -> str:
@@ -93,10 +106,13 @@ def word(node: Node, words: Mapping[str, str], *path: str | int) -> str:
 
 
 def seconds(node: Node, *path: str | int) -> int | str | None:
-    """A duration: `300`, `"300"`, `"300s"`."""
+    """A duration: `300`, `"300"`, `"300s"` are one, `300.50s` and `300.5s` too."""
     written = text(node, *path)
-    whole = re.fullmatch(r"([0-9]{1,12})(?:\.0*)?s?", written, re.ASCII)
-    return int(whole[1]) if whole else written or None
+    parts = re.fullmatch(r"([0-9]{1,12})(?:\.([0-9]*))?s?", written, re.ASCII)
+    if parts is None:
+        return written or None
+    fraction = (parts[2] or "").rstrip("0")
+    return f"{int(parts[1])}.{fraction}s" if fraction else int(parts[1])
 
 
 def instant(node: Node, *path: str | int) -> dt.datetime | None:
@@ -106,9 +122,9 @@ def instant(node: Node, *path: str | int) -> dt.datetime | None:
         return None
     try:
         at = dt.datetime.fromisoformat(re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", written))
-    except ValueError:
+        return at.astimezone(dt.UTC) if at.tzinfo else at.replace(tzinfo=dt.UTC)
+    except (ValueError, OverflowError):
         raise Refused("wrong-type", f"{_last(path)} is not a time", path=path) from None
-    return at.astimezone(dt.UTC) if at.tzinfo else at.replace(tzinfo=dt.UTC)
 
 
 def cpu(node: Node, *path: str | int) -> str:
@@ -120,9 +136,8 @@ def cpu(node: Node, *path: str | int) -> str:
     return _plain(amount / 1000 if written.endswith("m") else amount)
 
 
-_UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12} | {
-    unit: 2 ** (10 * power) for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti"), 1)
-}
+_UNITS = {"": 1, "k": 10**3} | {unit: 1000**i for i, unit in enumerate("KMGTPE", 1)}
+_BINARY = {unit: 1024**i for i, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)}
 
 
 def memory(node: Node, *path: str | int) -> str:
@@ -130,15 +145,16 @@ def memory(node: Node, *path: str | int) -> str:
     Bytes in the largest binary unit that divides them: `0.5Gi`, `512Mi`, `536870912` are `512Mi`.
     """
     written = text(node, *path)
-    parts = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", written)
-    amount = _decimal(parts[1]) if parts and parts[2] in _UNITS else None
-    if amount is None or parts is None:
+    parts = re.fullmatch(r"([0-9.]{1,18})(?:[eE]\+?([0-9]{1,2})|([A-Za-z]*))", written)
+    amount = _decimal(parts[1]) if parts else None
+    unit = (_UNITS | _BINARY).get(parts[3] or "") if parts else None
+    if amount is None or unit is None or parts is None:
         return written
-    size = amount * _UNITS[parts[2]]
-    for unit in ("Ti", "Gi", "Mi", "Ki"):
-        if size and size % _UNITS[unit] == 0:
-            return _plain(size / _UNITS[unit]) + unit
-    return _plain(size)
+    size = Fraction(amount) * unit * 10 ** int(parts[2] or 0)
+    for name, bytes_ in reversed(_BINARY.items()):
+        if size and (size / bytes_).denominator == 1:
+            return f"{size / bytes_}{name}"
+    return str(size) if size.denominator == 1 else written
 
 
 def _decimal(written: str) -> Decimal | None:
@@ -150,6 +166,66 @@ def _decimal(written: str) -> Decimal | None:
 
 def _plain(amount: Decimal) -> str:
     return f"{amount.normalize():f}"
+
+
+class Object:
+    """
+    One object of a document, whose fields are read with their place, for the line of a refusal.
+    """
+
+    def __init__(self, doc: Mapping[str, Any], path: Path) -> None:
+        self.doc, self.path = doc, path
+
+    def inside(self, name: str) -> Object:
+        """The object in one field; empty where there is none."""
+        where = (*self.path, name)
+        return Object(mapping(self.doc.get(name), *where), where)
+
+    def items(self, name: str) -> list[Any]:
+        """The list in one field."""
+        return sequence(self.doc.get(name), *self.path, name)
+
+    def objects(self, name: str) -> list[Object]:
+        """The list of objects in one field."""
+        where = (*self.path, name)
+        listed = enumerate(self.items(name))
+        return [Object(mapping(item, *where, i), (*where, i)) for i, item in listed]
+
+    def texts(self, name: str) -> list[str]:
+        """The list of scalars in one field."""
+        return [text(i, *self.path, name, n) for n, i in enumerate(self.items(name))]
+
+    def values(self, name: str) -> list[str]:
+        """A list of what is sealed at once."""
+        return [value(i, *self.path, name, n) for n, i in enumerate(self.items(name))]
+
+    def text(self, name: str) -> str:
+        """A scalar as it was written."""
+        return text(self.doc.get(name), *self.path, name)
+
+    def number(self, name: str) -> int | str | None:
+        """An integer."""
+        return number(self.doc.get(name), *self.path, name)
+
+    def flag(self, name: str) -> bool | str:
+        """A boolean; nothing is false."""
+        return flag(self.doc.get(name), *self.path, name) or False
+
+    def seconds(self, name: str) -> int | str | None:
+        """A duration."""
+        return seconds(self.doc.get(name), *self.path, name)
+
+    def cpu(self, name: str) -> str:
+        """A number of CPUs."""
+        return cpu(self.doc.get(name), *self.path, name)
+
+    def memory(self, name: str) -> str:
+        """An amount of memory."""
+        return memory(self.doc.get(name), *self.path, name)
+
+    def word(self, name: str, words: Mapping[str, str]) -> str:
+        """An enumeration."""
+        return word(self.doc.get(name), words, *self.path, name)
 
 
 def _last(path: Path) -> str:

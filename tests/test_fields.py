@@ -100,10 +100,12 @@ def test_survey():
     }
     document = {"a": 1, "b": 2, "c": [{"d": 1}, {"x": 2}], "e": "wrong", "y": {"z": 3}}
 
-    assert list(fields.survey(document, shape)) == [
-        ("b", 2, True),
-        ("c.x", 2, False),
-        ("y", {"z": 3}, False),
+    unread = list(fields.survey(document, shape))
+    assert unread == [
+        (("b",), 2, True),
+        (("c", 1, "x"), 2, False),
+        (("y",), {"z": 3}, False),
     ]
+    assert [u.name for u in unread] == ["b", "c.x", "y"]
     assert list(fields.survey(document, fields.READ)) == []
-    assert list(fields.survey({"c": {"x": 1}}, shape)) == [("c.x", 1, False)]
+    assert list(fields.survey({"c": {"x": 1}}, shape)) == [(("c", 0, "x"), 1, False)]

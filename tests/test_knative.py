@@ -43,6 +43,7 @@ def source(env, metadata="{}"):
         ("apiVersion: run.googleapis.com/v1\nkind: Job", "a Job of run.googleapis.com"),
         ("apiVersion: v1\nkind: Service", "a Service of v1"),
         ("apiVersion: ''\nkind: ''", "a document without kind of no API"),
+        ("apiVersion: cnryTokenAbc/v1\nkind: cnryTokenAbc", "a resource of another API, not of"),
     ],
 )
 def test_other_kinds(head, reason):
@@ -155,13 +156,18 @@ def test_other_origins_are_unreadable(entry, reason):
     assert source(entry) == Unreadable(reason=reason)
 
 
+def test_value_from_nothing():
+    """A reference to nothing at all is an empty value, as gcloud reads it."""
+    assert source("{name: A, valueFrom: {}}").state == "empty"
+
+
 def test_known_value_beside_an_unknown_field():
     """An entry with a value is read; the field beside it is told as unknown."""
     one = service("env: [{name: A, value: x, note: y}]").snapshot(sealer())
 
     assert isinstance(one.bindings[0].source, LiteralValue)
     assert [s.name for s in one.settings if s.name.startswith("unknown")] == [
-        "unknown.spec.template.spec.containers.env.note"
+        "unknown.containers.env.note"
     ]
 
 
@@ -171,6 +177,8 @@ def test_known_value_beside_an_unknown_field():
         "run.googleapis.com/network-interfaces: 'not json'",
         "run.googleapis.com/network-interfaces: '{\"a\": 1}'",
         "run.googleapis.com/container-dependencies: '[[[[['",
+        'run.googleapis.com/container-dependencies: \'{"gone": ["app"]}\'',
+        'run.googleapis.com/sources: \'{"app": "cnry"}\'',
         "run.googleapis.com/unheard-of: x",
         "run.googleapis.com/cpu: 2",
     ],
@@ -292,3 +300,120 @@ def test_revision_of_a_worker_pool():
     who = resource(load(text)[0]).identity
 
     assert (who.kind, who.service) == ("worker-pool", "jobs")
+
+
+def told(container="env: []", metadata="{}", volumes="[]"):
+    """The settings of a template by name, those of its container included."""
+    found = service(container, metadata, volumes).snapshot(sealer())
+    return {s.name: s.value for s in found.settings}
+
+
+def annotated(text):
+    return told(metadata=f"{{annotations: {{{text}}}}}")
+
+
+def test_sources():
+    """Where code was deployed from stands in an annotation, by container."""
+    text = 'run.googleapis.com/sources: \'{"app": "gs://b/o/x.zip#3"}\''
+
+    assert annotated(text)["source"] == "gs://b/o/x.zip#3"
+    assert not [n for n in annotated(text) if n.startswith("annotation.")]
+
+
+@pytest.mark.parametrize(
+    ("written", "idle"),
+    [("", True), ("''", True), ("'True'", True), ("'no'", False), ("off", False), ("yes", True)],
+)
+def test_cpu_throttling(written, idle):
+    """Nothing means the default; every spelling of a boolean is read."""
+    assert annotated(f"run.googleapis.com/cpu-throttling: {written}")["cpu_idle"] is idle
+
+
+def test_cloud_sql_annotation():
+    """Cloud Run mounts what the annotation lists; a comma at its end means nothing."""
+    found = annotated("run.googleapis.com/cloudsql-instances: 'p:r:a, p:r:b,'")
+
+    assert [n for n in found if n.startswith(("cloud_sql", "volume"))] == [
+        "cloud_sql.p:r:a",
+        "cloud_sql.p:r:b",
+    ]
+
+
+def test_nothing_to_attach_to():
+    """A template without containers is refused for that, Cloud SQL or not."""
+    bare = resource(
+        load(
+            "apiVersion: serving.knative.dev/v1\nkind: Revision\nspec: {}\n"
+            "metadata: {name: api-1, labels: {serving.knative.dev/service: api},"
+            " annotations: {run.googleapis.com/cloudsql-instances: 'p:r:a'}}"
+        )[0]
+    )
+
+    with pytest.raises(Refused, match=r"^no-containers: "):
+        bare.snapshot(sealer())
+
+
+def test_shutdown_hours_that_are_no_number():
+    """Hours that are no number are shown as they stand."""
+    found = annotated("run.googleapis.com/encryption-key-shutdown-hours: '%HOURS%'")
+
+    assert found["encryption_key_shutdown_seconds"] == "%HOURS%"
+
+
+def test_other_drivers():
+    """A bucket is what gcsfuse mounts; another driver is told as one that Cloud Run does not have."""
+    mount = "volumeMounts: [{name: v, mountPath: /m}]"
+    ours = told(mount, volumes="[{name: v, csi: {driver: gcsfuse.run.googleapis.com}}]")
+    other = told(mount, volumes="[{name: v, csi: {driver: cnry.example.com}}]")
+
+    assert ours["volume./m"] == "gcs"
+    assert other["volume./m"] == "unsupported csi"
+    assert isinstance(other["volume./m.details"], LiteralValue)
+
+
+@pytest.mark.parametrize("kind", ["Service", "Revision"])
+def test_unknown_fields_have_one_name(kind):
+    """A field that nobody knows is called the same in a service and in its revision."""
+    spec = "{foo: x, nodeSelector: {zone: z}, containers: [{image: i, bar: y}]}"
+    labels = "{serving.knative.dev/service: api}"
+    body = f"spec: {{template: {{spec: {spec}}}}}" if kind == "Service" else f"spec: {spec}"
+    one = resource(
+        load(
+            f"apiVersion: serving.knative.dev/v1\nkind: {kind}\n"
+            f"metadata: {{name: api-1, labels: {labels}}}\n{body}"
+        )[0]
+    ).snapshot(sealer())
+
+    assert [s.name for s in one.settings if s.name.startswith("unknown")] == [
+        "unknown.containers.bar",
+        "unknown.foo",
+        "unknown.nodeSelector.zone",
+    ]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "annotations: {run.googleapis.com/urls: '[\"https://api-123.europe-west1.run.app\"]'}",
+        "annotations: {x: y}",
+    ],
+)
+def test_project_number_from_the_urls(metadata):
+    """A service that is named by project id gives its number away in its URLs."""
+    one = load(
+        f"apiVersion: serving.knative.dev/v1\nkind: Service\n"
+        f"metadata: {{name: api, namespace: shop, {metadata}}}\n"
+        "spec: {template: {spec: {containers: [{image: i}]}}}\n"
+    )[0]
+    if "urls" not in metadata:
+        one["status"] = {"url": "https://api-123.europe-west1.run.app"}
+    who = resource(one).identity
+
+    assert (who.project, who.project_number) == ("shop", "123")
+
+
+def test_annotation_that_is_no_scalar():
+    """An annotation that is an object is refused at its own place."""
+    with pytest.raises(Refused, match=r"^wrong-type: ") as error:
+        service(metadata="{annotations: {run.googleapis.com/mesh: {x: y}}}")
+    assert error.value.path[-2:] == ("annotations", "run.googleapis.com/mesh")

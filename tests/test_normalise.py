@@ -64,7 +64,7 @@ containers:
   - name: proxy
     image: r/p
     env: [{name: LITERAL, value: w}]
-    resources: {limits: {}}
+    resources: {limits: {}, startupCpuBoost: true}
 volumes:
   - {name: key, secret: {secret: tls, defaultMode: 256, items: [{path: a.pem, version: '3'}, {path: b.pem, version: latest, mode: 288}]}}
   - {name: bucket, gcs: {bucket: b, readOnly: true, mountOptions: [implicit-dirs]}}
@@ -184,7 +184,6 @@ def test_settings_have_canonical_names():
         ":accelerator": "nvidia-l4",
         ":cloud_sql.shop:europe-west1:db": "attached",
         ":concurrency": 10,
-        ":cpu_idle": False,
         ":encryption_key": "projects/shop/locations/eu/keyRings/r/cryptoKeys/k",
         ":encryption_key_revocation_action": "shut-down",
         ":encryption_key_shutdown_seconds": 7200,
@@ -197,7 +196,6 @@ def test_settings_have_canonical_names():
         ":service_account": "api@shop.iam.gserviceaccount.com",
         ":service_mesh": "projects/shop/locations/global/meshes/m",
         ":session_affinity": True,
-        ":startup_cpu_boost": True,
         ":timeout_seconds": 60,
         ":vpc.connector": "c1",
         ":vpc.egress": "all-traffic",
@@ -205,6 +203,7 @@ def test_settings_have_canonical_names():
         "app:base_image": "base:1",
         "app:command": "sealed",
         "app:cpu": "2",
+        "app:cpu_idle": False,
         "app:depends_on": "proxy",
         "app:gpu": "1",
         "app:image": "r/i@sha256:00",
@@ -225,14 +224,17 @@ def test_settings_have_canonical_names():
         "app:startup_probe.port": 9000,
         "app:startup_probe.service": "s",
         "app:startup_probe.timeout": 1,
+        "app:startup_cpu_boost": True,
         "app:startup_probe.type": "grpc",
         "app:volume./data": "gcs b read-only implicit-dirs",
         "app:volume./share": "nfs 10.0.0.2:/x",
         "app:volume./tmp": "empty-dir memory 512Mi",
         "app:working_dir": "/srv",
         "proxy:cpu": "1",
+        "proxy:cpu_idle": False,
         "proxy:image": "r/p",
         "proxy:memory": "512Mi",
+        "proxy:startup_cpu_boost": True,
     }
 
 
@@ -279,13 +281,25 @@ def test_five_states():
     """Each way of writing a variable has its state."""
     assert key("{name: A, value: ''}").state == "empty"
     assert key("{name: A}").state == "empty"
-    assert key("{name: A, valueSource: {}}").state == "empty"
     assert key("{name: A, value: x}").state == "literal"
     assert (
         key("{name: A, valueSource: {secretKeyRef: {secret: s, version: latest}}}").state
         == "secret"
     )
     assert key("{name: A, valueSource: {other: x}}") == Unreadable(reason="comes from other")
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("{name: A, field-7: x}", "comes from field-7"),
+        ("{name: A, valueSource: {field-7: x}}", "comes from field-7"),
+        ("{name: A, valueSource: {}}", "comes from a source that is not told"),
+    ],
+)
+def test_sources_of_tomorrow(entry, reason):
+    """A value that comes from where no known field says is unreadable, never empty."""
+    assert key(entry) == Unreadable(reason=reason)
 
 
 def test_unreadable_is_unseen():
@@ -373,6 +387,32 @@ def test_half_a_character_in_a_name():
         ({"containers": [{"name": "a"}, {"name": "a"}]}, "bad-name"),
         ({"containers": [{"env": [{}] * 10_001}]}, "too-many"),
         ({"containers": [{"image": {"x": "y"}}]}, "wrong-type"),
+        ({"containers": [{"name": f"c{i}"} for i in range(101)]}, "too-many"),
+        ({"containers": [{}], **{f"f{i}": 1 for i in range(1_001)}}, "too-many"),
+        ({"containers": [{}], "volumes": [{"name": str(i)} for i in range(1_001)]}, "too-many"),
+        ({"containers": [{}], "volumes": [{"name": "v"}, {"name": "v"}]}, "bad-name"),
+        (
+            {
+                "containers": [{"volumeMounts": [{"name": "v", "mountPath": "/m"}]}],
+                "volumes": [
+                    {
+                        "name": "v",
+                        "secret": {
+                            "secret": "s",
+                            "items": [{"path": str(i)} for i in range(10_001)],
+                        },
+                    }
+                ],
+            },
+            "too-many",
+        ),
+        (
+            {
+                "containers": [{"volumeMounts": [{"name": "v", "mountPath": "/m"}]}],
+                "volumes": [{"name": "v", "secret": {"secret": "s", "defaultMode": "rw"}}],
+            },
+            "wrong-type",
+        ),
     ],
 )
 def test_refused_templates(template, rule):
@@ -422,19 +462,24 @@ def test_first_container_when_none_has_a_port():
 
 
 def test_unknown_fields_are_sealed_and_compared():
-    """A field that nobody knows is kept as a whole, at any depth; two of one name count as one."""
-    template = only(futureField={"x": "cnry"})
+    """A field that nobody knows is kept as a whole, at any depth, and told of its container."""
+    template = only(name="a", futureField={"x": "cnry"})
     template["containers"].append({"name": "b", "futureField": {"x": "z"}})
     template["alsoNew"] = ["a"]
     one = normalise.snapshot(template, WHO, sealer())
     template["alsoNew"] = ["b"]
+    template["containers"][1]["futureField"] = "other"
     two = normalise.snapshot(template, WHO, sealer())
 
-    assert [s.name for s in one.settings if s.name.startswith("unknown")] == [
-        "unknown.alsoNew",
-        "unknown.containers.futureField",
+    assert [(s.container, s.name) for s in one.settings if s.name.startswith("unknown")] == [
+        ("", "unknown.alsoNew"),
+        ("a", "unknown.containers.futureField"),
+        ("b", "unknown.containers.futureField"),
     ]
-    assert [c.at.setting for c in compare(one, two)] == ["unknown.alsoNew"]
+    assert [(c.at.container, c.at.setting) for c in compare(one, two)] == [
+        ("", "unknown.alsoNew"),
+        ("b", "unknown.containers.futureField"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -470,6 +515,8 @@ def test_secret_files(mounts, volume, paths):
     ("volume", "told"),
     [
         ("{name: v, configMap: {name: c}}", "unsupported configMap"),
+        ("{name: v, persistentVolumeClaim: {claimName: c}}", "unsupported persistentVolumeClaim"),
+        ("{name: v, cloudSqlInstance: {instances: [b, a]}}", "cloud-sql a, b"),
         ("{name: other}", "no such volume"),
         ("{name: v, nfs: {server: s, path: /p, readOnly: true}}", "nfs s:/p read-only"),
     ],
@@ -484,17 +531,191 @@ def test_other_volumes(volume, told):
 
 
 def test_network_interfaces():
-    """Direct VPC egress is told by network and subnetwork, tags sorted; a second interface is apart."""
+    """Direct VPC egress is told by network and subnetwork, tags and interfaces sorted."""
     one = v2(
         "containers: [{image: i}]\nvpcAccess: {networkInterfaces: "
-        "[{network: projects/p/global/networks/n, subnetwork: s, tags: [b, a]}, {network: m}]}"
+        "[{network: projects/shop/global/networks/n, subnetwork: s, tags: [b, a]}, {network: m}]}"
     )
 
     told = {s.name: s.value for s in one.settings if s.name.startswith("vpc")}
     assert told == {
-        "vpc.egress": "private-ranges-only", "vpc.network": "n", "vpc.network.2": "m",
-        "vpc.subnetwork": "s", "vpc.tags": "a, b",
+        "vpc.egress": "private-ranges-only", "vpc.network": "m", "vpc.network.2": "n",
+        "vpc.subnetwork.2": "s", "vpc.tags.2": "a, b",
     }  # fmt: skip
+
+
+PLACES = [
+    ("projects/shop/locations/europe-west1/connectors/c", "c"),
+    ("projects/123/locations/europe-west1/connectors/c", "c"),
+    ("projects/shop/global/networks/n", "n"),
+    ("https://www.googleapis.com/compute/v1/projects/shop/regions/europe-west1/subnetworks/s", "s"),
+    ("c", "c"),
+    *((far, far) for far in (
+        "projects/other/locations/europe-west1/connectors/c",
+        "projects/shop/locations/us-east1/connectors/c",
+        "projects/other/global/networks/n",
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "told"), PLACES)
+def test_networks_elsewhere(written, told):
+    """A connector of another project or region is told with its path: it is another one."""
+    one = normalise.snapshot({**only(), "vpcAccess": {"connector": written}}, WHO, sealer())
+
+    assert one.setting("vpc.connector") == told
+
+
+def test_nothing_of_a_template_is_dropped():
+    """Further ports, and volumes that nobody mounts, are settings too."""
+    one = v2(
+        "containers: [{image: i, ports: [{containerPort: 80}, {containerPort: 90, name: h2c}]}]\n"
+        "volumes: [{name: a, secret: {secret: projects/123/secrets/s}}, {name: b, nfs: {server: s, path: /p}},"
+        " {name: c, other: {x: cnry}}, {name: d, cloudSqlInstance: {instances: [p:r:i]}}]"
+    )
+    told = {s.name: s.value for s in one.settings}
+
+    assert [told[n] for n in ("port", "port_name", "port.2", "port_name.2")] == [
+        80,
+        "http1",
+        90,
+        "h2c",
+    ]
+    assert told["unmounted_volumes"] == "cloud-sql p:r:i; nfs s:/p; secret s; unsupported other"
+    assert isinstance(told["unmounted_volumes.details"], LiteralValue)
+
+
+ATTACHED = """
+containers:
+  - {{name: app, image: i, ports: [{{containerPort: 80}}], volumeMounts: {app}}}
+  - {{name: job, image: j, volumeMounts: {job}}}
+volumes: [{{name: sql, cloudSqlInstance: {{instances: [p:r:i]}}}}]
+"""
+SQL = "[{name: sql, mountPath: /cloudsql/}]"
+
+
+def attached(app="[]", job="[]"):
+    return v2(ATTACHED.format(app=app, job=job))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lost"),
+    [
+        ({"app": SQL}, {}, [("", "cloud_sql.p:r:i"), ("", "unmounted_volumes")]),
+        ({"app": SQL, "job": SQL}, {"app": SQL}, [("job", "cloud_sql.p:r:i")]),
+        ({"app": SQL, "job": SQL}, {"job": SQL}, [("", "cloud_sql.p:r:i")]),
+        (
+            {"app": SQL},
+            {"app": "[{name: sql, mountPath: /sql}]"},
+            [("", "cloud_sql.p:r:i"), ("app", "volume./sql")],
+        ),
+    ],
+)
+def test_cloud_sql_is_attached_where_it_is_mounted(before, after, lost):
+    """An instance that is no longer mounted is lost, in each container, though the volume stays."""
+    changes = compare(attached(**before), attached(**after))
+
+    assert [(c.at.container, c.at.setting) for c in changes] == lost
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "setting"),
+    [
+        (
+            "mount: {name: v, mountPath: /m, subPath: a}",
+            "mount: {name: v, mountPath: /m}",
+            "volume./m.sub_path",
+        ),
+        (
+            "volume: {name: v, configMap: {name: a}}",
+            "volume: {name: v, configMap: {name: b}}",
+            "volume./m.details",
+        ),
+        (
+            "volume: {name: v, csi: {driver: x, readOnly: true}}",
+            "volume: {name: v, csi: {driver: y, readOnly: true}}",
+            "volume./m.details",
+        ),
+    ],
+)
+def test_details_of_volumes(before, after, setting):
+    """What a volume is and which part of it is mounted is compared, also where it has no words."""
+    sides = []
+    for text in (before, after):
+        parts = {"mount": {"name": "v", "mountPath": "/m"}, "volume": {"name": "v", "gcs": {}}}
+        parts |= load(text)[0]
+        template = {**only(volumeMounts=[parts["mount"]]), "volumes": [parts["volume"]]}
+        sides.append(normalise.snapshot(template, WHO, sealer()))
+
+    assert setting in [c.at.setting for c in compare(*sides)]
+
+
+def test_a_slash_at_the_end_of_a_mount():
+    """A mount path with a slash at its end is the same path."""
+    one, two = (
+        normalise.snapshot(
+            {
+                **only(volumeMounts=[{"name": "v", "mountPath": path}]),
+                "volumes": [{"name": "v", "nfs": {}}],
+            },
+            WHO,
+            sealer(),
+        )
+        for path in ("/t/", "/t")
+    )
+
+    assert compare(one, two) == ()
+
+
+def test_probe_that_could_hold_a_token():
+    """Headers of one name are sealed together, in order, and so is the query of a path."""
+
+    def probed(*values, query=""):
+        headers = [{"name": "X", "value": v} for v in values]
+        check = {"httpGet": {"path": f"/ok{query}", "httpHeaders": headers}}
+        return normalise.snapshot(only(livenessProbe=check), WHO, sealer())
+
+    [query] = compare(probed(query="?t=cnry"), probed(query="?t=other"))
+
+    assert query.at.setting == "liveness_probe.query"
+    assert probed(query="?t=cnry").setting("liveness_probe.path") == "/ok"
+    assert "cnry" not in probed("cnry", query="?t=cnry").model_dump_json()
+    assert [c.at.setting for c in compare(probed("a", "b"), probed("z", "b"))] == [
+        "liveness_probe.header.X"
+    ]
+
+
+def test_default_service_account():
+    """The default account of the service's own project is the default one, spelled or not."""
+
+    def account(name):
+        template = {**only(), "serviceAccount": name}
+        return normalise.snapshot(template, WHO, sealer()).setting("service_account")
+
+    assert account("") == "default"
+    assert account("123-compute@developer.gserviceaccount.com") == "default"
+    assert account("9-compute@developer.gserviceaccount.com") != "default"
+
+
+def test_worker_pools_have_no_ingress():
+    """No request reaches a worker pool: no container is marked, none has a port by default."""
+    one = normalise.snapshot(only(), WHO.but(kind="worker-pool"), sealer())
+
+    assert [c.ingress for c in one.containers] == [False]
+    assert (one.setting("port"), one.setting("port_name"), one.ingress) == (None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("mode", "read"), [("0440", 0o440), ("0o440", 0o440), ("288", 0o440), ('"288"', 0o440)]
+)
+def test_modes(mode, read):
+    """A mode is read as YAML has it: octal where it begins with a zero."""
+    one = v2(
+        "containers: [{image: i, volumeMounts: [{name: v, mountPath: /m}]}]\n"
+        f"volumes: [{{name: v, secret: {{secret: s, defaultMode: {mode}}}}}]"
+    )
+
+    assert one.mounts[0].mode == read
 
 
 def test_source_code():

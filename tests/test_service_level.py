@@ -6,14 +6,17 @@ import pytest
 
 from drift_audit.collector.knative import resource
 from drift_audit.collector.normalise import service_level, status, traffic
+from drift_audit.collector.resources import from_v2
 from drift_audit.snapshot import Identity, LiteralValue
-from drift_audit.strict import load
+from drift_audit.strict import Refused, load
 from tests.builders import sealer
 
 WHO = Identity(project="shop", project_number="123", region="europe-west1", service="api")
 
 SERVICE = """
 ingress: INGRESS_TRAFFIC_INTERNAL_ONLY
+launchStage: BETA
+healthCheckDisabled: true
 invokerIamDisabled: true
 defaultUriDisabled: true
 iapEnabled: true
@@ -23,8 +26,8 @@ annotations: {note: b}
 binaryAuthorization: {useDefault: true, breakglassJustification: because}
 scaling: {minInstanceCount: 1, maxInstanceCount: 9, scalingMode: MANUAL, manualInstanceCount: 2}
 customAudiences: [https://a.example]
-multiRegionSettings: {regions: [b, a]}
-buildConfig: {environmentVariables: {A: x}}
+multiRegionSettings: {regions: [b, a], multiRegionId: m}
+buildConfig: {environmentVariables: {A: x}, serviceAccount: b@x, workerPool: w}
 traffic: [{type: TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST, percent: 90}, {type: 2, revision: api-1, percent: 10}]
 """
 
@@ -41,13 +44,18 @@ def test_service_level():
         "service.binary_authorization": "default",
         "service.binary_authorization_breakglass": "sealed",
         "service.build_env.A": "sealed",
+        "service.build_service_account": "b@x",
+        "service.build_worker_pool": "w",
         "service.custom_audience.https://a.example": "present",
         "service.default_url_disabled": True,
         "service.description": "sealed",
+        "service.health_check_disabled": True,
         "service.iap_enabled": True,
         "service.ingress": "internal",
         "service.invoker_iam_disabled": True,
         "service.label.team": "sealed",
+        "service.launch_stage": "BETA",
+        "service.multi_region_id": "m",
         "service.regions": "a, b",
         "service.scaling.manual_instances": 2,
         "service.scaling.max_instances": 9,
@@ -61,7 +69,7 @@ V1_SERVICE = """
 metadata:
   name: api
   namespace: shop
-  labels: {cloud.googleapis.com/location: europe-west1, team: a}
+  labels: {cloud.googleapis.com/location: europe-west1, team: a, run.googleapis.com/multi-region-id: m}
   annotations:
     note: b
     run.googleapis.com/ingress: internal
@@ -78,6 +86,12 @@ metadata:
     run.googleapis.com/manualInstanceCount: '2'
     run.googleapis.com/custom-audiences: '["https://a.example"]'
     run.googleapis.com/launch-stage: BETA
+    run.googleapis.com/health-check-disabled: 'true'
+    run.googleapis.com/threat-detection: 'true'
+    run.googleapis.com/regions: b,a
+    run.googleapis.com/build-environment-variables: '{"A": "x"}'
+    run.googleapis.com/build-service-account: b@x
+    run.googleapis.com/build-worker-pool: w
 apiVersion: serving.knative.dev/v1
 kind: Service
 spec:
@@ -87,12 +101,68 @@ spec:
 
 
 def test_service_level_of_v1():
-    """The same in v1, but for what v1 has no words for."""
-    one = resource(load(V1_SERVICE)[0])
-    mine = set(service_level(one.parent, WHO, sealer()))
+    """The same in v1."""
+    mine = set(resource(load(V1_SERVICE)[0]).service_level(sealer()))
     theirs = set(service_level(load(SERVICE)[0], WHO, sealer()))
 
-    assert {s.name for s in mine ^ theirs} == {"service.build_env.A", "service.regions"}
+    assert mine == theirs
+
+
+def setting(found, name):
+    return next((s.value for s in found if s.name == name), None)
+
+
+V2_SERVICE: dict = {
+    "name": "projects/shop/locations/europe-west1/services/api",
+    "template": {"containers": [{"image": "i"}]},
+}
+
+
+@pytest.mark.parametrize("ingress", [None, "INGRESS_TRAFFIC_UNSPECIFIED", 0])
+def test_ingress_that_is_not_told(ingress):
+    """Without an active revision v2 tells no ingress; a manifest without one means all."""
+    manifest = V1_SERVICE.replace("run.googleapis.com/ingress: internal", "x: y")
+    told = from_v2({**V2_SERVICE, "ingress": ingress}).service_level(sealer())
+
+    assert setting(told, "service.ingress") is None
+    assert setting(resource(load(manifest)[0]).service_level(sealer()), "service.ingress") == "all"
+
+
+def test_health_checks_of_a_template():
+    """v2 tells disabled health checks in the template of the service alone: no revision can."""
+    template = {**V2_SERVICE["template"], "healthCheckDisabled": True}
+    one = from_v2({**V2_SERVICE, "template": template})
+    revision = from_v2({"name": V2_SERVICE["name"] + "/revisions/api-1", **V2_SERVICE["template"]})
+
+    assert setting(one.service_level(sealer()), "service.health_check_disabled") is True
+    assert one.snapshot(sealer()).setting("health_check_disabled") is True
+    assert revision.snapshot(sealer()).setting("health_check_disabled") is None
+
+
+def test_health_checks_of_both_levels():
+    """v1 can say it of the service and of the template: each is told where it stands."""
+    one = resource(load(V1_SERVICE)[0])
+
+    assert setting(one.service_level(sealer()), "service.health_check_disabled") is True
+    assert one.snapshot(sealer()).setting("health_check_disabled") is False
+
+
+V1_FUTURE = V1_SERVICE.replace("spec:\n", "spec:\n  futureField: {x: cnry}\n")
+
+
+@pytest.mark.parametrize(
+    ("one", "name"),
+    [
+        (resource(load(V1_FUTURE)[0]), "service.unknown.spec.futureField"),
+        (from_v2({**V2_SERVICE, "futureField": {"x": "cnry"}}), "service.unknown.futureField"),
+    ],
+)
+def test_unknown_fields_of_a_service(one, name):
+    """A field of the service that nobody knows is sealed at its level, whatever revision is compared."""
+    told = one.service_level(sealer())
+
+    assert isinstance(setting(told, name), LiteralValue)
+    assert not [s for s in one.snapshot(sealer()).settings if "unknown" in s.name]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +188,12 @@ def test_traffic(parent, expected):
     found = traffic(load(parent)[0], "newest")
 
     assert [(t.revision, t.percent, t.tag, t.latest) for t in found] == expected
+
+
+def test_more_targets_than_can_be():
+    """A list of targets that no service can have is refused."""
+    with pytest.raises(Refused, match=r"^too-many: "):
+        traffic({"traffic": [{"percent": 1}] * 3_001}, "newest")
 
 
 def test_status():

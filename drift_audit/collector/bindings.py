@@ -74,9 +74,12 @@ def _source(
     if "secretKeyRef" in source:
         ref = nodes.mapping(source["secretKeyRef"], *path, "secretKeyRef")
         return reference(ref.get("secret"), ref.get("version"), identity, path)
-    if source:
-        return Unreadable(reason=f"comes from {', '.join(sorted(source))}")
-    return Empty()
+    if entry.get("valueSource") is None:
+        source = {k: v for k, v in entry.items() if k not in ("name", "valueSource")}
+        if not source:
+            return Empty()
+    kinds = ", ".join(sorted(source)) or "a source that is not told"
+    return Unreadable(reason=f"comes from {kinds}")
 
 
 def reference(secret: Node, version: Node, identity: Identity, path: Path) -> SecretReference:
@@ -111,7 +114,7 @@ def secret_files(
     secret = nodes.mapping(volume.get("secret"), *path, "secret")
     items = nodes.sequence(secret.get("items"), *path, "secret", "items")
     whole = reference(secret.get("secret"), None, identity, path)
-    mode = _mode(secret.get("defaultMode")) or READABLE
+    mode = _mode(secret.get("defaultMode"), (*path, "secret", "defaultMode")) or READABLE
     if not items:
         yield Mount(
             container=container,
@@ -126,7 +129,7 @@ def secret_files(
             container=container,
             path=_join(where, sub_path, file),
             source=reference(secret.get("secret"), one.get("version"), identity, path),
-            mode=_mode(one.get("mode")) or mode,
+            mode=_mode(one.get("mode"), (*path, "secret", "items", i, "mode")) or mode,
         )
 
 
@@ -137,7 +140,9 @@ def _join(where: str, sub_path: str, file: str) -> str:
     return posixpath.join(where, file)
 
 
-def _mode(node: Node) -> int:
+def _mode(node: Node, path: Path) -> int:
     """Permissions without the write bits; 0 where none are given."""
-    number = nodes.number(node)
-    return number & ~0o222 if isinstance(number, int) else 0
+    number = nodes.number(node, *path)
+    if isinstance(number, str):
+        raise Refused("wrong-type", "permissions that are not a number", path=path)
+    return (number or 0) & ~0o222

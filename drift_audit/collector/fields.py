@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+from drift_audit.strict import Path
 
 Use = Literal["read", "noise"]
 READ: Use = "read"
@@ -20,25 +22,37 @@ Shape = Any
 """READ, NOISE, a dict of field to shape, or a list of one shape for a repeated field."""
 
 
-def survey(node: Any, shape: Shape, path: str = "") -> Iterator[tuple[str, Any, bool]]:
+class Unread(NamedTuple):
+    """A field that is not read: where it stands, what it holds, and whether it is noise."""
+
+    path: Path
+    node: Any
+    noise: bool = False
+
+    @property
+    def name(self) -> str:
+        """The path with dots, without positions: the order of a list carries no meaning."""
+        return ".".join(step for step in self.path if isinstance(step, str))
+
+
+def survey(node: Any, shape: Shape, path: Path = ()) -> Iterator[Unread]:
     """
-    List the fields of a document that are not read: dotted path, value, and whether it is noise.
+    List the fields of a document that are not read.
 
     A shape of READ alone has nothing to list. Wrong types are left alone here: whoever reads the
     field refuses them.
     """
     if shape == NOISE:
-        yield path, node, True
+        yield Unread(path, node, noise=True)
     elif isinstance(shape, list):
-        for item in node if isinstance(node, list) else [node]:
-            yield from survey(item, shape[0], path)
+        for i, item in enumerate(node if isinstance(node, list) else [node]):
+            yield from survey(item, shape[0], (*path, i))
     elif isinstance(shape, dict) and isinstance(node, dict):
         for name, value in node.items():
-            where = f"{path}.{name}" if path else name
             if name in shape:
-                yield from survey(value, shape[name], where)
+                yield from survey(value, shape[name], (*path, name))
             else:
-                yield where, value, False
+                yield Unread((*path, name), value)
 
 
 def _fields(use: Use, text: str) -> dict[str, Shape]:
@@ -134,11 +148,10 @@ SERVICE = {
     "scaling": _fields(READ, "minInstanceCount maxInstanceCount scalingMode manualInstanceCount"),
     "multiRegionSettings": _fields(READ, "regions multiRegionId"),
     "buildConfig": {
-        **_fields(READ, "environmentVariables"),
+        **_fields(READ, "environmentVariables workerPool serviceAccount"),
         **_fields(
             NOISE,
-            "name sourceLocation functionTarget imageUri baseImage enableAutomaticUpdates "
-            "workerPool serviceAccount",
+            "name sourceLocation functionTarget imageUri baseImage enableAutomaticUpdates",
         ),
     },
 }
@@ -171,7 +184,7 @@ EGRESS = _words(
     ("PRIVATE_RANGES_ONLY", "private-ranges-only"),
 ) | {"all": "all-traffic"}
 INGRESS = _words(
-    ("INGRESS_TRAFFIC_UNSPECIFIED", "all"),
+    ("INGRESS_TRAFFIC_UNSPECIFIED", ""),  # observed: no revision is active (§1.4)
     ("INGRESS_TRAFFIC_ALL", "all"),
     ("INGRESS_TRAFFIC_INTERNAL_ONLY", "internal"),
     ("INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER", "internal-and-cloud-load-balancing"),
@@ -281,8 +294,9 @@ V1_METADATA = {
 }
 
 V1_REVISION_SPEC = {
-    **_fields(READ, "containerConcurrency timeoutSeconds serviceAccountName nodeSelector"),
+    **_fields(READ, "containerConcurrency timeoutSeconds serviceAccountName"),
     **_fields(NOISE, "enableServiceLinks"),
+    "nodeSelector": _fields(READ, "run.googleapis.com/accelerator"),
     "containers": [V1_CONTAINER],
     "volumes": [V1_VOLUME],
 }
@@ -331,6 +345,7 @@ NOISY_NAMES = frozenset(
     run.googleapis.com/lastModifierEmail
     run.googleapis.com/ingress-status run.googleapis.com/operation-id
     run.googleapis.com/satisfiesPzs run.googleapis.com/startupProbeType
+    run.googleapis.com/threat-detection
     run.googleapis.com/urls
     serving.knative.dev/configuration serving.knative.dev/configurationGeneration
     serving.knative.dev/configurationUid serving.knative.dev/creator

@@ -7,58 +7,26 @@ decided by the normaliser alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from drift_audit import names
-from drift_audit.collector import fields, nodes
+from drift_audit.collector import annotation, fields, nodes
+from drift_audit.collector.fields import Unread
+from drift_audit.collector.kinds import in_words
+from drift_audit.collector.nodes import Object
 from drift_audit.collector.normalise import Beside
-from drift_audit.collector.resources import Resource
+from drift_audit.collector.resources import Resource, number_in_url
+from drift_audit.collector.volumes import CLOUD_SQL
 from drift_audit.snapshot import UNKNOWN, Identity, Kind, Unseen
-from drift_audit.strict import Node, Path, Refused, load
+from drift_audit.strict import Node, Path, Refused
 
 Doc = dict[str, Any]
 
 KINDS: dict[str, Kind] = {"Service": "service", "Revision": "service", "WorkerPool": "worker-pool"}
 
-REVISION_ANNOTATIONS = {
-    "run.googleapis.com/execution-environment": ("executionEnvironment",),
-    "run.googleapis.com/sessionAffinity": ("sessionAffinity",),
-    "run.googleapis.com/encryption-key": ("encryptionKey",),
-    "run.googleapis.com/post-key-revocation-action-type": ("encryptionKeyRevocationAction",),
-    "run.googleapis.com/vpc-access-connector": ("vpcAccess", "connector"),
-    "run.googleapis.com/vpc-access-egress": ("vpcAccess", "egress"),
-    "run.googleapis.com/mesh": ("serviceMesh", "mesh"),
-    "run.googleapis.com/gpu-zonal-redundancy-disabled": ("gpuZonalRedundancyDisabled",),
-    "run.googleapis.com/health-check-disabled": ("healthCheckDisabled",),
-    "run.googleapis.com/launch-stage": ("launchStage",),
-    "autoscaling.knative.dev/minScale": ("scaling", "minInstanceCount"),
-    "autoscaling.knative.dev/maxScale": ("scaling", "maxInstanceCount"),
-}
-
-SERVICE_ANNOTATIONS = {
-    "run.googleapis.com/ingress": ("ingress",),
-    "run.googleapis.com/minScale": ("scaling", "minInstanceCount"),
-    "run.googleapis.com/maxScale": ("scaling", "maxInstanceCount"),
-    "run.googleapis.com/scalingMode": ("scaling", "scalingMode"),
-    "run.googleapis.com/manualInstanceCount": ("scaling", "manualInstanceCount"),
-    "run.googleapis.com/binary-authorization": ("binaryAuthorization", "policy"),
-    "run.googleapis.com/binary-authorization-breakglass": (
-        "binaryAuthorization",
-        "breakglassJustification",
-    ),
-    "run.googleapis.com/invoker-iam-disabled": ("invokerIamDisabled",),
-    "run.googleapis.com/default-url-disabled": ("defaultUriDisabled",),
-    "run.googleapis.com/iap-enabled": ("iapEnabled",),
-    "run.googleapis.com/description": ("description",),
-}
-
-CLIENT = "run.googleapis.com/client-name"
-CLIENT_VERSION = "run.googleapis.com/client-version"
-CREATOR = "serving.knative.dev/creator"
-SECRETS = "run.googleapis.com/secrets"
-CLOUD_SQL = "run.googleapis.com/cloudsql-instances"
 LOCATION = "cloud.googleapis.com/location"
 
 
@@ -72,34 +40,37 @@ def resource(doc: Doc, path: Path = ()) -> Resource:
     kind = nodes.text(doc.get("kind"), *path, "kind")
     group = nodes.text(doc.get("apiVersion"), *path, "apiVersion").partition("/")[0]
     if kind not in KINDS or group not in ("serving.knative.dev", "run.googleapis.com"):
-        reason = f"a {kind or 'document without kind'} of {group or 'no API'}, not of Cloud Run"
         hint = "Service, Revision and WorkerPool are read"
+        reason = f"{in_words(kind, group)}, not of Cloud Run"
         raise Refused("wrong-kind", reason, path=path, hint=hint)
     return _revision(doc, path) if kind == "Revision" else _parent(doc, KINDS[kind], path)
 
 
 def _revision(doc: Doc, path: Path) -> Resource:
     metadata = nodes.mapping(doc.get("metadata"), *path, "metadata")
-    labels = nodes.mapping(metadata.get("labels"), *path, "metadata", "labels")
+    labels = annotation.texts(metadata, "labels", (*path, "metadata"))
     status = nodes.mapping(doc.get("status"), *path, "status")
     pool = labels.get("run.googleapis.com/workerPool")
     service = nodes.text(labels.get("serving.knative.dev/service") or pool)
     if not service:
         reason = "a revision that does not name its service"
         raise Refused("missing-name", reason, path=(*path, "metadata"))
-    identity = _identity(metadata, service, "worker-pool" if pool else "service")
-    template, beside = _template(doc, path, _Around(doc, fields.V1_REVISION, path))
+    kind: Kind = "worker-pool" if pool else "service"
+    identity = _identity(metadata, service, kind, path)
+    unread = list(fields.survey(doc, fields.V1_REVISION))
+    template, beside = _template(doc, path, unread)
+    created = metadata.get("creationTimestamp")
     return Resource(
         identity=identity.but(
-            revision=nodes.text(metadata.get("name")),
-            uid=nodes.text(metadata.get("uid")),
-            create_time=nodes.instant(metadata.get("creationTimestamp")),
+            revision=nodes.text(metadata.get("name"), *path, "metadata", "name"),
+            uid=nodes.text(metadata.get("uid"), *path, "metadata", "uid"),
+            create_time=nodes.instant(created, *path, "metadata", "creationTimestamp"),
             generation=_generation(labels.get("serving.knative.dev/configurationGeneration")),
             **_maker(metadata),
         ),
         template=template,
-        beside=beside,
-        conditions=_conditions(status),
+        beside=replace(beside, home=(*path, "metadata")),
+        conditions=_conditions(status, (*path, "status", "conditions")),
     )
 
 
@@ -107,30 +78,46 @@ def _parent(doc: Doc, kind: Kind, path: Path) -> Resource:
     metadata = nodes.mapping(doc.get("metadata"), *path, "metadata")
     spec = nodes.mapping(doc.get("spec"), *path, "spec")
     status = nodes.mapping(doc.get("status"), *path, "status")
-    template_doc = nodes.mapping(spec.get("template"), *path, "spec", "template")
-    inner = nodes.mapping(template_doc.get("metadata"), *path, "spec", "template", "metadata")
+    where = (*path, "spec", "template")
+    template_doc = nodes.mapping(spec.get("template"), *where)
+    inner = nodes.mapping(template_doc.get("metadata"), *where, "metadata")
     name = nodes.text(metadata.get("name"), *path, "metadata", "name")
     if not name:
         raise Refused("missing-name", "a service without a name", path=(*path, "metadata"))
-    where = (*path, "spec", "template")
-    template, beside = _template(template_doc, where, _Around(doc, fields.V1_SERVICE, path))
-    revision = nodes.text(inner.get("name"))
+    unread = list(fields.survey(doc, fields.V1_SERVICE))
+    template, beside = _template(
+        template_doc, where, [u._replace(path=u.path[2:]) for u in unread if _of_template(u)]
+    )
+    parent = _service(doc, kind, path)
+    parent.setdefault("healthCheckDisabled", template["healthCheckDisabled"])
+    revision = nodes.text(inner.get("name"), *where, "metadata", "name")
     if names.is_placeholder(revision):
         template["revision"], revision = revision, ""
+    mine = [u for u in unread if not _of_template(u)]
+    ignored = [*beside.ignored, *(u.name for u in mine if u.noise), *_noise(metadata)]
+    known = _identity(metadata, name, kind, path)
+    number = known.project_number or number_in_url(name, annotation.urls(metadata, status))
     return Resource(
-        identity=_identity(metadata, name, kind).but(
+        identity=known.but(
+            project_number=number,
             revision=revision or nodes.text(status.get("latestCreatedRevisionName")),
             generation=_generation(metadata.get("generation")),
             **_maker(inner),
         ),
         template=template,
-        beside=beside,
-        parent=_service(metadata, spec, status, kind),
+        beside=replace(beside, home=(*path, "metadata"), ignored=ignored),
+        parent=parent,
+        parent_path=path,
+        parent_unknown=tuple(u for u in mine if not u.noise),
     )
 
 
-def _identity(metadata: Doc, service: str, kind: Kind) -> Identity:
-    namespace = nodes.text(metadata.get("namespace"))
+def _of_template(unread: Unread) -> bool:
+    return unread.path[:2] == ("spec", "template")
+
+
+def _identity(metadata: Doc, service: str, kind: Kind, path: Path) -> Identity:
+    namespace = nodes.text(metadata.get("namespace"), *path, "metadata", "namespace")
     labels = nodes.mapping(metadata.get("labels"))
     return Identity(
         project=namespace or UNKNOWN,
@@ -148,46 +135,42 @@ def _generation(node: Node) -> int | None:
 
 def _maker(metadata: Doc) -> dict[str, str]:
     """Who made a revision, and what the tool claimed to be."""
-    annotations = nodes.mapping(metadata.get("annotations"))
+    told = nodes.mapping(metadata.get("annotations"))
     return {
-        "creator": nodes.text(annotations.get(CREATOR)),
-        "client": nodes.text(annotations.get(CLIENT)),
-        "client_version": nodes.text(annotations.get(CLIENT_VERSION)),
+        "creator": nodes.text(told.get(annotation.CREATOR)),
+        "client": nodes.text(told.get(annotation.CLIENT)),
+        "client_version": nodes.text(told.get(annotation.CLIENT_VERSION)),
     }
 
 
-@dataclass(frozen=True)
-class _Around:
-    """The whole document that holds a revision's part."""
+def _template(holder: Doc, path: Path, unread: Sequence[Unread]) -> tuple[Doc, Beside]:
+    """
+    The revision's part in the v2 shape, from a Revision or from a Service's template.
 
-    doc: Doc
-    shape: fields.Shape
-    path: Path
-
-
-def _template(holder: Doc, path: Path, around: _Around) -> tuple[Doc, Beside]:
-    """The revision's part in the v2 shape, from a Revision or from a Service's template."""
+    Unknown fields are named as v2 would: what stands in `spec` has no prefix, so that a Revision
+    and the template it came from call them alike.
+    """
     metadata = nodes.mapping(holder.get("metadata"), *path, "metadata")
     spec = nodes.mapping(holder.get("spec"), *path, "spec")
     where = (*path, "spec")
-    annotations = dict(nodes.mapping(metadata.get("annotations"), *path, "metadata", "annotations"))
+    notes = annotation.texts(metadata, "annotations", (*path, "metadata"))
     template: Doc = {
-        "labels": metadata.get("labels"),
+        "labels": annotation.texts(metadata, "labels", (*path, "metadata")),
         "timeout": spec.get("timeoutSeconds"),
         "serviceAccount": spec.get("serviceAccountName"),
         "maxInstanceRequestConcurrency": spec.get("containerConcurrency"),
+        "healthCheckDisabled": None,
     }
-    _move(annotations, template, REVISION_ANNOTATIONS)
-    hours = nodes.number(annotations.pop("run.googleapis.com/encryption-key-shutdown-hours", None))
-    if isinstance(hours, int):
-        template["encryptionKeyShutdownDuration"] = hours * 3600
-    interfaces = _json(annotations, "run.googleapis.com/network-interfaces", list)
+    annotation.move(notes, template, annotation.REVISION)
+    hours = nodes.number(notes.pop("run.googleapis.com/encryption-key-shutdown-hours", None))
+    template["encryptionKeyShutdownDuration"] = hours * 3600 if isinstance(hours, int) else hours
+    interfaces = annotation.take_json(notes, "run.googleapis.com/network-interfaces", list)
     if interfaces:
         template.setdefault("vpcAccess", {})["networkInterfaces"] = interfaces
     selector = nodes.mapping(spec.get("nodeSelector"), *where, "nodeSelector")
     template["nodeSelector"] = {"accelerator": selector.get("run.googleapis.com/accelerator")}
-    aliases, unseen = _aliases(annotations.pop(SECRETS, None))
-    per_container = _PerContainer(annotations, aliases)
+    aliases, unseen = annotation.aliases(notes.pop(annotation.SECRETS, None))
+    per_container = _PerContainer(notes, aliases)
     listed = nodes.sequence(spec.get("containers"), *where, "containers")
     template["containers"] = [
         per_container.container(
@@ -195,79 +178,61 @@ def _template(holder: Doc, path: Path, around: _Around) -> tuple[Doc, Beside]:
         )
         for i, c in enumerate(listed)
     ]
+    per_container.close(notes)
     template["volumes"] = [
         _volume(nodes.mapping(v, *where, "volumes", i), aliases, (*where, "volumes", i))
         for i, v in enumerate(nodes.sequence(spec.get("volumes"), *where, "volumes"))
     ]
-    instances = nodes.text(annotations.pop(CLOUD_SQL, None))
-    if instances:
-        attached = [i.strip() for i in instances.split(",")]
-        template["volumes"].append({"cloudSqlInstance": {"instances": attached}})
-    template["annotations"] = annotations
-    unread = list(fields.survey(around.doc, around.shape))
+    _attach(annotation.take_list(notes, annotation.CLOUD_SQL), template, where)
+    template["annotations"] = notes
     return template, Beside(
-        home=(*around.path, "metadata"),
         root=where,
-        digests=_digests(holder, template["containers"]),
-        unknown=[(p, node) for p, node, noise in unread if not noise],
-        ignored=[p for p, _, noise in unread if noise] + _noise_beside(holder, around.doc),
+        digests=_digests(holder, template["containers"], (*path, "status")),
+        unknown=[
+            u._replace(path=u.path[1:]) if u.path[0] == "spec" else u for u in unread if not u.noise
+        ],
+        ignored=[u.name for u in unread if u.noise],
         unseen=[*unseen, *per_container.unseen],
     )
 
 
-def _move(annotations: Doc, into: Doc, table: Mapping[str, tuple[str, ...]]) -> None:
-    """Take annotations that stand for a v2 field out, and put them where the field is."""
-    for name, (*parents, leaf) in table.items():
-        if name in annotations:
-            holder = into
-            for parent in parents:
-                holder = holder.setdefault(parent, {})
-            holder[leaf] = annotations.pop(name)
+def _attach(instances: Sequence[str], template: Doc, where: Path) -> None:
+    """
+    Mount Cloud SQL as v2 spells it: v1 has an annotation, and Cloud Run mounts it itself (§2.3).
+    """
+    containers = template["containers"]
+    if not instances or not containers:
+        return
+    main = next((c for c in containers if c.get("ports")), containers[0])
+    mounted = nodes.sequence(main.get("volumeMounts"), *where, "containers", "volumeMounts")
+    name = annotation.CLOUD_SQL  # no volume can be called so
+    main["volumeMounts"] = [*mounted, {"name": name, "mountPath": CLOUD_SQL}]
+    template["volumes"].append({"name": name, "cloudSqlInstance": {"instances": instances}})
 
 
-def _noise_beside(holder: Doc, doc: Doc) -> list[str]:
+def _noise(metadata: Doc) -> list[str]:
     """System annotations and labels of the service, which stand beside those of its template."""
-    metadata = {} if doc is holder else nodes.mapping(doc.get("metadata"))
     found = [*nodes.mapping(metadata.get("annotations")), *nodes.mapping(metadata.get("labels"))]
     return [name for name in found if name in fields.NOISY_NAMES]
 
 
-def _json(annotations: Doc, name: str, kind: type) -> Any:
-    """An annotation that holds JSON; one that does not parse stays an annotation."""
-    try:
-        [found] = load(nodes.text(annotations.get(name)))
-    except (Refused, ValueError):
-        return None
-    return annotations.pop(name) and found if isinstance(found, kind) else None
-
-
-def _aliases(node: Node) -> tuple[dict[str, str], list[Unseen]]:
-    """
-    The aliases of secrets in other projects: `alias:projects/P/secrets/NAME`, comma separated.
-
-    An entry that cannot be read leaves open which secret its alias means.
-    """
-    aliases: dict[str, str] = {}
-    unseen: list[Unseen] = []
-    for entry in filter(None, nodes.text(node).strip().split(",")):
-        alias, _, target = entry.strip().partition(":")
-        if names.SECRET.fullmatch(alias) and names.SECRET_PATH.fullmatch(target):
-            aliases[alias] = target
-        else:
-            reason = "an entry is not of the form alias:projects/P/secrets/NAME"
-            unseen.append(Unseen(where=f"annotation {SECRETS}", reason=reason))
-    return aliases, unseen
+_MAPS: dict[str, tuple[str, Callable[[Node], Node]]] = {
+    "run.googleapis.com/container-dependencies": ("dependsOn", lambda node: node),
+    "run.googleapis.com/base-images": ("baseImageUri", lambda node: node),
+    "run.googleapis.com/sources": ("sourceCode", annotation.source_code),
+}
+"""Annotations that hold a JSON map of containers, the v2 field, and how a value is read."""
 
 
 class _PerContainer:
     """Maps containers; some of what v2 has per container stands in annotations of the revision."""
 
-    def __init__(self, annotations: Doc, aliases: Mapping[str, str]) -> None:
+    def __init__(self, notes: Doc, aliases: Mapping[str, str]) -> None:
         self._aliases = aliases
-        self._idle = annotations.pop("run.googleapis.com/cpu-throttling", True)
-        self._boost = annotations.pop("run.googleapis.com/startup-cpu-boost", False)
-        self._depends = _json(annotations, "run.googleapis.com/container-dependencies", dict) or {}
-        self._bases = _json(annotations, "run.googleapis.com/base-images", dict) or {}
+        idle = notes.pop("run.googleapis.com/cpu-throttling", None)
+        self._idle = True if idle in (None, "") else idle
+        self._boost = notes.pop("run.googleapis.com/startup-cpu-boost", False)
+        self._maps = {name: annotation.take_json(notes, name, dict) or {} for name in _MAPS}
         self.unseen: list[Unseen] = []
 
     def container(self, doc: Doc, path: Path) -> Doc:
@@ -290,13 +255,29 @@ class _PerContainer:
                 "cpuIdle": self._idle,
                 "startupCpuBoost": self._boost,
             },
-            "dependsOn": self._depends.get(name),
-            "baseImageUri": self._bases.get(name),
+            **self._mapped(name),
         }
+
+    def _mapped(self, name: str) -> Doc:
+        """What annotations that map containers say of one; it is taken out of them."""
+        found: Doc = {}
+        for name_of_map, (field, shape) in _MAPS.items():
+            entries = self._maps[name_of_map]
+            shaped = shape(entries.get(name))
+            if shaped is not None:
+                found[field] = shaped
+                del entries[name]
+        return found
+
+    def close(self, notes: Doc) -> None:
+        """Put back what was said of no container that is there: it stays an annotation."""
+        for name, left in self._maps.items():
+            if left:
+                notes[name] = json.dumps(left, sort_keys=True)
 
     def _entry(self, entry: Doc, path: Path) -> Doc:
         source = nodes.mapping(entry.get("valueFrom"), *path, "valueFrom")
-        found = {field: entry[field] for field in ("name", "value") if field in entry}
+        found: Doc = {field: entry[field] for field in ("name", "value") if field in entry}
         if "secretKeyRef" in source:
             ref = nodes.mapping(source["secretKeyRef"], *path, "valueFrom", "secretKeyRef")
             return found | {"valueSource": {"secretKeyRef": _secret(ref, self._aliases)}}
@@ -312,6 +293,9 @@ def _secret(ref: Doc, aliases: Mapping[str, str]) -> Doc:
     return {"secret": resolved} | ({"version": ref["key"]} if "key" in ref else {})
 
 
+GCSFUSE = "gcsfuse.run.googleapis.com"
+
+
 def _volume(volume: Doc, aliases: Mapping[str, str], path: Path) -> Doc:
     found: Doc = {"name": volume.get("name")}
     if "secret" in volume:
@@ -325,10 +309,10 @@ def _volume(volume: Doc, aliases: Mapping[str, str], path: Path) -> Doc:
                 "items": [_item(nodes.mapping(i, *path, "secret", "items")) for i in items],
             }
         }
-    if "csi" in volume:
-        csi = nodes.mapping(volume["csi"], *path, "csi")
+    csi = nodes.mapping(volume.get("csi"), *path, "csi")
+    if csi.get("driver") == GCSFUSE:
         attributes = nodes.mapping(csi.get("volumeAttributes"), *path, "csi", "volumeAttributes")
-        options = nodes.text(attributes.get("mountOptions"))
+        options = nodes.text(attributes.get("mountOptions"), *path, "csi", "volumeAttributes")
         bucket = {
             "bucket": attributes.get("bucketName"),
             "readOnly": csi.get("readOnly"),
@@ -344,56 +328,69 @@ def _item(item: Doc) -> Doc:
     )
 
 
-def _digests(holder: Doc, containers: list[Doc]) -> dict[str, str]:
+def _digests(holder: Doc, containers: list[Doc], path: Path) -> dict[str, str]:
     """Resolved image digests by container. Older exports have one for the revision alone."""
-    status = nodes.mapping(holder.get("status"))
-    listed = [nodes.mapping(s) for s in nodes.sequence(status.get("containerStatuses"))]
-    found = {nodes.text(s.get("name")): _digest(s.get("imageDigest")) for s in listed}
+    status = Object(nodes.mapping(holder.get("status"), *path), path)
+    listed = status.objects("containerStatuses")
+    found = {one.text("name"): _digest(one) for one in listed}
     if not found and len(containers) == 1:
-        found = {nodes.text(containers[0].get("name")): _digest(status.get("imageDigest"))}
+        found = {nodes.text(containers[0].get("name")): _digest(status)}
     return found
 
 
-def _digest(node: Node) -> str:
-    return nodes.text(node).rpartition("@")[2]
+def _digest(holder: Object) -> str:
+    return holder.text("imageDigest").rpartition("@")[2]
 
 
-def _conditions(status: Doc) -> list[Doc]:
-    listed = (nodes.mapping(c) for c in nodes.sequence(status.get("conditions")))
+def _conditions(status: Doc, path: Path) -> list[Doc]:
+    listed = nodes.sequence(status.get("conditions"), *path)
     return [
         {
             "type": c.get("type"),
-            "state": nodes.text(c.get("status")).lower(),
+            "state": nodes.text(c.get("status"), *path).lower(),
             "revisionReason": c.get("reason"),
         }
-        for c in listed
+        for c in (nodes.mapping(item, *path, i) for i, item in enumerate(listed))
     ]
 
 
-def _service(metadata: Doc, spec: Doc, status: Doc, kind: Kind) -> Doc:
+def _service(doc: Doc, kind: Kind, path: Path) -> Doc:
     """The service's part in the v2 shape."""
-    annotations = dict(nodes.mapping(metadata.get("annotations")))
+    metadata, spec, status = (nodes.mapping(doc.get(k)) for k in ("metadata", "spec", "status"))
+    notes = annotation.texts(metadata, "annotations", (*path, "metadata"))
+    labels = annotation.texts(metadata, "labels", (*path, "metadata"))
     parent: Doc = {
-        "labels": metadata.get("labels"),
         "latestReadyRevision": status.get("latestReadyRevisionName"),
         "latestCreatedRevision": status.get("latestCreatedRevisionName"),
+        "multiRegionSettings": {
+            "regions": annotation.take_list(notes, annotation.REGIONS),
+            "multiRegionId": labels.pop(annotation.MULTI_REGION, None),
+        },
     }
-    _move(annotations, parent, SERVICE_ANNOTATIONS)
-    annotations.pop("run.googleapis.com/launch-stage", None)
-    audiences = _json(annotations, "run.googleapis.com/custom-audiences", list)
+    annotation.move(notes, parent, annotation.SERVICE)
+    build = annotation.take_json(notes, "run.googleapis.com/build-environment-variables", dict)
+    if build:
+        parent.setdefault("buildConfig", {})["environmentVariables"] = build
+    audiences = annotation.take_json(notes, "run.googleapis.com/custom-audiences", list)
     if audiences:
         parent["customAudiences"] = audiences
-    parent["annotations"] = annotations
+    parent |= {"labels": labels, "annotations": notes}
     asked, observed = ("traffic", "trafficStatuses")
     if kind == "worker-pool":
         asked, observed = ("instanceSplits", "instanceSplitStatuses")
-    parent[asked] = [_target(t) for t in nodes.sequence(spec.get(asked))]
-    parent[observed] = [_target(t) for t in nodes.sequence(status.get(asked))]
+    else:
+        parent["ingress"] = parent.get("ingress") or "all"
+    parent[asked] = _targets(spec.get(asked), (*path, "spec", asked))
+    parent[observed] = _targets(status.get(asked), (*path, "status", asked))
     return parent
 
 
-def _target(node: Node) -> Doc:
-    target = nodes.mapping(node, "traffic")
+def _targets(node: Node, path: Path) -> list[Doc]:
+    listed = nodes.sequence(node, *path)
+    return [_target(nodes.mapping(t, *path, i)) for i, t in enumerate(listed)]
+
+
+def _target(target: Doc) -> Doc:
     latest = nodes.flag(target.get("latestRevision")) is True
     return {
         "type": "latest" if latest else "revision",

@@ -15,8 +15,11 @@ from typing import Any
 from drift_audit import names
 from drift_audit.collector import fields, nodes
 from drift_audit.collector import settings as settings_of
-from drift_audit.collector.bindings import bindings, secret_files
+from drift_audit.collector.bindings import bindings
+from drift_audit.collector.fields import Unread
+from drift_audit.collector.nodes import Object
 from drift_audit.collector.settings import SettingsOf
+from drift_audit.collector.volumes import Volumes
 from drift_audit.inventory import TrafficTarget
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import (
@@ -24,6 +27,7 @@ from drift_audit.snapshot import (
     Binding,
     Container,
     Identity,
+    Kind,
     Mount,
     Seen,
     Setting,
@@ -52,7 +56,7 @@ class Beside:
     home: Path = ()
     root: Path = ()
     digests: Mapping[str, str] = field(default_factory=dict)
-    unknown: Sequence[tuple[str, Node]] = ()
+    unknown: Sequence[Unread] = ()
     ignored: Sequence[str] = ()
     unseen: Sequence[Unseen] = ()
 
@@ -74,19 +78,15 @@ def snapshot(
     """
     beside = beside or Beside()
     check_identity(identity, beside.home)
-    boxes = _boxes(template, beside.root)
+    boxes = _boxes(template, identity.kind, beside.root)
     keys = [b for box in boxes for b in _keys(box, identity, sealer)]
-    mounts, volumes = _mounts(boxes, template, identity, beside.root)
-    unread = list(fields.survey(template, shape))
-    unknown = [*((p, node) for p, node, noise in unread if not noise), *beside.unknown]
     found = SettingsOf(identity.address, sealer)
-    _settings(template, boxes, beside.digests, found)
-    for (container, where), told in volumes.items():
-        found.inside(container).add(f"volume.{where}", told)
-    for path in {p for p, _ in unknown}:
-        found.seal(f"unknown.{path}", *(_canonical(node) for p, node in unknown if p == path))
+    mounts = _settings(template, boxes, found, identity, beside)
+    unread = list(fields.survey(template, shape))
+    unknown = [*(u for u in unread if not u.noise), *beside.unknown]
+    add_unknown(unknown, found, [box.name for box in boxes])
     labels, annotations = template.get("labels"), template.get("annotations")
-    ignored = {path for path, _, noise in unread if noise}
+    ignored = {u.name for u in unread if u.noise}
     ignored |= {*settings_of.noisy(labels), *settings_of.noisy(annotations), *beside.ignored}
     return Snapshot(
         identity=identity.but(labels=settings_of.provenance(labels)),
@@ -94,12 +94,33 @@ def snapshot(
             Container(name=b.name, ingress=b.ingress) for b in sorted(boxes, key=_name)
         ),
         bindings=tuple(sorted(keys, key=lambda b: (b.container, b.key))),
-        mounts=tuple(sorted(mounts, key=lambda m: (m.container, m.path))),
+        mounts=mounts,
         settings=found.sorted(),
         service=service,
         status=status or Status(),
         seen=Seen(unseen=(*beside.unseen, *_unseen(keys)), ignored=tuple(sorted(ignored))),
     )
+
+
+UNKNOWN_LIMIT = 1_000
+
+
+def add_unknown(unknown: Sequence[Unread], found: SettingsOf, containers: Sequence[str]) -> None:
+    """
+    Seal the fields that nobody knows: those of one name in one container as a whole.
+
+    Raises Refused for more of them than a document of Cloud Run can have.
+    """
+    told: dict[tuple[str, str], list[str]] = {}
+    for one in unknown:
+        first, second = (*one.path, None)[:2]
+        inside = first == "containers" and isinstance(second, int)
+        place = containers[second] if inside and isinstance(second, int) else "", one.name
+        told.setdefault(place, []).append(_canonical(one.node))
+    if len(told) > UNKNOWN_LIMIT:
+        raise Refused("too-many", f"more than {UNKNOWN_LIMIT} fields that nobody knows")
+    for (container, name), values in told.items():
+        found.inside(container).seal(f"unknown.{name}", *values)
 
 
 def check_identity(identity: Identity, path: Path = ()) -> None:
@@ -140,9 +161,13 @@ def _name(box: _Box) -> str:
     return box.name
 
 
-def _boxes(template: Doc, root: Path) -> list[_Box]:
+CONTAINERS_LIMIT = 100
+"""Ten times what a revision can have."""
+
+
+def _boxes(template: Doc, kind: Kind, root: Path) -> list[_Box]:
     """
-    The containers. Requests reach the only one, or the one with a port.
+    The containers. Requests reach the only one, or the one with a port; in a worker pool, none.
 
     Several containers need names; where they lack them, their order names them.
     """
@@ -151,16 +176,18 @@ def _boxes(template: Doc, root: Path) -> list[_Box]:
     docs = [nodes.mapping(c, *where, i) for i, c in enumerate(listed)]
     if not docs:
         raise Refused("no-containers", "no containers: nothing can be told of it", path=where)
-    found: list[_Box] = []
+    if len(docs) > CONTAINERS_LIMIT:
+        raise Refused("too-many", f"more than {CONTAINERS_LIMIT} containers", path=where)
+    found: dict[str, _Box] = {}
     for i, doc in enumerate(docs):
-        name = nodes.text(doc.get("name"), *where, i) or (
+        name = nodes.text(doc.get("name"), *where, i, "name") or (
             f"container-{i + 1}" if len(docs) > 1 else ""
         )
-        if name in {box.name for box in found}:
+        if name in found:
             raise Refused("bad-name", "two containers of the same name", path=(*where, i))
-        ingress = len(docs) == 1 or bool(doc.get("ports"))
-        found.append(_Box(name, doc, ingress, (*where, i)))
-    return found
+        ingress = kind == "service" and (len(docs) == 1 or bool(doc.get("ports")))
+        found[name] = _Box(name, doc, ingress, (*where, i))
+    return list(found.values())
 
 
 def _keys(box: _Box, identity: Identity, sealer: Sealer) -> list[Binding]:
@@ -168,71 +195,24 @@ def _keys(box: _Box, identity: Identity, sealer: Sealer) -> list[Binding]:
 
 
 def _settings(
-    template: Doc, boxes: Sequence[_Box], digests: Mapping[str, str], found: SettingsOf
-) -> None:
-    ingress = next((box for box in boxes if box.ingress), boxes[0])
-    settings_of.revision_settings(template, ingress.doc, found)
+    template: Doc,
+    boxes: Sequence[_Box],
+    found: SettingsOf,
+    identity: Identity,
+    beside: Beside,
+) -> tuple[Mount, ...]:
+    """Add the settings of the revision and of its containers; gives back the mounted secrets."""
+    main = next((box for box in boxes if box.ingress), boxes[0])
+    reached = Object(main.doc, main.path)
+    settings_of.revision_settings(template, reached, found, identity, beside.root)
+    volumes = Volumes(template, identity, beside.root)
     for box in boxes:
-        ports = nodes.sequence(box.doc.get("ports"), *box.path, "ports")
-        given = (
-            nodes.number(nodes.mapping(ports[0], *box.path).get("containerPort")) if ports else 0
-        )
-        port = given or (DEFAULT_PORT if box is ingress else "")
-        digest = digests.get(box.name, "")
-        settings_of.container_settings(box.doc, found.inside(box.name), port, digest)
-    for volume in nodes.sequence(template.get("volumes"), "volumes"):
-        sql = nodes.mapping(nodes.mapping(volume).get("cloudSqlInstance"))
-        for instance in nodes.sequence(sql.get("instances"), "volumes", "instances"):
-            found.add(f"cloud_sql.{nodes.text(instance)}", "attached")
-
-
-def _mounts(
-    boxes: Sequence[_Box], template: Doc, identity: Identity, root: Path
-) -> tuple[list[Mount], dict[tuple[str, str], str]]:
-    """Mounted secrets, and what other volumes are mounted where, by container and path."""
-    listed = nodes.sequence(template.get("volumes"), *root, "volumes")
-    volumes = [(nodes.mapping(v, *root, "volumes", i), i) for i, v in enumerate(listed)]
-    named = {nodes.text(v.get("name")): (v, (*root, "volumes", i)) for v, i in volumes}
-    secrets: dict[tuple[str, str], Mount] = {}
-    others: dict[tuple[str, str], str] = {}
-    for box in boxes:
-        for i, item in enumerate(nodes.sequence(box.doc.get("volumeMounts"), *box.path)):
-            mount = nodes.mapping(item, *box.path, "volumeMounts", i)
-            where = nodes.text(mount.get("mountPath"), *box.path, "volumeMounts", i)
-            sub_path = nodes.text(mount.get("subPath"))
-            volume, path = named.get(nodes.text(mount.get("name")), ({}, box.path))
-            if "secret" in volume:
-                for file in secret_files(box.name, where, sub_path, volume, identity, path):
-                    secrets[file.container, file.path] = file
-            elif told := _volume(volume):
-                others[box.name, where] = told
-    return list(secrets.values()), others
-
-
-def _volume(volume: Doc) -> str:
-    """What a volume other than a secret is, in words; nothing for Cloud SQL, which is a setting."""
-    match volume:
-        case {"cloudSqlInstance": _}:
-            return ""
-        case {"emptyDir": empty}:
-            doc = nodes.mapping(empty)
-            kind = nodes.word(doc.get("medium"), fields.MEDIUM)
-            return f"empty-dir {kind} {nodes.memory(doc.get('sizeLimit'))}".rstrip()
-        case {"nfs": nfs}:
-            doc = nodes.mapping(nfs)
-            return (
-                f"nfs {nodes.text(doc.get('server'))}:{nodes.text(doc.get('path'))}{_access(doc)}"
-            )
-        case {"gcs": gcs}:
-            doc = nodes.mapping(gcs)
-            options = ",".join(nodes.text(o) for o in nodes.sequence(doc.get("mountOptions")))
-            return f"gcs {nodes.text(doc.get('bucket'))}{_access(doc)} {options}".rstrip()
-    kinds = sorted(volume.keys() - {"name"})
-    return f"unsupported {', '.join(kinds)}" if kinds else "no such volume"
-
-
-def _access(doc: Doc) -> str:
-    return " read-only" if nodes.flag(doc.get("readOnly")) else ""
+        inside = found.inside(box.name)
+        inside.add("image_digest", beside.digests.get(box.name, ""))
+        port = DEFAULT_PORT if box is main and identity.kind == "service" else ""
+        settings_of.container_settings(box.doc, inside, port, box.path)
+        volumes.mount(box.doc, box.name, found, box.path, main=box is main)
+    return volumes.close(found)
 
 
 def _unseen(keys: Sequence[Binding]) -> list[Unseen]:
@@ -247,70 +227,75 @@ def _canonical(node: Node) -> str:
     return json.dumps(node, sort_keys=True, default=str)
 
 
-def status(conditions: Node, name: str, traffic: Sequence[TrafficTarget]) -> Status:
+def status(
+    conditions: Node, name: str, traffic: Sequence[TrafficTarget], path: Path = ()
+) -> Status:
     """How a revision stood: its own Ready and Active conditions, and its share of the traffic."""
-    by_type = {
-        nodes.text(c.get("type")): c
-        for c in (nodes.mapping(item) for item in nodes.sequence(conditions, "conditions"))
-    }
-    ready, active = by_type.get("Ready", {}), by_type.get("Active", {})
+    listed = Object({"conditions": conditions}, path).objects("conditions")
+    by_type = {condition.text("type"): condition for condition in listed}
+    nothing = Object({}, path)
+    ready, active = by_type.get("Ready", nothing), by_type.get("Active", nothing)
     mine = [t for t in traffic if t.revision == name and (name or t.latest)]
     return Status(
         ready=_state(ready),
-        ready_reason=_reason(ready),
+        ready_reason=ready.word("revisionReason", fields.REVISION_REASON),
         active=_state(active),
-        active_reason=_reason(active),
+        active_reason=active.word("revisionReason", fields.REVISION_REASON),
         percent=sum(t.percent for t in mine),
         tags=tuple(sorted(t.tag for t in mine if t.tag)),
     )
 
 
-def _state(condition: Doc) -> bool | None:
-    word = nodes.word(condition.get("state"), fields.CONDITION).lower()
+def _state(condition: Object) -> bool | None:
+    word = condition.word("state", fields.CONDITION).lower()
     return {"true": True, "false": False}.get(word)
 
 
-def _reason(condition: Doc) -> str:
-    return nodes.word(condition.get("revisionReason"), fields.REVISION_REASON)
+TARGETS_LIMIT = 3_000
+"""More than the tags that a service can have."""
 
 
-def traffic(parent: Doc, newest: str) -> tuple[TrafficTarget, ...]:
+def traffic(parent: Doc, newest: str, path: Path = ()) -> tuple[TrafficTarget, ...]:
     """
     Where requests go: as observed, else as asked for; everything to the newest if nothing is said.
 
     v2 names no revision beside LATEST (§0): the newest Ready one is meant, or `newest` in a
-    manifest.
+    manifest. Raises Refused.
     """
-    observed = parent.get("trafficStatuses") or parent.get("instanceSplitStatuses")
-    asked = parent.get("traffic") or parent.get("instanceSplits")
-    targets = [nodes.mapping(t) for t in nodes.sequence(observed or asked, "traffic")]
-    ready = _short(parent.get("latestReadyRevision")) or newest
+    one = Object(parent, path)
+    kinds = ("trafficStatuses", "instanceSplitStatuses", "traffic", "instanceSplits")
+    told = next((kind for kind in kinds if parent.get(kind)), "traffic")
+    ready = _short(one.text("latestReadyRevision")) or newest
+    targets = one.objects(told)
+    if len(targets) > TARGETS_LIMIT:
+        raise Refused("too-many", f"more than {TARGETS_LIMIT} targets", path=(*path, told))
     found = []
-    for target in targets or [{"type": "latest", "percent": 100}]:
-        latest = nodes.word(target.get("type"), fields.ALLOCATION | fields.SPLIT) == "latest"
-        revision = _short(target.get("revision"))
+    for target in targets or [Object({"type": "latest", "percent": 100}, path)]:
+        latest = target.word("type", fields.ALLOCATION | fields.SPLIT) == "latest"
+        percent = target.number("percent")
         found.append(
             TrafficTarget(
-                revision=revision or (ready if latest else ""),
-                percent=_percent(target.get("percent")),
-                tag=nodes.text(target.get("tag")),
+                revision=_short(target.text("revision")) or (ready if latest else ""),
+                percent=percent if isinstance(percent, int) else 0,
+                tag=target.text("tag"),
                 latest=latest,
             )
         )
     return tuple(found)
 
 
-def _percent(node: Node) -> int:
-    number = nodes.number(node, "traffic", "percent")
-    return number if isinstance(number, int) else 0
-
-
-def _short(node: Node) -> str:
+def _short(name: str) -> str:
     """A revision by its own name, whether it came with its path or not."""
-    return nodes.text(node).rpartition("/")[2]
+    return name.rpartition("/")[2]
 
 
-def service_level(parent: Doc, identity: Identity, sealer: Sealer) -> tuple[Setting, ...]:
+def service_level(
+    parent: Doc,
+    identity: Identity,
+    sealer: Sealer,
+    unknown: Sequence[Unread] = (),
+    path: Path = (),
+) -> tuple[Setting, ...]:
     """
     What changes without a new revision, sorted.
 
@@ -318,10 +303,11 @@ def service_level(parent: Doc, identity: Identity, sealer: Sealer) -> tuple[Sett
     pinned. The names of revisions change with every deploy; who serves stands in the status.
     """
     found = SettingsOf(identity.address, sealer, prefix="service.")
-    settings_of.service_settings(parent, found)
+    settings_of.service_settings(parent, found, path)
+    add_unknown(unknown, found, ())
     shares: dict[str, int] = {}
     asked = {**parent, "trafficStatuses": None, "instanceSplitStatuses": None}
-    for target in traffic(asked, ""):
+    for target in traffic(asked, "", path):
         mode = "latest" if target.latest else "pinned"
         shares[mode] = shares.get(mode, 0) + target.percent
     told = (f"{mode} {percent}%" for mode, percent in sorted(shares.items()) if percent)

@@ -5,16 +5,17 @@ Resources in the v2 shape, whatever they came from, and the snapshots that are m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from drift_audit import names
 from drift_audit.collector import fields, nodes, normalise
+from drift_audit.collector.fields import Unread
 from drift_audit.collector.normalise import Beside
 from drift_audit.inventory import Service, TrafficTarget, by_age
 from drift_audit.seal import Sealer
-from drift_audit.snapshot import UNKNOWN, Identity, Kind, Snapshot, Unseen
+from drift_audit.snapshot import UNKNOWN, Identity, Kind, Setting, Snapshot, Unseen
 from drift_audit.strict import Node, Path, Refused
 
 Doc = dict[str, Any]
@@ -24,14 +25,17 @@ Doc = dict[str, Any]
 class Resource:
     """
     One service, worker pool or revision. `template` is the revision's part; `parent` the part that
-    changes without a new revision, None for a revision alone. `shape` says which fields of the
-    template are known; READ where another reader has told the unknown ones already.
+    changes without a new revision, None for a revision alone, with its place in the document and
+    the fields of it that nobody knows. `shape` says which fields of the template are known; READ
+    where another reader has told the unknown ones already.
     """
 
     identity: Identity
     template: Doc
     beside: Beside = field(default_factory=Beside)
     parent: Doc | None = None
+    parent_path: Path = ()
+    parent_unknown: Sequence[Unread] = ()
     conditions: Node = None
     shape: fields.Shape = fields.READ
 
@@ -46,16 +50,31 @@ class Resource:
             who = who.but(region=region)
         return replace(self, identity=who)
 
+    def knowing(self, numbers: Mapping[str, str]) -> Resource:
+        """The same, with its project by id and by number where `numbers` (by id) tells both."""
+        who = self.identity
+        ids = {number: name for name, number in numbers.items()}
+        project = ids.get(who.project, who.project)
+        number = who.project_number or numbers.get(project, "")
+        return replace(self, identity=who.but(project=project, project_number=number))
+
     def of(self, parent: Resource) -> Resource:
         """The same revision, with the project number that its service knows."""
-        number = parent.identity.project_number
+        number = parent.identity.project_number or self.identity.project_number
         return replace(self, identity=self.identity.but(project_number=number))
+
+    def service_level(self, sealer: Sealer) -> tuple[Setting, ...]:
+        """What changes without a new revision, sealed. Raises Refused."""
+        assert self.parent is not None
+        return normalise.service_level(
+            self.parent, self.identity, sealer, self.parent_unknown, self.parent_path
+        )
 
     @property
     def traffic(self) -> tuple[TrafficTarget, ...]:
         """Where a service sends its requests."""
         assert self.parent is not None
-        return normalise.traffic(self.parent, self.identity.revision)
+        return normalise.traffic(self.parent, self.identity.revision, self.parent_path)
 
     def snapshot(self, sealer: Sealer, traffic: Sequence[TrafficTarget] = ()) -> Snapshot:
         """The revision, sealed. Raises Refused."""
@@ -65,7 +84,9 @@ class Resource:
             sealer,
             shape=self.shape,
             beside=self.beside,
-            status=normalise.status(self.conditions, self.identity.revision, traffic),
+            status=normalise.status(
+                self.conditions, self.identity.revision, traffic, self.beside.root
+            ),
         )
 
 
@@ -92,7 +113,7 @@ def join(
         latest_created=who.revision,
         latest_ready=ready,
         traffic=targets,
-        settings=normalise.service_level(parent.parent, who, sealer),
+        settings=parent.service_level(sealer),
         revisions=tuple(ordered),
         complete=complete,
     )
@@ -139,13 +160,13 @@ def from_v2(doc: Mapping[str, Any], path: Path = ()) -> Resource:
         raise Refused("wrong-kind", reason, path=(*path, "name"))
     identity = Identity(
         project=name["project"],
-        project_number=_number(name["project"], doc),
+        project_number=_number(name["project"], name["service"], doc),
         region=name["region"],
         kind=_KINDS[name["kind"]],
         service=name["service"],
-        uid=nodes.text(doc.get("uid")),
+        uid=nodes.text(doc.get("uid"), *path, "uid"),
     )
-    generation = nodes.number(doc.get("generation"))
+    generation = nodes.number(doc.get("generation"), *path, "generation")
     if isinstance(generation, int):
         identity = identity.but(generation=generation)
     if name["revision"]:
@@ -157,7 +178,7 @@ def _revision(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resourc
     return Resource(
         identity=identity.but(
             create_time=nodes.instant(doc.get("createTime"), *path, "createTime"),
-            creator=nodes.text(doc.get("creator")),
+            creator=nodes.text(doc.get("creator"), *path, "creator"),
         ),
         template=dict(doc),
         beside=Beside(home=path, root=path),
@@ -168,37 +189,45 @@ def _revision(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resourc
 
 def _parent(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resource:
     template = dict(nodes.mapping(doc.get("template"), *path, "template"))
-    revision = nodes.text(template.get("revision"))
+    template.setdefault("healthCheckDisabled", None)
+    revision = nodes.text(template.get("revision"), *path, "template", "revision")
     if names.is_placeholder(revision):
         revision = ""
-    newest = nodes.text(doc.get("latestCreatedRevision")).rpartition("/")[2]
+    newest = nodes.text(doc.get("latestCreatedRevision"), *path, "latestCreatedRevision")
     shape = fields.SERVICE if identity.kind == "service" else fields.WORKER_POOL
     unread = list(fields.survey(doc, shape))
+    of_template = [u._replace(path=u.path[1:]) for u in unread if u.path[0] == "template"]
+    mine = [u for u in unread if u.path[0] != "template"]
     return Resource(
         identity=identity.but(
             uid="",
-            revision=revision or newest,
-            client=nodes.text(doc.get("client")),
-            client_version=nodes.text(doc.get("clientVersion")),
+            revision=revision or newest.rpartition("/")[2],
+            client=nodes.text(doc.get("client"), *path, "client"),
+            client_version=nodes.text(doc.get("clientVersion"), *path, "clientVersion"),
         ),
         template=template,
         beside=Beside(
             home=path,
             root=(*path, "template"),
-            unknown=[(p, node) for p, node, noise in unread if not noise],
-            ignored=[p for p, _, noise in unread if noise],
+            unknown=[u for u in of_template if not u.noise],
+            ignored=[u.name for u in (*of_template, *mine) if u.noise],
         ),
-        parent=dict(doc),
+        parent={"healthCheckDisabled": template["healthCheckDisabled"], **doc},
+        parent_path=path,
+        parent_unknown=tuple(u for u in mine if not u.noise),
     )
 
 
-def _number(project: str, doc: Mapping[str, Any]) -> str:
+def _number(project: str, service: str, doc: Mapping[str, Any]) -> str:
     """The project number, where a name or a URL of the service gives it away."""
     if project.isdecimal():
         return project
-    urls = doc.get("urls") if isinstance(doc.get("urls"), list) else []
-    found = (
-        re.fullmatch(r"https://[a-z0-9-]+-([0-9]+)\.[a-z0-9-]+\.run\.app", str(u))
-        for u in urls or ()
-    )
+    listed = doc.get("urls")
+    return number_in_url(service, [doc.get("uri"), *(listed if isinstance(listed, list) else ())])
+
+
+def number_in_url(service: str, urls: Iterable[Node]) -> str:
+    """The project number in a URL of the form `https://SERVICE-NUMBER.REGION.run.app`, if any."""
+    form = rf"https://{re.escape(service)}-([0-9]{{1,19}})\.[a-z0-9-]+\.run\.app"
+    found = (re.fullmatch(form, str(url)) for url in urls)
     return next((m[1] for m in found if m), "")

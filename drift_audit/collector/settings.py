@@ -8,15 +8,17 @@ export that spells it. Sources: `cloud-run-api.md` §1 and §2; defaults there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from drift_audit import names
 from drift_audit.collector import fields, nodes
 from drift_audit.collector.fields import NOISY_NAMES, PROVENANCE
+from drift_audit.collector.nodes import Object
 from drift_audit.seal import Sealer
-from drift_audit.snapshot import Address, Label, Setting, Value
-from drift_audit.strict import Node
+from drift_audit.snapshot import Address, Identity, Label, Setting, Value
+from drift_audit.strict import Node, Path
 
 Doc = Mapping[str, Any]
 
@@ -57,184 +59,218 @@ class SettingsOf:
         return tuple(setting for _, setting in sorted(self._found.items()))
 
 
-def revision_settings(template: Doc, ingress: Doc, found: SettingsOf) -> None:
-    """What concerns the whole revision."""
-    scaling = nodes.mapping(template.get("scaling"), "scaling")
-    found.add("scaling.min_instances", nodes.number(scaling.get("minInstanceCount")) or 0)
-    found.add("scaling.max_instances", nodes.number(scaling.get("maxInstanceCount")) or 100)
-    found.add("service_account", nodes.text(template.get("serviceAccount")) or "default")
-    found.add("timeout_seconds", nodes.seconds(template.get("timeout")) or 300)
-    found.add("concurrency", _concurrency(template, ingress))
-    environment = nodes.word(template.get("executionEnvironment"), fields.EXECUTION_ENVIRONMENT)
-    found.add("execution_environment", environment)
-    found.add("session_affinity", nodes.flag(template.get("sessionAffinity")) or False)
-    found.add("health_check_disabled", nodes.flag(template.get("healthCheckDisabled")) or False)
+def revision_settings(
+    template: Doc, main: Object, found: SettingsOf, identity: Identity, path: Path
+) -> None:
+    """What concerns the whole revision. `main` is the container that requests reach."""
+    one = Object(template, path)
+    scaling = one.inside("scaling")
+    found.add("scaling.min_instances", scaling.number("minInstanceCount") or 0)
+    found.add("scaling.max_instances", scaling.number("maxInstanceCount") or 100)
+    found.add("service_account", _service_account(one.text("serviceAccount"), identity))
+    found.add("timeout_seconds", one.seconds("timeout") or 300)
+    found.add("concurrency", _concurrency(one, main))
+    found.add(
+        "execution_environment", one.word("executionEnvironment", fields.EXECUTION_ENVIRONMENT)
+    )
+    found.add("session_affinity", one.flag("sessionAffinity"))
+    if "healthCheckDisabled" in template:  # a v2 Revision cannot tell (§1.1)
+        found.add("health_check_disabled", one.flag("healthCheckDisabled"))
     if template.get("launchStage"):
-        found.add("launch_stage", nodes.word(template["launchStage"], fields.LAUNCH_STAGE))
-    if names.is_placeholder(name := nodes.text(template.get("revision"))):
+        found.add("launch_stage", one.word("launchStage", fields.LAUNCH_STAGE))
+    if names.is_placeholder(name := one.text("revision")):
         found.add("revision_name", name)
-    mesh = nodes.mapping(template.get("serviceMesh"), "serviceMesh")
-    found.add("service_mesh", nodes.text(mesh.get("mesh")))
-    selector = nodes.mapping(template.get("nodeSelector"), "nodeSelector")
-    found.add("accelerator", nodes.text(selector.get("accelerator")))
-    zonal = nodes.flag(template.get("gpuZonalRedundancyDisabled"))
-    found.add("gpu_zonal_redundancy_disabled", zonal or False)
-    _encryption(template, found)
-    _network(template, found)
-    resources = nodes.mapping(ingress.get("resources"), "containers", "resources")
-    idle = nodes.flag(resources.get("cpuIdle"))
-    found.add("cpu_idle", idle if idle is not None else not resources)
-    found.add("startup_cpu_boost", nodes.flag(resources.get("startupCpuBoost")) or False)
-    labels(template.get("labels"), found, "label")
-    labels(template.get("annotations"), found, "annotation")
+    found.add("service_mesh", one.inside("serviceMesh").text("mesh"))
+    found.add("accelerator", one.inside("nodeSelector").text("accelerator"))
+    found.add("gpu_zonal_redundancy_disabled", one.flag("gpuZonalRedundancyDisabled"))
+    _encryption(one, found)
+    _network(one.inside("vpcAccess"), found, identity)
+    labels(template.get("labels"), found, "label", path)
+    labels(template.get("annotations"), found, "annotation", path)
 
 
-def _concurrency(template: Doc, ingress: Doc) -> int | str:
+def _service_account(account: str, identity: Identity) -> str:
+    """Unset means the default account of Compute Engine, which can be spelled too (§1.1)."""
+    number = identity.project_number
+    default = f"{number}-compute@developer.gserviceaccount.com" if number else ""
+    return "default" if account in ("", default) else account
+
+
+def _concurrency(one: Object, main: Object) -> int | str:
     """Unset means 80, or 1 below one CPU."""
-    written = nodes.number(template.get("maxInstanceRequestConcurrency"))
+    written = one.number("maxInstanceRequestConcurrency")
     if written:
         return written
-    limits = nodes.mapping(nodes.mapping(ingress.get("resources")).get("limits"))
-    cpu = nodes.cpu(limits.get("cpu")) or "1"
-    return 1 if cpu.startswith("0.") else 80
+    return 1 if main.inside("resources").inside("limits").cpu("cpu").startswith("0.") else 80
 
 
-def _encryption(template: Doc, found: SettingsOf) -> None:
-    key = nodes.text(template.get("encryptionKey"))
+def _encryption(one: Object, found: SettingsOf) -> None:
+    key = one.text("encryptionKey")
     found.add("encryption_key", key)
-    if key:
-        action = nodes.word(template.get("encryptionKeyRevocationAction"), fields.REVOCATION)
+    if key or one.doc.get("encryptionKeyRevocationAction"):
+        action = one.word("encryptionKeyRevocationAction", fields.REVOCATION)
         found.add("encryption_key_revocation_action", action)
-        shutdown = nodes.seconds(template.get("encryptionKeyShutdownDuration"))
-        found.add("encryption_key_shutdown_seconds", shutdown)
+    shutdown = one.seconds("encryptionKeyShutdownDuration")
+    found.add("encryption_key_shutdown_seconds", shutdown)
 
 
-def _network(template: Doc, found: SettingsOf) -> None:
-    access = nodes.mapping(template.get("vpcAccess"), "vpcAccess")
-    connector = nodes.text(access.get("connector")).rpartition("/connectors/")[2]
+def _network(access: Object, found: SettingsOf, identity: Identity) -> None:
+    connector = _near(access.text("connector"), identity)
     found.add("vpc.connector", connector)
-    interfaces = nodes.sequence(access.get("networkInterfaces"), "vpcAccess", "networkInterfaces")
-    for i, interface in enumerate(interfaces, 1):
-        one = nodes.mapping(interface, "vpcAccess", "networkInterfaces")
+    interfaces = sorted(
+        (
+            _near(one.text("network"), identity),
+            _near(one.text("subnetwork"), identity),
+            ", ".join(sorted(one.texts("tags"))),
+        )
+        for one in access.objects("networkInterfaces")
+    )
+    for i, (network, subnetwork, tags) in enumerate(interfaces, 1):
         suffix = "" if i == 1 else f".{i}"
-        found.add(f"vpc.network{suffix}", _short(one.get("network")))
-        found.add(f"vpc.subnetwork{suffix}", _short(one.get("subnetwork")))
-        tags = sorted(nodes.text(t) for t in nodes.sequence(one.get("tags"), "tags"))
-        found.add(f"vpc.tags{suffix}", ", ".join(tags))
+        found.add(f"vpc.network{suffix}", network)
+        found.add(f"vpc.subnetwork{suffix}", subnetwork)
+        found.add(f"vpc.tags{suffix}", tags)
     if connector or interfaces:
-        found.add("vpc.egress", nodes.word(access.get("egress"), fields.EGRESS))
+        found.add("vpc.egress", access.word("egress", fields.EGRESS))
 
 
-def _short(node: Node) -> str:
-    """A network or subnetwork by its own name, whether it came with its path or not."""
-    return nodes.text(node).rpartition("/")[2]
+_PLACE = re.compile(
+    r"(?:https://www\.googleapis\.com/compute/v1/)?projects/(?P<project>[^/]+)/"
+    r"(?:global|(?:locations|regions)/(?P<region>[^/]+))"
+    r"/(?:connectors|networks|subnetworks)/(?P<name>[^/]+)"
+)
 
 
-def container_settings(container: Doc, found: SettingsOf, port: int | str, digest: str) -> None:
-    """What concerns one container. `port` is the one requests come to, empty in a sidecar."""
-    found.add("image", nodes.text(container.get("image")))
-    found.add("image_digest", digest)
-    found.add("base_image", nodes.text(container.get("baseImageUri")))
-    found.add("working_dir", nodes.text(container.get("workingDir")))
-    source = nodes.mapping(nodes.mapping(container.get("sourceCode")).get("cloudStorageSource"))
-    if source:
-        bucket, item = nodes.text(source.get("bucket")), nodes.text(source.get("object"))
-        found.add("source", f"gs://{bucket}/{item}#{nodes.text(source.get('generation'))}")
-    found.seal("command", *_strings(container, "command"))
-    found.seal("args", *_strings(container, "args"))
-    found.add("depends_on", ", ".join(sorted(_strings(container, "dependsOn"))))
-    found.add("port", port)
-    if port:
-        ports = nodes.sequence(container.get("ports"), "containers", "ports") or [{}]
-        found.add("port_name", nodes.text(nodes.mapping(ports[0]).get("name")) or "http1")
-    limits = nodes.mapping(nodes.mapping(container.get("resources")).get("limits"), "limits")
-    found.add("cpu", nodes.cpu(limits.get("cpu")) or "1")
-    found.add("memory", nodes.memory(limits.get("memory")) or "512Mi")
-    for name in limits.keys() - {"cpu", "memory"}:
-        found.add("gpu" if name == "nvidia.com/gpu" else f"limit.{name}", nodes.text(limits[name]))
+def _near(written: str, identity: Identity) -> str:
+    """
+    A connector, network or subnetwork: by its own name in the service's own project and region,
+    else with its path.
+    """
+    place = _PLACE.fullmatch(written)
+    if place is None or place["project"] not in (identity.project, identity.project_number):
+        return written
+    return place["name"] if place["region"] in (None, identity.region) else written
+
+
+def container_settings(container: Doc, found: SettingsOf, port: int | str, path: Path) -> None:
+    """What concerns one container. `port` is the one requests come to unless it says another."""
+    one = Object(container, path)
+    found.add("image", one.text("image"))
+    found.add("base_image", one.text("baseImageUri"))
+    found.add("working_dir", one.text("workingDir"))
+    source = one.inside("sourceCode").inside("cloudStorageSource")
+    if source.doc:
+        item = f"{source.text('bucket')}/{source.text('object')}"
+        found.add("source", f"gs://{item}#{source.text('generation')}")
+    found.seal("command", *one.values("command"))
+    found.seal("args", *one.values("args"))
+    found.add("depends_on", ", ".join(sorted(one.texts("dependsOn"))))
+    port = _ports(one, found, port)
+    _resources(one.inside("resources"), found)
     for kind in ("startup", "liveness", "readiness"):
-        _probe(nodes.mapping(container.get(f"{kind}Probe")), f"{kind}_probe", found, port)
+        _probe(one.inside(f"{kind}Probe"), f"{kind}_probe", found, port)
 
 
-def _strings(container: Doc, name: str) -> list[str]:
-    items = nodes.sequence(container.get(name), "containers", name)
-    return [nodes.value(item, "containers", name) for item in items]
+def _ports(one: Object, found: SettingsOf, port: int | str) -> int | str:
+    """Add the ports; gives back the first, which requests come to."""
+    listed = one.objects("ports") or ([Object({}, one.path)] if port else [])
+    numbers = [given.number("containerPort") or port for given in listed]
+    for i, (given, number) in enumerate(zip(listed, numbers, strict=True), 1):
+        suffix = "" if i == 1 else f".{i}"
+        found.add(f"port{suffix}", number)
+        found.add(f"port_name{suffix}", given.text("name") or "http1")
+    return next(iter(numbers), port)
+
+
+def _resources(resources: Object, found: SettingsOf) -> None:
+    limits = resources.inside("limits")
+    found.add("cpu", limits.cpu("cpu") or "1")
+    found.add("memory", limits.memory("memory") or "512Mi")
+    for name in limits.doc.keys() - {"cpu", "memory"}:
+        found.add("gpu" if name == "nvidia.com/gpu" else f"limit.{name}", limits.text(name))
+    unset = resources.doc.get("cpuIdle") in (None, "")
+    found.add("cpu_idle", not resources.doc if unset else resources.flag("cpuIdle"))
+    found.add("startup_cpu_boost", resources.flag("startupCpuBoost"))
 
 
 DEFAULT_STARTUP = {"type": "tcp", "initial_delay": 0, "timeout": 240, "period": 240, "failures": 1}
 """What the server writes into a revision that came without a startup probe (§1.2)."""
 
 
-def _probe(probe: Doc, name: str, found: SettingsOf, port: int | str) -> None:
-    if not probe:
+def _probe(probe: Object, name: str, found: SettingsOf, port: int | str) -> None:
+    """A probe of one kind. What a header or a query holds may be a token and is sealed."""
+    if not probe.doc:
         return
-    http = nodes.mapping(probe.get("httpGet"))
-    grpc = nodes.mapping(probe.get("grpc"))
-    action = http or grpc or nodes.mapping(probe.get("tcpSocket"))
-    kind = "http" if "httpGet" in probe else "grpc" if "grpc" in probe else "tcp"
+    kind = next((k for k in ("httpGet", "grpc") if k in probe.doc), "tcpSocket")
+    action = probe.inside(kind)
     told: dict[str, Value | None] = {
-        "type": kind,
-        "initial_delay": nodes.number(probe.get("initialDelaySeconds")) or 0,
-        "timeout": nodes.number(probe.get("timeoutSeconds")) or 1,
-        "period": nodes.number(probe.get("periodSeconds")) or 10,
-        "failures": nodes.number(probe.get("failureThreshold")) or 3,
+        "type": {"httpGet": "http", "tcpSocket": "tcp"}.get(kind, kind),
+        "initial_delay": probe.number("initialDelaySeconds") or 0,
+        "timeout": probe.number("timeoutSeconds") or 1,
+        "period": probe.number("periodSeconds") or 10,
+        "failures": probe.number("failureThreshold") or 3,
     }
-    to = nodes.number(action.get("port")) or port
+    to = action.number("port") or port
     if name == "startup_probe" and told == DEFAULT_STARTUP and to == port:
         return
-    told |= {"port": to, "service": nodes.text(grpc.get("service"))}
-    if kind == "http":
-        told["path"] = nodes.text(http.get("path")) or "/"
+    told |= {"port": to, "service": action.text("service") if kind == "grpc" else ""}
     for part, value in told.items():
         found.add(f"{name}.{part}", value)
-    for header in nodes.sequence(http.get("httpHeaders"), "httpHeaders"):
-        one = nodes.mapping(header, "httpHeaders")
-        found.seal(f"{name}.header.{nodes.text(one.get('name'))}", nodes.text(one.get("value")))
+    if kind == "httpGet":
+        path, mark, query = action.text("path").partition("?")
+        found.add(f"{name}.path", path or "/")
+        found.seal(f"{name}.query", *([query] if mark else []))
+        headers: dict[str, list[str]] = {}
+        for header in action.objects("httpHeaders"):
+            headers.setdefault(header.text("name"), []).append(header.text("value"))
+        for header_name, values in headers.items():
+            found.seal(f"{name}.header.{header_name}", *values)
 
 
-def service_settings(parent: Doc, found: SettingsOf) -> None:
+def service_settings(parent: Doc, found: SettingsOf, path: Path = ()) -> None:
     """What changes without a new revision."""
-    found.add("ingress", nodes.word(parent.get("ingress"), fields.INGRESS))
-    found.add("invoker_iam_disabled", nodes.flag(parent.get("invokerIamDisabled")) or False)
-    found.add("default_url_disabled", nodes.flag(parent.get("defaultUriDisabled")) or False)
-    found.add("iap_enabled", nodes.flag(parent.get("iapEnabled")) or False)
-    binary = nodes.mapping(parent.get("binaryAuthorization"), "binaryAuthorization")
-    found.add("binary_authorization", nodes.text(binary.get("policy")) or _default(binary))
-    if binary.get("breakglassJustification"):
-        found.seal("binary_authorization_breakglass", nodes.text(binary["breakglassJustification"]))
-    scaling = nodes.mapping(parent.get("scaling"), "scaling")
-    found.add("scaling.min_instances", nodes.number(scaling.get("minInstanceCount")) or 0)
-    found.add("scaling.max_instances", nodes.number(scaling.get("maxInstanceCount")))
-    found.add("scaling.mode", nodes.word(scaling.get("scalingMode"), fields.SCALING_MODE))
-    found.add("scaling.manual_instances", nodes.number(scaling.get("manualInstanceCount")))
-    for audience in nodes.sequence(parent.get("customAudiences"), "customAudiences"):
-        found.add(f"custom_audience.{nodes.text(audience)}", "present")
-    regions = nodes.mapping(parent.get("multiRegionSettings"), "multiRegionSettings")
-    found.add("regions", ", ".join(sorted(_texts(regions.get("regions")))))
-    if parent.get("description"):
-        found.seal("description", nodes.text(parent["description"]))
-    build = nodes.mapping(nodes.mapping(parent.get("buildConfig")).get("environmentVariables"))
-    for name, value in build.items():
-        found.seal(f"build_env.{name}", nodes.text(value))
-    labels(parent.get("labels"), found, "label")
-    labels(parent.get("annotations"), found, "annotation")
+    one = Object(parent, path)
+    found.add("ingress", one.word("ingress", fields.INGRESS))
+    found.add("launch_stage", one.word("launchStage", fields.LAUNCH_STAGE))
+    found.add("health_check_disabled", one.flag("healthCheckDisabled"))
+    found.add("invoker_iam_disabled", one.flag("invokerIamDisabled"))
+    found.add("default_url_disabled", one.flag("defaultUriDisabled"))
+    found.add("iap_enabled", one.flag("iapEnabled"))
+    binary = one.inside("binaryAuthorization")
+    default = "default" if binary.flag("useDefault") else "off"
+    found.add("binary_authorization", binary.text("policy") or default)
+    if justification := binary.text("breakglassJustification"):
+        found.seal("binary_authorization_breakglass", justification)
+    scaling = one.inside("scaling")
+    found.add("scaling.min_instances", scaling.number("minInstanceCount") or 0)
+    found.add("scaling.max_instances", scaling.number("maxInstanceCount"))
+    found.add("scaling.mode", scaling.word("scalingMode", fields.SCALING_MODE))
+    found.add("scaling.manual_instances", scaling.number("manualInstanceCount"))
+    for audience in one.texts("customAudiences"):
+        found.add(f"custom_audience.{audience}", "present")
+    several = one.inside("multiRegionSettings")
+    found.add("regions", ", ".join(sorted(several.texts("regions"))))
+    found.add("multi_region_id", several.text("multiRegionId"))
+    if description := one.text("description"):
+        found.seal("description", description)
+    build = one.inside("buildConfig")
+    found.add("build_service_account", build.text("serviceAccount"))
+    found.add("build_worker_pool", build.text("workerPool"))
+    variables = build.inside("environmentVariables")
+    for name in variables.doc:
+        found.seal(f"build_env.{name}", variables.text(name))
+    labels(parent.get("labels"), found, "label", path)
+    labels(parent.get("annotations"), found, "annotation", path)
 
 
-def _default(binary: Doc) -> str:
-    return "default" if nodes.flag(binary.get("useDefault")) else "off"
-
-
-def _texts(node: Node) -> list[str]:
-    return [nodes.text(item) for item in nodes.sequence(node)]
-
-
-def labels(node: Node, found: SettingsOf, kind: str) -> None:
+def labels(node: Node, found: SettingsOf, kind: str, path: Path = ()) -> None:
     """
     Labels or annotations of the user, sealed: they are free text. System ones are not settings.
     """
-    for name, value in nodes.mapping(node, f"{kind}s").items():
+    where = (*path, f"{kind}s")
+    for name, value in nodes.mapping(node, *where).items():
         if name not in NOISY_NAMES and not _is_provenance(name, value):
-            found.seal(f"{kind}.{name}", nodes.text(value))
+            found.seal(f"{kind}.{name}", nodes.text(value, *where, name))
 
 
 def provenance(node: Node) -> tuple[Label, ...]:

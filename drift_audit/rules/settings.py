@@ -22,12 +22,14 @@ WEIGHTS = {
     "service.binary_authorization*": Severity.HIGH,
     "volume.*": Severity.HIGH,
     "unknown.*": Severity.LOW,
+    "service.unknown.*": Severity.LOW,
     "image": Severity.INFO,
     "image_digest": Severity.INFO,
     "source": Severity.INFO,
     "label.*": Severity.INFO,
     "annotation.*": Severity.INFO,
     "launch_stage": Severity.INFO,
+    "service.launch_stage": Severity.INFO,
     "service.label.*": Severity.INFO,
     "service.annotation.*": Severity.INFO,
     "service.description": Severity.INFO,
@@ -117,7 +119,8 @@ def field_unknown(case: Case) -> Iterator[Hit]:
 
     Fix: update drift-audit; if the field stays unknown, report it.
     """
-    for setting in case.candidate.settings:
-        if setting.name.startswith("unknown."):
+    for setting in (*case.candidate.settings, *(case.candidate.service or ())):
+        name = setting.name.removeprefix("service.")
+        if name.startswith("unknown."):
             at = case.candidate.address.at(setting.container, setting=setting.name)
-            yield Hit(at, f"{setting.name.removeprefix('unknown.')} is not a field we know")
+            yield Hit(at, f"{name.removeprefix('unknown.')} is not a field we know")

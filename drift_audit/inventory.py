@@ -7,6 +7,7 @@ Live collection and files both end here, so everything below is the same for bot
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -125,6 +126,16 @@ class Inventory(Frozen):
     evidence: frozenset[Evidence] = frozenset()
     twins: tuple[Twins, ...] = ()
     secrets: int = 0
+
+
+def absent(asked: Iterable[str], found: Collection[str]) -> list[Unseen]:
+    """
+    The services that were asked for by name and not found. A glob may match nothing, a name may
+    not: a service that is gone, or misspelled, must not pass for one that was audited.
+    """
+    named = (name for name in asked if not set("*?[") & set(name))
+    reason = "was asked for and not found"
+    return [Unseen(where=f"service {n}", reason=reason) for n in named if n not in found]
 
 
 def by_age(snapshot: Snapshot) -> tuple[dt.datetime, int, str]:

@@ -13,12 +13,15 @@ from drift_audit.collector.cloud_run import CloudRun, Location
 from drift_audit.collector.connection import Connection
 from drift_audit.collector.exports import Files, read
 from drift_audit.collector.protobuf import to_json
+from drift_audit.collector.resources import from_v2
 from drift_audit.collector.secret_manager import SecretManager
+from drift_audit.collector.secret_versions import Version, with_versions
 from drift_audit.emulator.world import services
 from drift_audit.errors import SourceError
 from drift_audit.inventory import Evidence
-from drift_audit.snapshot import Unseen
-from tests.builders import sealer
+from drift_audit.snapshot import SecretReference, Unseen
+from drift_audit.strict import Refused
+from tests.builders import sealer, snapshot
 from tests.worlds import PLACE, SHOP, playing, source, world
 
 
@@ -397,3 +400,57 @@ def test_unknown_protobuf_fields_are_kept():
     message = run_v2.Revision.pb().FromString(bytes_)
 
     assert to_json(message) == {"name": "n", "field-1023": "7", "executionEnvironment": "99"}
+
+
+def test_repeated_unknown_protobuf_fields():
+    """A field that the library does not know and that comes more than once is kept whole, groups too."""
+    repeated = b"\xf8\x3f\x07\xf8\x3f\x08"  # field 1023, twice
+    group = b"\xfb\x3f\x08\x01\xfc\x3f"  # field 1023 as a group that holds field 1
+    messages = [run_v2.Revision.pb().FromString(b) for b in (repeated, group)]
+
+    assert [to_json(m) for m in messages] == [
+        {"field-1023": ["7", "8"]},
+        {"field-1023": {"field-1": "1"}},
+    ]
+
+
+def test_protobuf_time_out_of_range():
+    """A time that no calendar has refuses the revision, and crashes nothing."""
+    message = run_v2.Revision.pb()(name=f"{NAME}/services/api/revisions/api-1")
+    message.create_time.seconds = 10**15
+
+    with pytest.raises(Refused, match=r"^wrong-type: createTime is not a time"):
+        from_v2(to_json(message))
+
+
+def test_services_that_are_not_there():
+    """A service that is asked for by name and is nowhere is unseen; a glob may match nothing."""
+    with playing() as emulator:
+        inventory = source(emulator, services=("web", "gone", "x*")).collect()
+
+    assert [(u.where, u.reason) for u in inventory.unseen] == [
+        ("service gone", "was asked for and not found")
+    ]
+
+
+def test_services_where_nobody_could_look():
+    """Where a location could not be listed, that is told, and not that a service is missing."""
+    with playing(denied=[NAME]) as emulator:
+        inventory = source(emulator, services=("gone",)).collect()
+
+    assert [u.where for u in inventory.unseen] == [f"services of {NAME}"]
+
+
+def test_number_of_a_project_from_secret_manager():
+    """A secret of the project by number is its own, though no URL of the service tells the number."""
+    with playing(numbers={"shop": "123456789012"}) as emulator:
+        live = source(emulator)
+        live._secrets.version(("shop", "jwt", "3"))
+
+    assert live._secrets.numbers == {"shop": "123456789012"}
+    far = SecretReference(project="123456789012", secret="jwt", version="3")
+    one = snapshot({"A": {"project": far.project, "secret": "jwt", "version": "3"}})
+    versions = {("shop", "jwt", "3"): Version(3, "enabled")}
+    [binding] = with_versions(one, versions, live._secrets.numbers).bindings
+
+    assert binding.source == far.but(project="", resolved=3, version_state="enabled")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import yaml
@@ -220,6 +221,20 @@ def refused(tmp_path, *documents, suffix="json"):
             {"document": "drift-audit/snapshot", "schema_version": 99},
             "0.json: bad-snapshot: not a snapshot",
         ),
+        (
+            {
+                "assetType": "run.googleapis.com/Service",
+                "deleted": True,
+                "resource": {"data": v2()},
+            },
+            "0.json:1: wrong-kind: an asset that was deleted",
+        ),
+        ({"kind": {"x": "y"}, "apiVersion": "v1"}, "0.json:1: wrong-type: kind is not a scalar"),
+        ('{"a": {"\\ud800": 1}}', "0.json:1: encoding: a key holds half a character"),
+        (
+            {"document": "drift-audit/snapshot", "identity": {}, "containers": []},
+            "0.json: bad-snapshot: not a snapshot",
+        ),
         ([service(), service()], "0.json: duplicate-service: api is described twice"),
         (
             [revision("api-1"), revision("api-1", env=[{"name": "A"}])],
@@ -250,6 +265,122 @@ def test_line_of_a_refusal(tmp_path):
     assert refused(tmp_path, as_json).startswith(
         f"0.json:{json_line}: not-a-string: the value of B"
     )
+
+
+def test_line_of_a_setting(tmp_path):
+    """A field of the wrong type is refused with its own line, wherever it stands."""
+    for path in ("resources.limits.cpu", "livenessProbe.httpGet.path", "ports", "volumeMounts"):
+        document = service()
+        [container] = document["spec"]["template"]["spec"]["containers"]
+        *parents, leaf = path.split(".")
+        for parent in parents:
+            container = container.setdefault(parent, {})
+        container[leaf] = [["x"]] if not parents else {"x": "cnry"}
+        text = json.dumps(document, indent=1)
+        line = next(i for i, row in enumerate(text.split("\n"), 1) if f'"{leaf}"' in row)
+
+        assert int(refused(tmp_path, text).split(":")[1]) - line in (0, 1), path
+
+
+def test_snapshot_in_yaml(tmp_path):
+    """Our own snapshot as YAML is read like the JSON, and what is wrong in it is one line."""
+    one = snapshot({"A": "x"}, create_time=NOW, seal=sealer(key=LASTING))
+    text = yaml.safe_dump(json.loads(one.model_dump_json())).replace("'2026", "2026")
+    text = re.sub(r"create_time: '?([^'\n]+)'?", r"create_time: \1", text)
+
+    assert found(tmp_path, text, suffix="yaml").services[0].revisions == (one,)
+    odd = text + "foo: yes\n"
+    assert refused(tmp_path, odd, suffix="yaml") == (
+        "0.yaml: bad-snapshot: not a snapshot of this version"
+    )
+
+
+def test_edited_snapshot(tmp_path):
+    """A stored snapshot whose keys are repeated or out of order was edited: it is refused."""
+    one = json.loads(snapshot({"A": "x", "B": "y"}).model_dump_json())
+    swapped = {**one, "bindings": one["bindings"][::-1]}
+    twice = {**one, "bindings": one["bindings"][:1] * 2}
+
+    for edited in (swapped, twice):
+        assert refused(tmp_path, edited) == "0.json: bad-snapshot: not a snapshot of this version"
+
+
+def test_two_snapshots_of_one_revision(tmp_path):
+    """The same snapshot twice is one; two that differ contradict each other."""
+    one, other = (json.loads(snapshot({"A": value}).model_dump_json()) for value in "xy")
+
+    assert names(found(tmp_path, [one, one])) == [("api", ["api-00002-new"])]
+    assert refused(tmp_path, one, other).startswith(
+        "1.json: duplicate-revision: api-00002-new is described twice"
+    )
+
+
+def test_list_of_several_kinds(tmp_path):
+    """Everything that a document lists is read."""
+    name = "projects/shop/locations/europe-west1/services/api/revisions/api-1"
+    listed = {"services": [v2()], "revisions": [{"name": name, "containers": [{"image": "i"}]}]}
+
+    assert names(found(tmp_path, listed)) == [("api", ["(template)", "api-1"])]
+
+
+def test_services_that_are_not_there(tmp_path):
+    """A service that is asked for by name and is in no file is unseen; a glob may match nothing."""
+    inventory = found(tmp_path, service("api"), services=["api", "gone", "x*"])
+
+    assert [(u.where, u.reason) for u in inventory.unseen] == [
+        ("service gone", "was asked for and not found")
+    ]
+
+
+def test_one_project_by_id_and_by_number(tmp_path):
+    """A URL that tells the number of a project makes one project of the two names."""
+    ref = {"secretKeyRef": {"secret": "projects/123/secrets/jwt", "version": "1"}}
+    name = "projects/shop/locations/europe-west1/services/{}/revisions/{}"
+    other = {
+        "name": name.format("web", "web-1"),
+        "containers": [{"image": "i", "env": [{"name": "A", "valueSource": ref}]}],
+    }
+    described = v2(urls=["https://api-123.europe-west1.run.app"])
+    api, web = found(tmp_path, described, revision("api-1"), other, [secret(1, 1)]).services
+
+    assert (api.project, web.project) == ("shop", "shop")
+    assert [r.revision for r in api.revisions] == ["(template)", "api-1"]
+    [binding] = web.revisions[0].bindings
+    assert (str(binding.source), binding.source.version_state) == ("jwt@1", "enabled")
+
+
+def test_versions_by_either_name_of_a_project(tmp_path):
+    """Lists of versions name the project by number; what is read is known under its id too."""
+    described = v2(
+        urls=["https://api-123.europe-west1.run.app"],
+        template={
+            "containers": [
+                {
+                    "image": "i",
+                    "env": [
+                        {"name": n, "valueSource": {"secretKeyRef": {"secret": s, "version": "1"}}}
+                        for n, s in (("A", "jwt"), ("B", "projects/shop/secrets/jwt"))
+                    ],
+                }
+            ]
+        },
+    )
+    [one] = found(tmp_path, described, [secret(1, "DISABLED")]).services
+
+    assert [b.source.version_state for b in one.revisions[0].bindings] == ["disabled", "disabled"]
+
+
+def test_revision_keeps_its_own_number(tmp_path):
+    """A revision that names its project by number keeps it under a service that tells none."""
+    past = revision(
+        "api-1", env=[{"name": "A", "valueFrom": {"secretKeyRef": {"name": "a", "key": "1"}}}]
+    )
+    past["metadata"]["annotations"] = {"run.googleapis.com/secrets": "a:projects/123/secrets/jwt"}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([v2(), past]))
+    [one] = Files([read(str(path)).named("shop", "")], sealer()).collect().services
+
+    assert str(one.revision("api-1").bindings[0].source) == "jwt@1"
 
 
 def test_same_revision_twice_is_one(tmp_path):
@@ -333,7 +464,10 @@ def test_v2_worker_pool(tmp_path):
     [one] = found(tmp_path, {"workerPools": [document]}).services
 
     assert one.kind == "worker-pool"
-    assert "unknown.futureField" in {s.name for s in one.revisions[0].settings}
+    assert "service.unknown.futureField" in {s.name for s in one.settings}
+    assert one.revisions[0].setting("port") is None
+    assert [(c.name, c.ingress) for c in one.revisions[0].containers] == [("", False)]
+    assert one.revisions[0].ingress == ""
 
 
 def test_text_of_an_origin_does_not_show(tmp_path):

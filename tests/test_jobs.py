@@ -15,6 +15,7 @@ import yaml
 
 from tests.canary import files_below, leaks
 from tests.command import SEAL_KEY, environment, run
+from tests.manifests import v2
 
 CANARY = "cnry-jobs-7f3a9c51e2"
 
@@ -242,3 +243,26 @@ def test_permission_denied_is_incomplete(here):
     assert report(here)["unseen"] == [
         {"where": "secret projects/shop/secrets/jwt/versions/7", "reason": "permission denied"}
     ]
+
+
+def test_two_files_share_what_they_know(tmp_path):
+    """One file tells the number of the project: the other's secrets are compared by it too."""
+    env = [{"name": "A", "valueSource": {"secretKeyRef": {"secret": "s", "version": "1"}}}]
+    far = [
+        {
+            "name": "A",
+            "valueSource": {"secretKeyRef": {"secret": "projects/123/secrets/s", "version": "1"}},
+        }
+    ]
+    known = v2(
+        urls=["https://api-123.europe-west1.run.app"],
+        template={"containers": [{"image": "i", "env": env}]},
+    )
+    bare = v2(template={"containers": [{"image": "i", "env": far}]})
+    (tmp_path / "before.json").write_text(json.dumps(known))
+    (tmp_path / "after.json").write_text(json.dumps(bare))
+    (tmp_path / "drift-audit.toml").write_text('[scope]\nservices = ["api", "web"]\n')
+    ran = run("compare", "before.json", "after.json", "-o", "report.json", cwd=tmp_path)
+
+    assert ran.code == 0, ran.block
+    assert report(tmp_path)["services"][0]["changes"] == []

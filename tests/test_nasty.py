@@ -19,6 +19,7 @@ import yaml
 
 from tests.canary import files_below, leaks
 from tests.command import SEAL_KEY, Ran, run
+from tests.manifests import service
 
 CORPUS = Path(__file__).parent / "nasty"
 ORIGINAL = Path(__file__).parents[2] / "shared" / "nasty-inputs"
@@ -193,6 +194,30 @@ def test_snapshot_of_case(case, tmp_path):
 def test_code_in_a_tag_did_not_run():
     """The file that D17 tries to write is nowhere."""
     assert list(Path.cwd().rglob("pwned-D17")) == []
+
+
+LARGE = {
+    "items": ("[" + "1," * 4_000_000 + "1]", "too-many"),
+    "containers": ([{"name": f"c{i}"} for i in range(50_000)], "too-many"),
+    "unknown": ([{"image": "i", **{f"f{i}": i for i in range(100_000)}}], "too-many"),
+    "braces": ([{"image": "i", "env": [{"name": "A", "value": "{{" * 2_000_000}]}], ""),
+}
+"""Documents of a few megabytes, and the rule that refuses them."""
+
+
+@pytest.mark.parametrize("what", LARGE)
+def test_large_documents(what, tmp_path):
+    """What is large in any way is read or refused within the bounds of time and memory."""
+    body, rule = LARGE[what]
+    if isinstance(body, list):
+        manifest = service()
+        manifest["spec"]["template"]["spec"]["containers"] = body
+        body = json.dumps(manifest)
+    (tmp_path / "large.json").write_text(body)
+    ran = run("snapshot", "--input=large.json", "--without-literals", cwd=tmp_path, limited=True)
+
+    assert ran.code == (4 if rule else 0), ran.block[:1_000]
+    assert rule in ran.err
 
 
 @pytest.mark.skipif(not ORIGINAL.exists(), reason="the shared corpus is not beside this checkout")

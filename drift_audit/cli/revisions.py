@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from drift_audit.audit import Pair, Source
 from drift_audit.cli import keys
 from drift_audit.cli.subject import Scope, open_source
-from drift_audit.collector.exports import SUFFIXES, Documents, Files
+from drift_audit.collector.exports import SUFFIXES, Documents, Files, acquainted
 from drift_audit.errors import CommandError, InputError, SourceError, StoreError
 from drift_audit.files import STDIN
 from drift_audit.history import Baseline, KnownGood, last_known_good
@@ -108,7 +108,7 @@ class Words:
         places = [d.place for d in documents]
         project = self.scope.project or next((p for p, _ in places if p), "")
         region = self.scope.region or next((r for _, r in places if r), "")
-        there, here = (d.named(project, region) for d in documents)
+        there, here = acquainted([d.named(project, region) for d in documents])
         _, _, against = self._one(reference, there)
         inventory, service, chosen = self._one(candidate, here)
         known = KnownGood(against, _named(reference))
@@ -119,6 +119,7 @@ class Words:
         path, _, fragment = word.partition("#")
         inventory = Files([documents], self.seal, self.scope.asked.services).collect()
         service = _only(inventory, path)
+        inventory = inventory.but(unseen=tuple(documents.unseen))  # others were not asked for here
         if fragment:
             found = service.revision(fragment)
             if found is None:

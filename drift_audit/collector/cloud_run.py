@@ -21,7 +21,7 @@ from drift_audit.collector.protobuf import to_json
 from drift_audit.collector.resources import Resource, from_v2, join
 from drift_audit.collector.secret_manager import SecretManager
 from drift_audit.collector.secret_versions import Asked, Version, asked_by, with_versions
-from drift_audit.inventory import Evidence, Inventory, Scope, Service, Twins, by_age
+from drift_audit.inventory import Evidence, Inventory, Scope, Service, Twins, absent, by_age
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Address, Snapshot, Unseen
 from drift_audit.strict import Refused
@@ -75,6 +75,7 @@ class CloudRun:
         self._secrets = SecretManager(connection.secret_manager(), budget)
         self._versions: dict[Asked, Version] = {}
         self._unseen: list[Unseen] = []
+        self._names: set[str] = set()
         self._parents_by_place: dict[Address, Resource] = {}
 
     def collect(self) -> Inventory:
@@ -82,6 +83,7 @@ class CloudRun:
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
             listed = pool.map(self._parents, self._locations)
             parents = [parent for found in listed for parent in found]
+            self._miss_absent()
             self._parents_by_place = {p.identity.address: p for p in parents}
             read = self._told("services", pool.map(self._service, parents), len(parents))
             services = [service for service in read if service is not None]
@@ -129,7 +131,7 @@ class CloudRun:
         missing = [asked for asked in asked_by([snapshot]) if asked not in self._versions]
         self._versions |= dict(map(self._secrets.version, missing))
         unseen = (*snapshot.seen.unseen, *self._secrets.unseen[known:])
-        found = with_versions(snapshot, self._versions)
+        found = with_versions(snapshot, self._versions, self._secrets.numbers)
         return found.but(seen=found.seen.but(unseen=unseen))
 
     def _parents(self, at: Location) -> list[Resource]:
@@ -145,8 +147,18 @@ class CloudRun:
             self._miss(f"services of {at}", str(error) or "no such project or region")
         return found
 
+    def _miss_absent(self) -> None:
+        """
+        Tell which services were asked for by name and are nowhere.
+
+        Where a location could not be listed they may be there, and that is told already.
+        """
+        if not self._unseen:
+            self._unseen += absent(self._globs, self._names)
+
     def _parent(self, message: Any) -> Resource | None:
         name = message.name.rpartition("/")[2]
+        self._names.add(name)
         if not any(fnmatchcase(name, glob) for glob in self._globs):
             return None
         try:
@@ -202,7 +214,8 @@ class CloudRun:
         self._unseen.append(Unseen(where=where, reason=reason))
 
     def _resolved(self, service: Service) -> Service:
-        revisions = (with_versions(r, self._versions) for r in service.revisions)
+        versions, numbers = self._versions, self._secrets.numbers
+        revisions = (with_versions(r, versions, numbers) for r in service.revisions)
         return service.but(revisions=tuple(revisions))
 
     def _told(self, what: str, results: Iterable[Item], total: int) -> Iterator[Item]:

@@ -19,11 +19,17 @@ from drift_audit import files, strict
 from drift_audit.collector import nodes
 from drift_audit.collector.knative import is_knative, resource
 from drift_audit.collector.resources import Resource, from_v2, is_v2, join
-from drift_audit.collector.secret_versions import Asked, Version, asked_by, with_versions
+from drift_audit.collector.secret_versions import (
+    Asked,
+    Version,
+    asked_by,
+    project_numbers,
+    with_versions,
+)
 from drift_audit.errors import InputError
-from drift_audit.inventory import Evidence, Inventory, Scope, Service, Twins
+from drift_audit.inventory import Evidence, Inventory, Scope, Service, Twins, absent
 from drift_audit.seal import Sealer
-from drift_audit.snapshot import UNKNOWN, Address, Snapshot, Unseen
+from drift_audit.snapshot import UNKNOWN, Address, Identity, Snapshot, Unseen
 from drift_audit.strict import Node, Path, Refused
 
 SUFFIXES = (".json", ".yaml", ".yml")
@@ -52,7 +58,7 @@ class Documents:
     """
 
     resources: list[tuple[Origin, Resource]] = field(default_factory=list)
-    snapshots: list[Snapshot] = field(default_factory=list)
+    snapshots: list[tuple[Origin, Snapshot]] = field(default_factory=list)
     versions: dict[Asked, Version] = field(default_factory=dict)
     unseen: list[Unseen] = field(default_factory=list)
     listed: bool = False
@@ -63,18 +69,33 @@ class Documents:
         return replace(self, resources=filled)
 
     @property
+    def identities(self) -> list[Identity]:
+        """What the file describes."""
+        return [s.identity for _, s in self.snapshots] + [r.identity for _, r in self.resources]
+
+    @property
     def services(self) -> tuple[str, ...]:
         """The names of the services that the file speaks of."""
-        known = [s.identity for s in self.snapshots] + [r.identity for _, r in self.resources]
-        return tuple(sorted({who.service for who in known}))
+        return tuple(sorted({who.service for who in self.identities}))
 
     @property
     def place(self) -> tuple[str, str]:
         """The project and region that the file names; empty where it does not."""
-        known = [s.identity for s in self.snapshots] + [r.identity for _, r in self.resources]
-        found = ((who.project, who.region) for who in known)
+        found = ((who.project, who.region) for who in self.identities)
         project, region = next(found, (UNKNOWN, UNKNOWN))
         return project.removeprefix(UNKNOWN), region.removeprefix(UNKNOWN)
+
+
+def acquainted(documents: Sequence[Documents]) -> list[Documents]:
+    """
+    The same, with one name for each project: where some of them tell its id and its number, all of
+    them know both.
+    """
+    numbers = project_numbers(who for one in documents for who in one.identities)
+    return [
+        replace(one, resources=[(origin, r.knowing(numbers)) for origin, r in one.resources])
+        for one in documents
+    ]
 
 
 def read(path: str) -> Documents:
@@ -90,7 +111,7 @@ def read(path: str) -> Documents:
         documents = strict.load(text)
     except Refused as refused:
         raise Origin(name).error(refused) from None
-    found = Documents(listed=any(_is_list(d) for d in documents))
+    found = Documents(listed=any(isinstance(d, list) or _list_keys(d) for d in documents))
     for i, document in enumerate(documents):
         origin = Origin(name, i, text)
         try:
@@ -103,16 +124,14 @@ def read(path: str) -> Documents:
     return found
 
 
-def _is_list(doc: Node) -> bool:
-    return isinstance(doc, list) or (isinstance(doc, dict) and bool(_list_key(doc)))
-
-
-def _list_key(doc: dict[str, Node]) -> str:
-    """The field that holds the items, when a document is a list."""
-    if nodes.text(doc.get("kind")).endswith("List") or set(doc) == {"items"}:
-        return "items"
+def _list_keys(doc: Node) -> list[str]:
+    """The fields that hold items, when a document is a list."""
+    if not isinstance(doc, dict):
+        return []
+    if str(doc.get("kind")).endswith("List") or set(doc) == {"items"}:
+        return ["items"]
     keys = ("services", "revisions", "workerPools", "versions", "assets")
-    return next((k for k in keys if isinstance(doc.get(k), list) and "kind" not in doc), "")
+    return [k for k in keys if isinstance(doc.get(k), list) and "kind" not in doc]
 
 
 def _items(doc: Node, path: Path, file: str, found: Documents) -> Iterable[tuple[Path, Node]]:
@@ -122,15 +141,18 @@ def _items(doc: Node, path: Path, file: str, found: Documents) -> Iterable[tuple
     if isinstance(doc, list):
         for i, item in enumerate(doc):
             yield from _items(item, (*path, i), file, found)
-    elif isinstance(doc, dict) and (key := _list_key(doc)):
+    elif keys := _list_keys(doc):
         metadata = nodes.mapping(doc.get("metadata"), *path, "metadata")
         if metadata.get("continue") or doc.get("nextPageToken"):
             reason = "the list goes on after the last item of the file"
             found.unseen.append(Unseen(where=file, reason=reason))
-        for region in nodes.sequence(doc.get("unreachable"), *path, "unreachable"):
+        where = (*path, "unreachable")
+        for region in nodes.sequence(doc.get("unreachable"), *where):
             reason = "did not answer when the file was made"
-            found.unseen.append(Unseen(where=f"region {nodes.text(region)}", reason=reason))
-        yield from _items(nodes.sequence(doc.get(key), *path, key), (*path, key), file, found)
+            name = nodes.text(region, *where)
+            found.unseen.append(Unseen(where=f"region {name}", reason=reason))
+        for key in keys:
+            yield from _items(nodes.sequence(doc.get(key), *path, key), (*path, key), file, found)
     else:
         yield path, doc
 
@@ -141,9 +163,8 @@ def _take(doc: Node, path: Path, origin: Origin, found: Documents) -> None:
         raise _not_ours(path)
     if nodes.text(doc.get("document")).startswith("drift-audit/"):
         whole = strict.plain(doc)
-        found.snapshots.append(
-            Snapshot.model_validate_json(json.dumps(whole.get("snapshot", whole)))
-        )
+        snapshot = Snapshot.model_validate_json(json.dumps(whole.get("snapshot", whole)))
+        found.snapshots.append((origin, snapshot))
     elif "asset_type" in doc or "assetType" in doc:
         _take(*_asset(doc, path), origin, found)
     elif name := _VERSION_NAME.fullmatch(nodes.text(doc.get("name"))):
@@ -167,9 +188,12 @@ def _not_ours(path: Path) -> Refused:
 
 def _asset(doc: dict[str, Node], path: Path) -> tuple[Node, Path]:
     """A Cloud Asset Inventory record holds the resource in `resource.data`."""
-    kind = nodes.text(doc.get("asset_type") or doc.get("assetType"))
+    name = "asset_type" if "asset_type" in doc else "assetType"
+    kind = nodes.text(doc[name], *path, name)
     if not kind.startswith("run.googleapis.com/"):
         raise Refused("wrong-kind", "an asset that is not of Cloud Run", path=path)
+    if nodes.flag(doc.get("deleted"), *path, "deleted"):
+        raise Refused("wrong-kind", "an asset that was deleted", path=path)
     inner = nodes.mapping(doc.get("resource"), *path, "resource")
     return inner.get("data"), (*path, "resource", "data")
 
@@ -193,7 +217,7 @@ def _version(
     """
     One line of `gcloud secrets versions list`. The highest number is what `latest` means (§5.1).
     """
-    state = _STATES.get(nodes.text(doc.get("state")))
+    state = _STATES.get(nodes.text(doc.get("state"), *path, "state"))
     if state is None:
         raise Refused("wrong-kind", "a secret version without a state", path=path)
     version = Version(int(name["number"]), state)
@@ -214,19 +238,22 @@ def inventory(
     """
     versions: dict[Asked, Version] = {}
     parts: dict[Address, _Parts] = {}
+    documents = acquainted(documents)
     for one in documents:
         versions |= one.versions
         for origin, res in one.resources:
             at = res.identity.address
             parts.setdefault(at, _Parts()).add(origin, res, listed=one.listed)
-        for snapshot in one.snapshots:
-            parts.setdefault(snapshot.address, _Parts()).snapshots.append(snapshot)
+        for origin, snapshot in one.snapshots:
+            parts.setdefault(snapshot.address, _Parts()).keep(origin, snapshot)
     wanted = [at for at in sorted(parts, key=str) if _wanted(at, services)]
-    joined = tuple(parts[at].service(sealer, versions) for at in wanted)
+    numbers = project_numbers(who for one in documents for who in one.identities)
+    joined = tuple(parts[at].service(sealer, versions, numbers) for at in wanted)
+    missed = [u for one in documents for u in one.unseen]
     return Inventory(
         scope=Scope(source=source, services=tuple(services)),
         services=joined,
-        unseen=tuple(u for one in documents for u in one.unseen),
+        unseen=(*missed, *absent(services, {at.service for at in parts})),
         evidence=frozenset({Evidence.SECRET_VERSIONS} if versions else ()),
         twins=tuple(Twins(places=places) for places in sealer.twins()),
         secrets=len(asked_by(r for s in joined for r in s.revisions)),
@@ -244,7 +271,7 @@ class _Parts:
         self._parent: tuple[Origin, Resource] | None = None
         self._revisions: dict[str, tuple[Origin, Resource]] = {}
         self._listed = False
-        self.snapshots: list[Snapshot] = []
+        self._snapshots: dict[str, Snapshot] = {}
 
     def add(self, origin: Origin, res: Resource, *, listed: bool) -> None:
         """Take one document; a second one of the same thing is refused."""
@@ -263,11 +290,19 @@ class _Parts:
         self._revisions[name] = origin, res
         self._listed = self._listed or listed
 
-    def service(self, sealer: Sealer, versions: Mapping[Asked, Version]) -> Service:
+    def keep(self, origin: Origin, snapshot: Snapshot) -> None:
+        """Take one of our own snapshots; a second one of the same revision must be the same."""
+        if self._snapshots.setdefault(snapshot.revision, snapshot) != snapshot:
+            reason = f"duplicate-revision: {snapshot.revision} is described twice, and differently"
+            raise InputError(f"{origin.file}: {reason}")
+
+    def service(
+        self, sealer: Sealer, versions: Mapping[Asked, Version], numbers: Mapping[str, str]
+    ) -> Service:
         """Seal the revisions and join them under their service. Raises InputError."""
         parent = self._parent[1] if self._parent else None
         traffic = parent.traffic if parent else ()
-        read = list(self.snapshots)
+        read = list(self._snapshots.values())
         origin = Origin("inputs")
         try:
             for where, res in self._revisions.values():
@@ -277,7 +312,8 @@ class _Parts:
             found = join(parent, read, sealer, complete=self._listed)
         except Refused as refused:
             raise origin.error(refused) from None
-        return found.but(revisions=tuple(with_versions(r, versions) for r in found.revisions))
+        revisions = (with_versions(r, versions, numbers) for r in found.revisions)
+        return found.but(revisions=tuple(revisions))
 
 
 class Files:

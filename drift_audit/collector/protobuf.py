@@ -22,10 +22,17 @@ def to_json(message: Message) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field, value in message.ListFields():
         found[field.json_name] = _field(field, value)
-    unknown_fields: Any = UnknownFieldSet(message)
-    for unknown in unknown_fields:
-        found[f"field-{unknown.field_number}"] = repr(unknown.data)
-    return found
+    return found | _unknown(UnknownFieldSet(message))
+
+
+def _unknown(fields: Any) -> dict[str, Any]:
+    """Unknown fields by number; what comes more than once is a list, in order."""
+    found: dict[str, list[Any]] = {}
+    for field in fields:
+        group = isinstance(field.data, UnknownFieldSet)
+        told = _unknown(field.data) if group else repr(field.data)
+        found.setdefault(f"field-{field.field_number}", []).append(told)
+    return {name: told if len(told) > 1 else told[0] for name, told in found.items()}
 
 
 def _field(field: FieldDescriptor, value: Any) -> Any:
@@ -37,10 +44,18 @@ def _field(field: FieldDescriptor, value: Any) -> Any:
     return _single(field, value)
 
 
+def _well_known(value: Any) -> str:
+    """A time or duration. One out of range is told as text that whoever reads the field refuses."""
+    try:
+        return str(value.ToJsonString())
+    except ValueError:
+        return "out of range"
+
+
 def _single(field: FieldDescriptor, value: Any) -> Any:
     if field.message_type is not None:
         known = field.message_type.full_name in _WELL_KNOWN
-        return value.ToJsonString() if known else to_json(value)
+        return _well_known(value) if known else to_json(value)
     if field.enum_type is not None:
         named = field.enum_type.values_by_number.get(value)
         return named.name if named else str(value)

@@ -19,11 +19,15 @@ _STATES: dict[int, VersionState] = {
 
 
 class SecretManager:
-    """Resolves what revisions ask for. What could not be asked collects in `unseen`."""
+    """
+    Resolves what revisions ask for. What could not be asked collects in `unseen`, and the numbers
+    of projects that answers give away in `numbers`.
+    """
 
     def __init__(self, client: sm.SecretManagerServiceClient, budget: Budget) -> None:
         self._client, self._budget = client, budget
         self.unseen: list[Unseen] = []
+        self.numbers: dict[str, str] = {}
 
     def version(self, asked: Asked) -> tuple[Asked, Version]:
         """One version, with the number that an alias or `latest` stands for."""
@@ -37,6 +41,9 @@ class SecretManager:
         except Unanswered as error:
             self.unseen.append(Unseen(where=f"secret {name}", reason=str(error)))
             return asked, Version(None, "unseen")
+        answered = reply.name.split("/")[1:2]
+        if answered and answered[0].isdecimal() and not project.isdecimal():
+            self.numbers[project] = answered[0]
         number = reply.name.rpartition("/")[2]
         state = _STATES.get(reply.state, "unseen")
         if state == "unseen":

@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from drift_audit.snapshot import Identity, SecretReference, Snapshot, Source, VersionState
+from drift_audit.snapshot import (
+    UNKNOWN,
+    Identity,
+    SecretReference,
+    Snapshot,
+    Source,
+    VersionState,
+)
 
 
 @dataclass(frozen=True)
@@ -33,18 +40,43 @@ def asked_by(snapshots: Iterable[Snapshot]) -> list[Asked]:
     return sorted({asked(s.identity, ref) for s in snapshots for _, ref in s.references()})
 
 
-def with_versions(snapshot: Snapshot, versions: Mapping[Asked, Version]) -> Snapshot:
-    """The snapshot with what is known of each version it reads; others stay not looked at."""
+def project_numbers(known: Iterable[Identity]) -> dict[str, str]:
+    """Numbers of projects by their ids, from everything that tells both."""
+    return {
+        who.project: who.project_number
+        for who in known
+        if who.project_number and who.project not in (UNKNOWN, who.project_number)
+    }
+
+
+def with_versions(
+    snapshot: Snapshot, versions: Mapping[Asked, Version], numbers: Mapping[str, str]
+) -> Snapshot:
+    """
+    The snapshot with what is known of each version it reads; others stay not looked at.
+
+    `numbers` are those of projects by id: Secret Manager names projects by number (§5.1), so a
+    secret is the service's own, and its version known, under either name.
+    """
+    who = snapshot.identity
+    who = who.but(project_number=who.project_number or numbers.get(who.project, ""))
+    ids = {number: name for name, number in numbers.items()}
 
     def known(source: Source) -> Source:
         if not isinstance(source, SecretReference):
             return source
-        version = versions.get(asked(snapshot.identity, source))
+        if source.project and source.project == who.project_number:
+            source = source.but(project="")
+        project, secret, wanted = asked(who, source)
+        spellings = (project, numbers.get(project), ids.get(project))
+        found = (versions.get((p, secret, wanted)) for p in spellings if p)
+        version = next(filter(None, found), None)
         if version is None:
             return source
         return source.but(resolved=version.number, version_state=version.state)
 
     return snapshot.but(
+        identity=who,
         bindings=tuple(b.but(source=known(b.source)) for b in snapshot.bindings),
         mounts=tuple(m.but(source=known(m.source)) for m in snapshot.mounts),
     )

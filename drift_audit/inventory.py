@@ -133,7 +133,7 @@ def absent(asked: Iterable[str], found: Collection[str]) -> list[Unseen]:
     The services that were asked for by name and not found. A glob may match nothing, a name may
     not: a service that is gone, or misspelled, must not pass for one that was audited.
     """
-    named = (name for name in asked if not set("*?[") & set(name))
+    named = (name for name in dict.fromkeys(asked) if not set("*?[") & set(name))
     reason = "was asked for and not found"
     return [Unseen(where=f"service {n}", reason=reason) for n in named if n not in found]
 

@@ -28,6 +28,9 @@ KEY_BYTES = 32
 VALUE_LIMIT = 32_768
 """The longest value Cloud Run takes, in bytes (`cloud-run-api.md` §1.2)."""
 
+LOOKED_AT = 2**20
+"""How much of a value is searched for a credential; what is longer is over the limit anyway."""
+
 
 @dataclass(frozen=True)
 class SealKey:
@@ -171,7 +174,7 @@ def traits(name: str, value: str) -> frozenset[str]:
         found.add("blank")
     elif value != value.strip():
         found.add("edge-whitespace")
-    head = value[:VALUE_LIMIT]  # a longer one is over the limit, whatever else it is
+    head = value[:LOOKED_AT]
     if _UNFILLED.fullmatch(head.strip()) or names.is_placeholder(head):
         found.add("placeholder")
     elif "blank" not in found and looks_like_credential(name, head):

@@ -83,8 +83,10 @@ def load(text: str) -> list[Node]:
     return documents
 
 
-BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-"""As YAML 1.1 spells them, in any case."""
+BOOLEANS = dict.fromkeys(("true", "yes", "on", "y"), True) | dict.fromkeys(
+    ("false", "no", "off", "n"), False
+)
+"""As YAML 1.1 spells them, in any case; gcloud reads them so."""
 
 
 def plain(node: Node) -> Any:

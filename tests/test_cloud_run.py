@@ -433,6 +433,14 @@ def test_services_that_are_not_there():
     ]
 
 
+def test_missing_service_beside_a_broken_one():
+    """A service that could not be read does not hide that another one is not there."""
+    with playing(BAD) as emulator:
+        inventory = source(emulator, services=("api", "gone")).collect()
+
+    assert "service gone" in [u.where for u in inventory.unseen]
+
+
 def test_services_where_nobody_could_look():
     """Where a location could not be listed, that is told, and not that a service is missing."""
     with playing(denied=[NAME]) as emulator:

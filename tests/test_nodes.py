@@ -37,6 +37,7 @@ from drift_audit.strict import Bare, Refused
         (nodes.flag, False, False),
         (nodes.flag, "perhaps", "perhaps"),
         (nodes.flag, "Yes", True),
+        (nodes.flag, "n", False),
         (nodes.flag, Bare("on"), True),
         (nodes.flag, "no", False),
         (nodes.flag, Bare("OFF"), False),

@@ -391,6 +391,12 @@ def test_half_a_character_in_a_name():
         ({"containers": [{}], **{f"f{i}": 1 for i in range(1_001)}}, "too-many"),
         ({"containers": [{}], "volumes": [{"name": str(i)} for i in range(1_001)]}, "too-many"),
         ({"containers": [{}], "volumes": [{"name": "v"}, {"name": "v"}]}, "bad-name"),
+        ({"containers": [{}], "volumes": [{"name": "v", "x": "y" * 65_536}]}, "too-many"),
+        (
+            {"containers": [{}], "volumes": [{"cloudSqlInstance": {"instances": ["i"] * 1_001}}]},
+            "too-many",
+        ),
+        ({"containers": [{"volumeMounts": [{"mountPath": "/m"}] * 1_001}]}, "too-many"),
         (
             {
                 "containers": [{"volumeMounts": [{"name": "v", "mountPath": "/m"}]}],

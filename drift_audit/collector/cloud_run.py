@@ -76,6 +76,7 @@ class CloudRun:
         self._versions: dict[Asked, Version] = {}
         self._unseen: list[Unseen] = []
         self._names: set[str] = set()
+        self._blind = False
         self._parents_by_place: dict[Address, Resource] = {}
 
     def collect(self) -> Inventory:
@@ -141,9 +142,11 @@ class CloudRun:
         try:
             for page in self._pages(f"services of {at}", self._services.list_services, request):
                 for place in page.unreachable:
+                    self._blind = True
                     self._miss(f"location {place}", "the API could not reach it")
                 found += [r for m in page.services if (r := self._parent(m)) is not None]
         except (Unanswered, Missing) as error:
+            self._blind = True
             self._miss(f"services of {at}", str(error) or "no such project or region")
         return found
 
@@ -153,7 +156,7 @@ class CloudRun:
 
         Where a location could not be listed they may be there, and that is told already.
         """
-        if not self._unseen:
+        if not self._blind:
             self._unseen += absent(self._globs, self._names)
 
     def _parent(self, message: Any) -> Resource | None:

@@ -92,8 +92,9 @@ def acquainted(documents: Sequence[Documents]) -> list[Documents]:
     them know both.
     """
     numbers = project_numbers(who for one in documents for who in one.identities)
+    ids = {number: name for name, number in numbers.items()}
     return [
-        replace(one, resources=[(origin, r.knowing(numbers)) for origin, r in one.resources])
+        replace(one, resources=[(origin, r.knowing(numbers, ids)) for origin, r in one.resources])
         for one in documents
     ]
 

@@ -103,6 +103,7 @@ def snapshot(
 
 
 UNKNOWN_LIMIT = 1_000
+"""Far more than a new version of the API brings."""
 
 
 def add_unknown(unknown: Sequence[Unread], found: SettingsOf, containers: Sequence[str]) -> None:
@@ -113,10 +114,12 @@ def add_unknown(unknown: Sequence[Unread], found: SettingsOf, containers: Sequen
     """
     told: dict[tuple[str, str], list[str]] = {}
     for one in unknown:
-        first, second = (*one.path, None)[:2]
-        inside = first == "containers" and isinstance(second, int)
-        place = containers[second] if inside and isinstance(second, int) else "", one.name
-        told.setdefault(place, []).append(_canonical(one.node))
+        match one.path:
+            case ("containers", int(i), *_):
+                container = containers[i]
+            case _:
+                container = ""
+        told.setdefault((container, one.name), []).append(_canonical(one.node))
     if len(told) > UNKNOWN_LIMIT:
         raise Refused("too-many", f"more than {UNKNOWN_LIMIT} fields that nobody knows")
     for (container, name), values in told.items():

@@ -50,10 +50,9 @@ class Resource:
             who = who.but(region=region)
         return replace(self, identity=who)
 
-    def knowing(self, numbers: Mapping[str, str]) -> Resource:
-        """The same, with its project by id and by number where `numbers` (by id) tells both."""
+    def knowing(self, numbers: Mapping[str, str], ids: Mapping[str, str]) -> Resource:
+        """The same, with its project by id and by number where `numbers` and `ids` tell both."""
         who = self.identity
-        ids = {number: name for name, number in numbers.items()}
         project = ids.get(who.project, who.project)
         number = who.project_number or numbers.get(project, "")
         return replace(self, identity=who.but(project=project, project_number=number))

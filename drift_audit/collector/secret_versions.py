@@ -60,7 +60,6 @@ def with_versions(
     """
     who = snapshot.identity
     who = who.but(project_number=who.project_number or numbers.get(who.project, ""))
-    ids = {number: name for name, number in numbers.items()}
 
     def known(source: Source) -> Source:
         if not isinstance(source, SecretReference):
@@ -68,9 +67,10 @@ def with_versions(
         if source.project and source.project == who.project_number:
             source = source.but(project="")
         project, secret, wanted = asked(who, source)
-        spellings = (project, numbers.get(project), ids.get(project))
-        found = (versions.get((p, secret, wanted)) for p in spellings if p)
-        version = next(filter(None, found), None)
+        by_number = numbers.get(project, project)
+        version = versions.get((project, secret, wanted)) or versions.get(
+            (by_number, secret, wanted)
+        )
         if version is None:
             return source
         return source.but(resolved=version.number, version_state=version.state)

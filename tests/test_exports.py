@@ -230,6 +230,7 @@ def refused(tmp_path, *documents, suffix="json"):
             "0.json:1: wrong-kind: an asset that was deleted",
         ),
         ({"kind": {"x": "y"}, "apiVersion": "v1"}, "0.json:1: wrong-type: kind is not a scalar"),
+        (v2(traffic=["x"]), "0.json:1: wrong-type: traffic is not an object"),
         ('{"a": {"\\ud800": 1}}', "0.json:1: encoding: a key holds half a character"),
         (
             {"document": "drift-audit/snapshot", "identity": {}, "containers": []},

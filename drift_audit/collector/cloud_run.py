@@ -172,11 +172,12 @@ class CloudRun:
 
     def _service(self, parent: Resource) -> Service | None:
         """A service with the revisions that serve, and the newest ones."""
-        who, traffic = parent.identity, parent.traffic
+        who = parent.identity
         ready = str((parent.parent or {}).get("latestReadyRevision", "")).rpartition("/")[2]
-        wanted = {who.revision, ready, *(t.revision for t in traffic if t.percent)} - {""}
-        snapshots = [s for name in sorted(wanted) if (s := self._revision(parent, name))]
         try:
+            serving = {t.revision for t in parent.traffic if t.percent}
+            wanted = {who.revision, ready, *serving} - {""}
+            snapshots = [s for name in sorted(wanted) if (s := self._revision(parent, name))]
             return join(parent, snapshots, self._sealer, complete=False)
         except Refused as refused:
             self._miss(f"service {who.address}", str(refused))

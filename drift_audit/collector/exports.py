@@ -162,13 +162,13 @@ def _take(doc: Node, path: Path, origin: Origin, found: Documents) -> None:
     """Add one resource to what was found. Raises Refused for what is none."""
     if not isinstance(doc, dict):
         raise _not_ours(path)
-    if nodes.text(doc.get("document")).startswith("drift-audit/"):
+    if nodes.text(doc.get("document"), *path, "document").startswith("drift-audit/"):
         whole = strict.plain(doc)
         snapshot = Snapshot.model_validate_json(json.dumps(whole.get("snapshot", whole)))
         found.snapshots.append((origin, snapshot))
     elif "asset_type" in doc or "assetType" in doc:
         _take(*_asset(doc, path), origin, found)
-    elif name := _VERSION_NAME.fullmatch(nodes.text(doc.get("name"))):
+    elif name := _VERSION_NAME.fullmatch(nodes.text(doc.get("name"), *path, "name")):
         _version(name, doc, path, found.versions)
     elif is_knative(doc):
         found.resources.append((origin, resource(doc, path)))
@@ -302,10 +302,10 @@ class _Parts:
     ) -> Service:
         """Seal the revisions and join them under their service. Raises InputError."""
         parent = self._parent[1] if self._parent else None
-        traffic = parent.traffic if parent else ()
         read = list(self._snapshots.values())
-        origin = Origin("inputs")
+        origin = self._parent[0] if self._parent else Origin("inputs")
         try:
+            traffic = parent.traffic if parent else ()
             for where, res in self._revisions.values():
                 origin = where
                 read.append((res.of(parent) if parent else res).snapshot(sealer, traffic))

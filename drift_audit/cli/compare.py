@@ -61,7 +61,7 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
             policy=policy,
             now=now(),
             fail_on=threshold(policy, given["fail_on"]),
-            notes=notes(given),
+            notes=[*notes(given), *sides.notes],
         )
         report = audit.compare(sides.inventory, sides.source, sides.pair)
     finish(deliver(report, outputs, given))

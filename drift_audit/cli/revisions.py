@@ -35,6 +35,7 @@ class Sides:
     inventory: Inventory
     source: Source
     pair: Pair
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,15 +105,24 @@ class Words:
     def _two_files(self, reference: str, candidate: str) -> Sides:
         if reference == candidate or _same_file(reference, candidate):
             raise _itself(f"{reference} is on both sides")
-        documents = [self._documents(reference), self._documents(candidate)]
-        places = [d.place for d in documents]
-        project = self.scope.project or next((p for p, _ in places if p), "")
-        region = self.scope.region or next((r for _, r in places if r), "")
-        there, here = acquainted([d.named(project, region) for d in documents])
+        documents = acquainted([self._documents(reference), self._documents(candidate)])
+        projects, regions = (
+            [p for p in parts if p] for parts in zip(*(d.place for d in documents))
+        )
+        projects.sort(key=str.isdecimal)  # an id before a number
+        project = self.scope.project or next(iter(projects), "")
+        region = self.scope.region or next(regions, "")
+        there, here = (d.named(project, region) for d in documents)
         _, _, against = self._one(reference, there)
         inventory, service, chosen = self._one(candidate, here)
         known = KnownGood(against, _named(reference))
-        return Sides(inventory, Files([here], self.seal), Pair(service, chosen, known))
+        taken = [p for p in projects if p.isdecimal() and p != project]
+        return Sides(
+            inventory,
+            Files([here], self.seal),
+            Pair(service, chosen, known),
+            notes=tuple(f"project {number} is taken for {project}" for number in taken),
+        )
 
     def _one(self, word: str, documents: Documents) -> tuple[Inventory, Service, Snapshot]:
         """The one revision that a file, or `FILE#REVISION`, means."""

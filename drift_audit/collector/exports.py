@@ -91,12 +91,27 @@ def acquainted(documents: Sequence[Documents]) -> list[Documents]:
     The same, with one name for each project: where some of them tell its id and its number, all of
     them know both.
     """
-    numbers = project_numbers(who for one in documents for who in one.identities)
+    numbers = _numbers(documents)
     ids = {number: name for name, number in numbers.items()}
     return [
         replace(one, resources=[(origin, r.knowing(numbers, ids)) for origin, r in one.resources])
         for one in documents
     ]
+
+
+def _numbers(documents: Iterable[Documents]) -> dict[str, str]:
+    """The numbers of projects by id, as far as the documents tell both."""
+    return project_numbers(who for one in documents for who in one.identities)
+
+
+def _versions(documents: Iterable[Documents]) -> dict[Asked, Version]:
+    """The secret versions of all documents. Of several that are the latest, the highest is."""
+    found: dict[Asked, Version] = {}
+    for asked, version in (item for one in documents for item in one.versions.items()):
+        known = found.get(asked)
+        if known is None or (known.number or 0) <= (version.number or 0):
+            found[asked] = version
+    return found
 
 
 def read(path: str) -> Documents:
@@ -237,18 +252,16 @@ def inventory(
 
     `services` are globs; other services are left out. Raises InputError when documents contradict.
     """
-    versions: dict[Asked, Version] = {}
     parts: dict[Address, _Parts] = {}
     documents = acquainted(documents)
+    versions, numbers = _versions(documents), _numbers(documents)
     for one in documents:
-        versions |= one.versions
         for origin, res in one.resources:
             at = res.identity.address
             parts.setdefault(at, _Parts()).add(origin, res, listed=one.listed)
         for origin, snapshot in one.snapshots:
             parts.setdefault(snapshot.address, _Parts()).keep(origin, snapshot)
     wanted = [at for at in sorted(parts, key=str) if _wanted(at, services)]
-    numbers = project_numbers(who for one in documents for who in one.identities)
     joined = tuple(parts[at].service(sealer, versions, numbers) for at in wanted)
     missed = [u for one in documents for u in one.unseen]
     return Inventory(
@@ -334,5 +347,5 @@ class Files:
         return service
 
     def resolve(self, snapshot: Snapshot) -> Snapshot:
-        """The same snapshot: versions that files tell are in it already."""
-        return snapshot
+        """The same snapshot, with the secret versions that files tell of."""
+        return with_versions(snapshot, _versions(self._documents), _numbers(self._documents))

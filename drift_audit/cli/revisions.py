@@ -106,10 +106,8 @@ class Words:
         if reference == candidate or _same_file(reference, candidate):
             raise _itself(f"{reference} is on both sides")
         documents = acquainted([self._documents(reference), self._documents(candidate)])
-        projects, regions = (
-            [p for p in parts if p] for parts in zip(*(d.place for d in documents))
-        )
-        projects.sort(key=str.isdecimal)  # an id before a number
+        projects = sorted(filter(None, (d.place[0] for d in documents)), key=str.isdecimal)
+        regions = filter(None, (d.place[1] for d in documents))
         project = self.scope.project or next(iter(projects), "")
         region = self.scope.region or next(regions, "")
         there, here = (d.named(project, region) for d in documents)

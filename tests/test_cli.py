@@ -13,7 +13,7 @@ from drift_audit.report import Report
 from tests.builders import LASTING
 from tests.canary import files_below, leaks
 from tests.command import SEALED, environment, run
-from tests.manifests import CANARY, PASSWORD, SECRET, service
+from tests.manifests import CANARY, PASSWORD, SECRET, service, v2
 from tests.worlds import playing
 
 # Comparing
@@ -348,6 +348,35 @@ def test_two_services_are_named(here):
     ran = run("compare", "web.json", "after.json", cwd=here)
 
     assert "two services are compared: " in ran.told
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_project_by_number_and_by_id(here, swapped):
+    """One file names the project by its number, the other by its id: they compare, and it is said."""
+    by_id = v2(template={"containers": [{"image": "i", "env": [PASSWORD]}]})
+    (here / "v2.json").write_text(json.dumps(by_id))
+    pair = ["v2.json", "after.json"] if swapped else ["after.json", "v2.json"]
+    ran = run("compare", *pair, "--format=json", cwd=here, env=SEALED)
+    report = json.loads(ran.out)
+
+    assert report["notes"] == ["project 123 is taken for shop"]
+    assert report["services"][0]["changes"] == []
+
+
+def test_restore_knows_the_versions_of_files(here):
+    """A version that the files say is gone is not bound again."""
+    name = "projects/123/secrets/jwt/versions"
+    listed = [
+        {"name": f"{name}/7", "state": "DESTROYED"},
+        {"name": f"{name}/8", "state": "ENABLED"},
+    ]
+    (here / "versions.json").write_text(json.dumps(listed))
+    inputs = ["--input=revisions.json", "--input=versions.json"]
+    ran = run("compare", "~1", *inputs, "--format=json", cwd=here)
+    [service] = json.loads(ran.out)["services"]
+
+    assert service["remedy"]["restore"] == ""
+    assert service["remedy"]["note"] == "jwt@7 is destroyed now; no flag puts back JWT"
 
 
 def test_unfit_baseline_in_a_comparison(here):

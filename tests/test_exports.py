@@ -490,3 +490,20 @@ def test_place_of_documents(tmp_path):
     assert read(str(tmp_path / "a.json")).place == ("123", "europe-west1")
     assert read(str(tmp_path / "b.json")).place == ("", "")
     assert read(str(tmp_path / "b.json")).named("shop", "us-east1").place == ("shop", "us-east1")
+
+
+def test_latest_over_several_files(tmp_path):
+    """The latest version is the highest of all files, in whatever order they come."""
+    for n in (8, 7):
+        version = {"name": f"projects/123/secrets/jwt/versions/{n}", "state": "ENABLED"}
+        (tmp_path / f"{n}.json").write_text(json.dumps([version]))
+    side = service(
+        env=[{"name": "A", "valueFrom": {"secretKeyRef": {"name": "jwt", "key": "latest"}}}]
+    )
+    (tmp_path / "api.json").write_text(json.dumps(side))
+    for order in (["api", "7", "8"], ["8", "7", "api"]):
+        documents = [read(str(tmp_path / f"{name}.json")) for name in order]
+        [found] = Files(documents, sealer()).collect().services
+        [(_, ref)] = found.revisions[0].references()
+
+        assert (ref.resolved, ref.version_state) == (8, "enabled")

@@ -211,3 +211,11 @@ def test_status():
     assert (found.ready, found.active, found.active_reason) == (True, False, "Retired")
     assert (found.percent, found.tags) == (5, ("a", "b"))
     assert status(None, "r", ()).ready is None
+
+
+def test_share_that_is_no_number():
+    """A share of traffic that nobody can read is refused: nothing could be said of what serves."""
+    with pytest.raises(Refused, match="a share of the traffic that is not a number") as error:
+        traffic({"traffic": [{"type": "latest", "percent": "most"}]}, "api-00001-a")
+
+    assert error.value.path[-1] == "percent"

@@ -275,11 +275,14 @@ def traffic(parent: Doc, newest: str, path: Path = ()) -> tuple[TrafficTarget, .
     found = []
     for target in targets or [Object({"type": "latest", "percent": 100}, path)]:
         latest = target.word("type", fields.ALLOCATION | fields.SPLIT) == "latest"
-        percent = target.number("percent")
+        percent = target.number("percent") or 0
+        if not isinstance(percent, int):
+            reason = "a share of the traffic that is not a number"
+            raise Refused("wrong-type", reason, path=(*target.path, "percent"))
         found.append(
             TrafficTarget(
                 revision=_short(target.text("revision")) or (ready if latest else ""),
-                percent=percent if isinstance(percent, int) else 0,
+                percent=percent,
                 tag=target.text("tag"),
                 latest=latest,
             )

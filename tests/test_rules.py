@@ -185,12 +185,15 @@ def test_waiver_ends():
     assert [m is not None for m in marks] == [True, False]
 
 
-def test_credential_that_is_gone_is_not_shared():
+@pytest.mark.parametrize(
+    "now", [{"DB_PASSWORD": {"secret": "db"}}, {"DB_PASSWORD": "hunter3"}, {"OTHER": "hunter2"}]
+)
+def test_credential_that_is_gone_is_not_shared(now):
     """A credential that only an older revision holds is no longer shared."""
     seal = sealer()
     snapshot({"DB_PASSWORD": "hunter2"}, seal=seal, revision="api-00001-old")
     candidates = [
-        snapshot({"DB_PASSWORD": {"secret": "db"}}, seal=seal),
+        snapshot(now, seal=seal),
         snapshot({"DB_PASSWORD": "hunter2"}, seal=seal, service="web"),
     ]
     twins = tuple(Twins(places=places) for places in seal.twins())

@@ -54,16 +54,13 @@ def credential_shared(fleet: Fleet) -> Iterator[Hit]:
 
 def _holds(candidates: Iterable[Snapshot], at: Address, seal: Seal | None) -> bool:
     """Tell whether a service still holds the value that was noticed in one of its revisions."""
+    return any(seal in _seals(one, at) for one in candidates if one.address == at.home)
+
+
+def _seals(candidate: Snapshot, at: Address) -> list[Seal | None]:
+    """The seals of the plain values at an address."""
     place = place_of(at)
-    for candidate in candidates:
-        item = items(candidate).get(place) if place and candidate.address == at.home else None
-        match item:
-            case Binding(source=source, shadowed=shadowed):
-                values: tuple[object, ...] = (*shadowed, source)
-            case Setting(value=value):
-                values = (value,)
-            case _:
-                continue
-        if any(isinstance(v, LiteralValue) and v.sealed == seal for v in values):
-            return True
-    return False
+    item = items(candidate).get(place) if place else None
+    sources = (*item.shadowed, item.source) if isinstance(item, Binding) else ()
+    values = (item.value,) if isinstance(item, Setting) else sources
+    return [v.sealed for v in values if isinstance(v, LiteralValue)]

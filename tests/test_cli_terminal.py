@@ -188,6 +188,8 @@ def test_key_that_cannot_be_kept(here):
     (here / ".config").write_text("a file where a folder belongs")
 
     assert "seal.key: not a directory" in run("init", cwd=here).err
+    home = {"XDG_CONFIG_HOME": "x" * 300}
+    assert "file name too long" in run("audit", "--input=before.json", cwd=here, env=home).err
     env = {"DRIFT_AUDIT_SEAL_KEY_FILE": "x" * 300}
     assert "file name too long" in run("audit", "--input=before.json", cwd=here, env=env).err
 

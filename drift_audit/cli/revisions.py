@@ -103,7 +103,7 @@ class Words:
         return replace(self, seal=self.seal.with_key(keys.for_one_run()))
 
     def _two_files(self, reference: str, candidate: str) -> Sides:
-        if reference == candidate or _same_file(reference, candidate):
+        if _same_file(reference, candidate):
             raise _itself(f"{reference} is on both sides")
         documents = acquainted([self._documents(reference), self._documents(candidate)])
         projects = sorted(filter(None, (d.place[0] for d in documents)), key=str.isdecimal)
@@ -203,13 +203,8 @@ def is_file(word: str) -> bool:
 
 def _same_file(one: str, other: str) -> bool:
     """Tell whether two words mean one revision of one file, however its path is written."""
-    paths = _path(one), _path(other)
-    if STDIN in paths or one.partition("#")[2] != other.partition("#")[2]:
-        return False
-    try:
-        return Path(paths[0]).samefile(paths[1])
-    except OSError:
-        return False
+    (path, _, name), (other_path, _, other_name) = one.partition("#"), other.partition("#")
+    return name == other_name and Path(path).resolve() == Path(other_path).resolve()
 
 
 def _itself(what: str) -> CommandError:

@@ -150,7 +150,7 @@ class Audit:
                 candidate,
                 baseline=baseline,
                 served=(),
-                satisfies=lambda revision: not violations(revision, self.policy),
+                satisfies=lambda one: not violations(one, self.policy, self.now.date()),
             )
             used = baseline is not None and known.snapshot is baseline.snapshot
             refused = baseline.snapshot if baseline and not used else None
@@ -191,7 +191,8 @@ class Audit:
     def _judge(self, pair: Pair, histories: Histories, evidence: frozenset[Evidence]) -> Judged:
         candidate, reference = pair.candidate, pair.known.snapshot
         changes = compare(reference, candidate) if reference else ()
-        case = Case(candidate, reference, changes, self.policy, evidence, pair.refused)
+        today = self.now.date()
+        case = Case(candidate, reference, changes, self.policy, evidence, pair.refused, today)
         findings, skipped = judge(case)
         findings = waive(findings, self.policy, self.now.date())
         history, undo = pair.service, None
@@ -232,7 +233,7 @@ class Audit:
             unseen=[
                 *candidate.seen.unseen,
                 *(reference.seen.unseen if reference else ()),
-                *history.unseen,
+                *(u for u in history.unseen if u not in pair.service.unseen),
             ],
             read=[*history.revisions, *([reference] if reference else [])],
         )
@@ -304,11 +305,11 @@ def _not_compared(reference: Snapshot, candidate: Snapshot) -> Iterator[Skip]:
             reason=reason,
             blocking=reason == SEALED_ELSEWHERE,
         )
-    if reference.service is None and candidate.service is not None:
+    if (reference.service is None) != (candidate.service is None):
         yield Skip(
             what="service-level settings",
             service=candidate.address,
-            reason="a revision of the past does not say how its service was set",
+            reason="one of the two does not say how its service was set",
             blocking=False,
         )
 

@@ -17,9 +17,9 @@ from drift_audit.snapshot import Binding, LiteralValue, Mount, SecretReference, 
 def probable_cause(before: Snapshot, after: Snapshot) -> Cause | None:
     """Read the shape of what one deploy lost. None where the shape fits no known command."""
     changes = compare(before, after)
-    gone = [c.before for c in changes if c.after is None]
-    secrets = sum(_is_secret(item) for item in gone)
-    literals = sum(_is_literal(item) for item in gone)
+    lost = [c for c in changes if c.after is None or _is_literal(c.before) != _is_literal(c.after)]
+    secrets = sum(_is_secret(c.before) and not _is_secret(c.after) for c in lost)
+    literals = sum(_is_literal(c.before) and (c.after is None or _is_secret(c.after)) for c in lost)
     kept_secrets = any(isinstance(b.source, SecretReference) for b in after.bindings)
     kept_literals = any(isinstance(b.source, LiteralValue) for b in after.bindings)
     fell_back = any(

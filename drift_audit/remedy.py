@@ -13,8 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from drift_audit.differ import Change
+from drift_audit.differ import Change, Item, Place, items, place_of
 from drift_audit.finding import Remedy
 from drift_audit.inventory import Service
 from drift_audit.snapshot import (
@@ -73,6 +74,24 @@ class Ground:
     service: Service
     versions: Versions = field(default_factory=dict)
 
+    @property
+    def newest(self) -> Snapshot:
+        """What an update starts from."""
+        return self.service.newest or self.candidate
+
+    @cached_property
+    def now(self) -> Mapping[Place, Item]:
+        """What the newest revision holds, by place."""
+        return items(self.newest)
+
+    def state(self, secret: SecretReference) -> VersionState | None:
+        """How the version that a secret of the reference resolved to stands now."""
+        return self.versions.get((secret.resource, _version(secret)))
+
+    def gone(self, secret: SecretReference) -> bool:
+        """Whether that version can be read no more."""
+        return secret.but(version_state=self.state(secret)).gone
+
 
 def pinned(reference: Snapshot) -> Snapshot:
     """The reference asking for the exact versions it resolved to, not looked up yet."""
@@ -109,29 +128,32 @@ def remedy(changes: Sequence[Change], ground: Ground) -> Remedy | None:
 
 def _flags(change: Change, ground: Ground) -> Iterator[Flag]:
     """The flags that make one address what it was; none where no flag does."""
-    if change.at.container not in {"", *(c.name for c in ground.candidate.containers)}:
+    if change.at.container not in {"", *(c.name for c in ground.newest.containers)}:
         return
-    name = change.at.name
+    name, place = change.at.name, place_of(change.at)
+    there = getattr(ground.now.get(place), "source", None) if place else None
     match change.before:
         case (
             Binding(source=SecretReference() as secret) | Mount(source=SecretReference() as secret)
         ):
-            if _gone(secret, ground) or not _safe(name, secret.resource, _version(secret)):
+            if ground.gone(secret) or not _safe(name, secret.resource, _version(secret)):
                 return
-            if isinstance(change.after, Binding) and isinstance(
-                change.after.source, LiteralValue | Empty
-            ):
+            if isinstance(there, LiteralValue | Empty):
                 yield "--remove-env-vars", name
             yield "--update-secrets", f"{name}={secret.resource}:{_version(secret)}"
         case Binding(source=LiteralValue()) if _safe(name):
             # from a secret it takes two deploys, with a revision between them that lacks the key
-            if not isinstance(change.after, Binding) or change.after.state != "secret":
+            if not isinstance(there, SecretReference):
                 yield "--update-env-vars", f"{name}={VALUE}"
         case Setting(value=str() | int() as value) if name in SETTING_FLAGS:
             if _safe(str(value)) and (name, value) != ("service_account", "default"):
                 yield SETTING_FLAGS[name], str(value)
         case Setting() if name.startswith("cloud_sql.") and _safe(name):
             yield "--add-cloudsql-instances", name.removeprefix("cloud_sql.")
+        case None if name.startswith("cloud_sql.") and _safe(name):
+            yield "--remove-cloudsql-instances", name.removeprefix("cloud_sql.")
+        case None if name == "vpc.connector":
+            yield "--clear-vpc-connector", ""
 
 
 def _safe(*words: str) -> bool:
@@ -141,14 +163,6 @@ def _safe(*words: str) -> bool:
 def _version(secret: SecretReference) -> str:
     """What a secret is pinned to: the number it resolved to, else what was asked for."""
     return str(secret.resolved or secret.asked)
-
-
-def _state(secret: SecretReference, ground: Ground) -> VersionState | None:
-    return ground.versions.get((secret.resource, _version(secret)))
-
-
-def _gone(secret: SecretReference, ground: Ground) -> bool:
-    return _state(secret, ground) in ("disabled", "destroyed", "not-found")
 
 
 def _notes(
@@ -164,21 +178,24 @@ def _notes(
     ]
     for secret in dict.fromkeys(secrets):
         spec = f"{secret.resource}@{_version(secret)}"
-        if _gone(secret, ground):
-            yield f"{spec} is {_state(secret, ground)} now"
-        elif _state(secret, ground) == "unseen":
+        if ground.gone(secret):
+            yield f"{spec} is {ground.state(secret)} now"
+        elif ground.state(secret) == "unseen":
             yield f"whether {spec} can still be read is not known"
+        elif secret.floating and secret.resolved:
+            yield f"{secret} stood for {secret.resolved} and is pinned to it"
     if without := dict.fromkeys(change.at.name for change, flags in undone if not flags):
-        yield f"no flag puts back {', '.join(without)}"
+        yield f"not put back: {', '.join(without)}"
+    if reason := _cannot_start(ground):
+        yield f"no rollback: {ground.reference.revision} {reason}"
     if restore:
         yield from _what_else_happens(ground)
 
 
 def _what_else_happens(ground: Ground) -> Iterator[str]:
     """An update starts from the newest revision, and traffic may not follow it."""
-    service, candidate = ground.service, ground.candidate
-    newest = service.newest
-    if newest is not None and newest.revision != candidate.revision:
+    service, newest = ground.service, ground.newest
+    if newest.revision != ground.candidate.revision:
         yield f"the command starts from {newest.revision}, the newest revision"
     if service.traffic and not any(t.latest and t.percent for t in service.traffic):
         yield "traffic is pinned: send it to the new revision afterwards"
@@ -197,7 +214,8 @@ def _update(undone: Iterable[tuple[Change, list[Flag]]], candidate: Snapshot) ->
         if container and len(candidate.containers) > 1:
             words.append(f"--container={container}")
         words += [
-            f"{flag}={','.join(values)}" for flag, values in sorted(merged[container].items())
+            f"{flag}={','.join(values)}".removesuffix("=")
+            for flag, values in sorted(merged[container].items())
         ]
     return " ".join(words)
 
@@ -207,10 +225,20 @@ def _rollback(changes: Sequence[Change], ground: Ground) -> str:
     service, name = ground.service, ground.reference.identity.revision
     there = not service.complete or service.revision(name) is not None
     in_revision = any(not (c.at.setting or "").startswith("service.") for c in changes)
-    if name in ("", ground.candidate.identity.revision) or not there or not in_revision:
+    itself = name in ("", ground.candidate.identity.revision)
+    if itself or not there or not in_revision or _cannot_start(ground):
         return ""
     command = COMMANDS[ground.candidate.identity.kind][1]
     return " ".join([command, *_place(ground.candidate), f"--to-revisions={name}=100"])
+
+
+def _cannot_start(ground: Ground) -> str:
+    """Why new instances of the reference would not come up, as far as is known."""
+    as_found = ground.service.revision(ground.reference.identity.revision) or ground.reference
+    if as_found.status.ready is False:
+        return "is not Ready"
+    gone = [ref for _, ref in ground.reference.references() if ground.gone(ref)]
+    return f"reads {gone[0].resource}@{_version(gone[0])}" if gone else ""
 
 
 def _place(candidate: Snapshot) -> list[str]:

@@ -149,6 +149,11 @@ class SecretReference(Frozen):
         return names.is_floating(self.version)
 
     @property
+    def gone(self) -> bool:
+        """Whether an instance that starts now cannot read it, as far as we looked."""
+        return self.version_state in ("disabled", "destroyed", "not-found")
+
+    @property
     def asked(self) -> str:
         """The version as Cloud Run understands it."""
         return self.version or "latest"

@@ -134,14 +134,18 @@ def test_promote_refuses(here):
     blind = service()
     blind["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": "x"}}]
     (here / "blind.json").write_text(json.dumps(blind))
-    lacking = run("baseline", "promote", "before.json", "--reason=r", cwd=here, env=SEALED)
-    unread = run(
-        "baseline", "promote", "blind.json", "--reason=r", "--no-config", cwd=here, env=SEALED
-    )
+    promote = ["baseline", "promote", "--reason=r", "--project=shop"]
+    lacking = run(*promote, "before.json", cwd=here, env=SEALED)
+    unread = run(*promote, "blind.json", "--no-config", cwd=here, env=SEALED)
+    numbered = run("baseline", "promote", "before.json", "--reason=r", cwd=here, env=SEALED)
+    empty = run("baseline", "promote", "before.json", "--reason= ", cwd=here, env=SEALED)
+    nobody = run(*promote, "before.json", "--by=", cwd=here, env=SEALED)
 
     assert (lacking.code, unread.code) == (4, 4)
     assert "is not as the policy requires: MISSING is required and absent" in lacking.err
     assert "was not read whole: envFrom" in unread.err
+    assert (numbered.code, empty.code, nobody.code) == (4, 2, 2)
+    assert "the project is known by its number alone" in numbered.err
     assert not (here / "baselines").exists()
 
 
@@ -376,7 +380,9 @@ def test_restore_knows_the_versions_of_files(here):
     [service] = json.loads(ran.out)["services"]
 
     assert service["remedy"]["restore"] == ""
-    assert service["remedy"]["note"] == "jwt@7 is destroyed now; no flag puts back JWT"
+    assert service["remedy"]["note"] == (
+        "jwt@7 is destroyed now; not put back: JWT; no rollback: api-00001-a reads jwt@7"
+    )
 
 
 def test_unfit_baseline_in_a_comparison(here):
@@ -481,7 +487,12 @@ def test_promoting_what_was_not_seen(here):
         blind = run(*promote, cwd=here, env=reached(emulator))
 
     assert (failed.code, blind.code) == (0, 4)
-    assert failed.err == "api-00003-c is not Ready\n"
+    assert failed.err.splitlines() == [
+        "api-00003-c is not Ready",
+        "api-00003-c reads jwt@prod, which is disabled",
+        "api-00003-c reads gone@latest, which is not-found",
+        "api-00003-c reads jwt@1, which is destroyed",
+    ]
     assert "api-00003-c was not read whole: jwt@prod was not seen" in blind.err
 
 
@@ -542,3 +553,111 @@ def test_policy_flags(here):
     assert (both.code, found.code) == (2, 2)
     assert "--config and --no-config exclude each other" in both.err
     assert "drift-audit.toml: link: a symbolic link" in found.err
+
+
+STAGES = """
+services:
+  - project: staging
+    region: r1
+    service: api
+    revisions:
+      - {name: api-00001-a, at: 2026-01-01T08:00:00Z, image: i, env: {A: "1", B: "1"}}
+  - project: shop
+    region: r1
+    service: api
+    revisions:
+      - {name: api-00001-a, at: 2026-01-01T08:00:00Z, image: i, env: {A: "1"}}
+      - {name: api-00002-b, at: 2026-01-02T08:00:00Z, env: {A: null}}
+"""
+
+
+def full(project, revision):
+    return f"projects/{project}/locations/r1/services/api/revisions/{revision}"
+
+
+def test_full_names(here):
+    """A full name means the revision of that project, and no flag or other name may say otherwise."""
+    with playing(STAGES) as emulator:
+        ran = {
+            words: run("compare", *words, cwd=here, env=reached(emulator))
+            for words in (
+                (full("shop", "api-00001-a"), full("shop", "api-00002-b")),
+                (full("shop", "api-00001-a"), "LATEST"),
+                (full("staging", "api-00001-a"), full("shop", "api-00002-b")),
+                (full("staging", "api-00001-a"), "LATEST", "--project=shop"),
+                (full("shop", "api-00001-a"), "LATEST", "--service=web"),
+                (full("shop", "api-00001-a"), "LATEST", "--region=r2"),
+            )
+        }
+
+    assert [r.code for r in ran.values()] == [10, 10, 2, 2, 2, 2]
+    assert all(
+        "is not where the other words and flags look" in r.err for r in list(ran.values())[2:]
+    )
+
+
+def test_service_settings_of_what_serves(here):
+    """A comparison with the baseline looks at the service as it is set now, whoever serves."""
+    serving = "    traffic: [{to: api-00001-a, percent: 100}, {to: LATEST, tag: candidate}]\n"
+    shop = STAGES.replace(
+        '    revisions:\n      - {name: api-00001-a, at: 2026-01-01T08:00:00Z, image: i, env: {A: "1"}}',
+        serving
+        + '    ingress: INGRESS\n    revisions:\n      - {name: api-00001-a, at: 2026-01-01T08:00:00Z, image: i, env: {A: "1"}}',
+    )
+    place = ["--project=shop", "--region=r1", "--service=api"]
+    with playing(shop.replace("INGRESS", "internal")) as emulator:
+        run("baseline", "promote", *place, "--reason=r", "--by=me", cwd=here, env=reached(emulator))
+    with playing(shop.replace("INGRESS", "all")) as emulator:
+        ran = run("compare", "KNOWN_GOOD", "SERVING", *place, cwd=here, env=reached(emulator))
+        turned = run("compare", "SERVING", "KNOWN_GOOD", *place, cwd=here, env=reached(emulator))
+        none = run(
+            "compare", "SERVING", "KNOWN_GOOD", *place, "--store=.", cwd=here, env=reached(emulator)
+        )
+
+    assert ran.code == 10
+    assert "service.ingress changed from internal to all" in ran.told
+    assert turned.code == 2
+    assert "has no known good revision: no baseline was promoted" in none.err
+
+
+def test_waived_requirements_do_not_spoil_a_baseline(here):
+    """What the owner accepted makes neither a promotion nor a baseline unfit."""
+    (here / "drift-audit.toml").write_text(
+        "[[service]]\nrequired = {MISSING = {}}\n"
+        '[[waiver]]\nrule = "key-missing"\nat = "shop"\nowner = "o"\nreason = "r"\nuntil = 2026-12-31'
+    )
+    place = ["before.json", "--project=shop"]
+    promoted = run("baseline", "promote", *place, "--reason=r", "--by=me", cwd=here, env=SEALED)
+    audited = run("audit", "--input=before.json", "--project=shop", cwd=here, env=SEALED)
+
+    assert (promoted.code, audited.code) == (0, 0)
+    assert "baseline: promoted on" in audited.told
+    assert "1 waived" in audited.told
+
+
+def test_two_files_need_only_two_revisions(here):
+    """The revision that serves stands in the other file: nothing is unseen."""
+    described = service(
+        env=[PASSWORD],
+        status={
+            "latestCreatedRevisionName": "api-00002-b",
+            "traffic": [{"revisionName": "api-00001-a", "percent": 100}],
+        },
+    )
+    (here / "service.json").write_text(json.dumps(described))
+    ran = run("compare", "revisions.json#api-00001-a", "service.json", cwd=here)
+    serving = run("compare", "SERVING", "LATEST", "--input=service.json", cwd=here)
+    unknown = run("compare", "SERVING", "LATEST", "--input=revisions.json", cwd=here)
+
+    assert ran.code == 10, ran.out
+    assert "has api-00001-a as SERVING, which was not among what was read" in serving.err
+    assert "does not tell which revision SERVING is" in unknown.err
+
+
+def test_words_before_files(here):
+    """A file that is called like a word is named with its path."""
+    (here / "LATEST").write_text("{}")
+    (here / "~1").write_text("{}")
+
+    assert run("compare", "~1", "LATEST", "--input=revisions.json", cwd=here).code == 10
+    assert run("compare", "./~1", "LATEST", "--input=revisions.json", cwd=here).code == 4

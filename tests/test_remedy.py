@@ -49,6 +49,11 @@ def put_back(before, after, *, versions=None, service=None, **identity):
             {"settings": {"service_account": "default"}},
             "--add-cloudsql-instances=p:r:db --service-account=a@b",
         ),
+        (
+            {},
+            {"settings": {"vpc.connector": "c", "cloud_sql.p:r:db": "attached"}},
+            "--clear-vpc-connector --remove-cloudsql-instances=p:r:db",
+        ),
     ],
 )
 def test_restore(before, after, flags):
@@ -68,6 +73,7 @@ def test_restore(before, after, flags):
         ({"files": {"/a b": SECRET}}, {}),
         ({"A": ""}, {}),
         ({"A": {"unreadable": "?"}}, {}),
+        ({}, {"settings": {"vpc.egress": "all-traffic"}}),
     ],
 )
 def test_no_command(before, after):
@@ -90,7 +96,7 @@ def test_container_that_is_gone():
     before = {"containers": {"app": {}, "proxy": {"ingress": False, "env": {"A": SECRET}}}}
     found = put_back(before, {"containers": {"app": {}}})
 
-    assert (found.restore, found.note) == ("", "no flag puts back A")
+    assert (found.restore, found.note) == ("", "not put back: A")
     assert found.rollback
 
 
@@ -111,9 +117,21 @@ def test_worker_pool():
     [
         ("enabled", True, ""),
         (None, True, ""),
-        ("disabled", False, "jwt@7 is disabled now; no flag puts back A"),
-        ("destroyed", False, "jwt@7 is destroyed now; no flag puts back A"),
-        ("not-found", False, "jwt@7 is not-found now; no flag puts back A"),
+        (
+            "disabled",
+            False,
+            "jwt@7 is disabled now; not put back: A; no rollback: api-00001-old reads jwt@7",
+        ),
+        (
+            "destroyed",
+            False,
+            "jwt@7 is destroyed now; not put back: A; no rollback: api-00001-old reads jwt@7",
+        ),
+        (
+            "not-found",
+            False,
+            "jwt@7 is not-found now; not put back: A; no rollback: api-00001-old reads jwt@7",
+        ),
         ("unseen", True, "whether jwt@7 can still be read is not known"),
     ],
 )
@@ -170,6 +188,35 @@ def test_no_rollback_to_what_is_not_there():
     assert put_back({"A": SECRET}, {}, service={"complete": False}).rollback != ""
 
 
+def test_flags_fit_what_the_newest_revision_holds():
+    """gcloud binds no secret to a key that is plain in the revision that the update starts from."""
+    newest, candidate = snapshot({"A": "plain"}, revision="api-00003-new"), snapshot({})
+    stands = {"revisions": (newest, candidate), "latest_created": "api-00003-new"}
+    bound = put_back({"A": SECRET}, {}, service=stands)
+    secret = snapshot({"A": SECRET}, revision="api-00003-new")
+    plain = put_back({"A": "1"}, {}, service={**stands, "revisions": (secret, candidate)})
+
+    assert bound.restore.endswith("--remove-env-vars=A --update-secrets=A=jwt:7")
+    assert plain.restore == ""
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_no_rollback_to_what_does_not_start(found):
+    """A revision that is not Ready, or reads a version that is gone, gets no traffic from us."""
+    broken = {"env": {"A": SECRET, "B": "1"}, "status": {"ready": False}}
+    reference = snapshot(broken, revision="api-00001-old")
+    stands = {"revisions": (snapshot({}), *([reference] if found else []))}
+    failed = put_back(broken, {}, service=stands)
+    unreadable = put_back(
+        {"A": SECRET, "B": "1"}, {"A": SECRET}, versions={("jwt", "7"): "destroyed"}
+    )
+
+    assert (failed.rollback, unreadable.rollback) == ("", "")
+    assert "no rollback: api-00001-old is not Ready" in failed.note
+    assert "no rollback: api-00001-old reads jwt@7" in unreadable.note
+    assert unreadable.restore.endswith("--update-env-vars=B=(VALUE)")
+
+
 def test_no_rollback_of_service_settings():
     """What changes without a revision does not come back with one."""
     found = put_back({"service": {"ingress": "internal"}}, {"service": {"ingress": "all"}})
@@ -196,6 +243,8 @@ def test_note_says_where_a_value_is():
         == "(VALUE) stands for the plain value in revision api-00001-old"
     )
     assert put_back({"A": SECRET}, {}).note == ""
+    followed = put_back({"A": {"secret": "jwt", "resolved": 3}}, {})
+    assert followed.note == "jwt@latest stood for 3 and is pinned to it"
 
 
 def test_unnamed_place_is_in_capitals():

@@ -87,12 +87,14 @@ def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
 
     \b
     drift-audit baseline promote --service=api --reason="release 42"
-    drift-audit baseline promote before.json --reason="before the migration"
+    drift-audit baseline promote before.json --project=shop --reason="release 41"
     """
     from drift_audit.cli.revisions import Words
     from drift_audit.rules.schema import violations
     from drift_audit.store.baseline import promotion
 
+    if not reason.strip() or (by is not None and not by.strip()):
+        raise CommandError("--reason and --by must say something")
     policy = find_policy(given["config"], no_config=given["no_config"])
     bare = given["without_literals"]
     key = None if bare else keys.for_storing(quiet=given["quiet"])
@@ -101,7 +103,11 @@ def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         words = Words(Scope.given(policy, given, tell), seal, store, lambda _: True)
         snapshot = words.one(revision)
-    if broken := violations(snapshot, policy):
+    if snapshot.identity.project.isdecimal():
+        raise StoreError(
+            f"{snapshot.address}: the project is known by its number alone", hint="give --project"
+        )
+    if broken := violations(snapshot, policy, now().date()):
         raise StoreError(
             f"{snapshot.revision} is not as the policy requires: {'; '.join(broken)}",
             hint="promote a revision that is, or correct the policy",
@@ -112,8 +118,12 @@ def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
         raise InputError(f"{snapshot.revision} was not read whole: {unread[0]}")
     if snapshot.status.ready is False:
         notice(f"{snapshot.revision} is not Ready: {snapshot.status.ready_reason}".rstrip(": "))
+    for ref in dict.fromkeys(ref for _, ref in snapshot.references() if ref.gone):
+        notice(f"{snapshot.revision} reads {ref}, which is {ref.version_state}")
     before = store.read(snapshot.address)
-    baseline = promotion(snapshot, before, by=by or _user(), at=now(), reason=reason)
+    baseline = promotion(
+        snapshot, before, by=_user() if by is None else by, at=now(), reason=reason
+    )
     path = store.write(baseline)
     echo(f"{visible(snapshot.revision)} is the baseline of {snapshot.address}: {path}\n")
 

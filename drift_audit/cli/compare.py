@@ -54,7 +54,7 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
             scope=Scope.given(policy, given, tell),
             seal=seal,
             store=open_store(given["store"]),
-            satisfies=lambda revision: not violations(revision, policy),
+            satisfies=lambda revision: not violations(revision, policy, now().date()),
         )
         sides = words.sealed_for(reference, candidate).sides(reference, candidate)
         audit = Audit(

@@ -25,6 +25,9 @@ from drift_audit.store import Store
 KNOWN_GOOD = "KNOWN_GOOD"
 SERVING = "SERVING"
 
+_RESERVED = re.compile(r"LATEST|SERVING|KNOWN_GOOD|~[0-9]*|tag:.*", re.DOTALL)
+"""Words that are never files; a file of such a name is given as ./NAME."""
+
 _FULL_NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/services/([^/]+)/revisions/([^/]+)")
 
 
@@ -63,6 +66,7 @@ class Words:
             chosen = self._one(candidate, self._documents(candidate).named(*place))[2]
         else:
             chosen, service = self._revision(candidate, service, source, None)
+            chosen = chosen.but(service=chosen.service or service.settings)
         refused = None
         if reference and is_file(reference):
             against = self._one(reference, self._documents(reference).named(*place))[2]
@@ -98,7 +102,7 @@ class Words:
         words = [word for word in (reference, candidate) if word]
         read_now = [self._documents(word) for word in words if is_file(word)]
         stored = any(d.snapshots for d in (*read_now, *self.scope.documents))
-        if stored or reference in (None, KNOWN_GOOD):
+        if stored or reference is None or KNOWN_GOOD in words:
             return self
         return replace(self, seal=self.seal.with_key(keys.for_one_run()))
 
@@ -114,7 +118,7 @@ class Words:
         _, _, against = self._one(reference, there)
         inventory, service, chosen = self._one(candidate, here)
         known = KnownGood(against, _named(reference))
-        taken = [p for p in projects if p.isdecimal() and p != project]
+        taken = dict.fromkeys(p for p in projects if p.isdecimal() and p != project)
         return Sides(
             inventory,
             Files([here], self.seal),
@@ -144,7 +148,7 @@ class Words:
         scope = self.scope
         for word in filter(None, words):
             if full := _FULL_NAME.fullmatch(word):
-                scope = replace(scope.of(full[3]), projects=(full[1],), regions=(full[2],))
+                scope = _narrowed(scope, *full.groups()[:3])
             elif is_file(word) and not scope.services:
                 scope = scope.of(*self._documents(word).services)
         source = open_source(scope, self.seal)
@@ -160,6 +164,11 @@ class Words:
         """The revision a word names, and the service with as much of its history as that took."""
         if word == LATEST and service.newest is not None:
             return _now(service.newest, service), service
+        if word == KNOWN_GOOD:
+            stored = self.store.read(service.address)
+            if stored is None:
+                raise _no_known_good(service, "no baseline was promoted")
+            return stored.snapshot, service
         name = _name(word, service)
         if name and (found := service.revision(name)):
             return _now(found, service), service
@@ -168,7 +177,7 @@ class Words:
             return source.resolve(_before(word, whole, candidate)), whole
         found = whole.revision(name)
         if found is None:
-            raise InputError(f"{service.address} has no revision {word}", hint=_names(whole))
+            raise InputError(f"{service.address} {_lack(word, name)}", hint=_names(whole))
         return _now(source.resolve(found), whole), whole
 
     def _known_good(
@@ -186,10 +195,7 @@ class Words:
         refused = stored.snapshot if stored and known.snapshot is not stored.snapshot else None
         if known.snapshot is None or (demanded and (stored is None or refused)):
             reasons = "; ".join(known.passed_over) or "no baseline was promoted"
-            raise StoreError(
-                f"{service.address} has no known good revision: {reasons}",
-                hint="drift-audit baseline promote, or name the reference",
-            )
+            raise _no_known_good(service, reasons)
         return known, refused
 
 
@@ -197,8 +203,47 @@ def is_file(word: str) -> bool:
     """
     Tell whether a word means a file: `-`, a path with a known suffix, or something that is there.
     """
+    if _RESERVED.fullmatch(word):
+        return False
     path = _path(word)
-    return path == STDIN or path.endswith(SUFFIXES) or (path != LATEST and Path(path).exists())
+    return path == STDIN or path.endswith(SUFFIXES) or Path(path).exists()
+
+
+def _narrowed(scope: Scope, project: str, region: str, service: str) -> Scope:
+    """The scope of one full name. Raises CommandError where it contradicts what else was asked."""
+    asked = scope.asked
+    elsewhere = (
+        (asked.projects and project not in asked.projects and not project.isdecimal())
+        or (asked.regions and region not in asked.regions)
+        or (asked.services and service not in asked.services)
+    )
+    if elsewhere:
+        raise CommandError(
+            f"{project}/{region}/{service} is not where the other words and flags look",
+            hint="two services are compared as files: drift-audit snapshot writes them",
+        )
+    narrowed = asked.but(projects=(project,), regions=(region,), services=(service,))
+    return replace(
+        scope, projects=(project,), regions=(region,), services=(service,), asked=narrowed
+    )
+
+
+def _no_known_good(service: Service, reasons: str) -> StoreError:
+    return StoreError(
+        f"{service.address} has no known good revision: {reasons}",
+        hint="drift-audit baseline promote, or name the reference",
+    )
+
+
+def _lack(word: str, name: str) -> str:
+    """What is the matter with a word that names no revision that was read."""
+    if word == name:
+        return f"has no revision {word}"
+    return (
+        f"has {name} as {word}, which was not among what was read"
+        if name
+        else (f"does not tell which revision {word} is")
+    )
 
 
 def _same_file(one: str, other: str) -> bool:

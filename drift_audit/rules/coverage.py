@@ -36,7 +36,7 @@ def baseline_violates_schema(case: Case) -> Iterator[Hit]:
     Fix: promote a revision that is as the policy says, or correct the policy.
     """
     if case.refused is not None:
-        broken = "; ".join(violations(case.refused, case.policy))
+        broken = "; ".join(violations(case.refused, case.policy, case.today))
         says = f"the baseline {case.refused.revision} was not used: {broken}"
         yield Hit(case.candidate.address, says)
 

@@ -47,6 +47,7 @@ class Case:
     policy: Policy = field(default_factory=Policy)
     evidence: frozenset[Evidence] = frozenset()
     refused: Snapshot | None = None
+    today: dt.date = dt.date.min
 
     @cached_property
     def lost(self) -> list[tuple[Address, Binding]]:

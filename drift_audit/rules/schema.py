@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from drift_audit.finding import Severity
 from drift_audit.policy import Policy
-from drift_audit.rules.engine import Case, Hit, rule
+from drift_audit.rules.engine import RULES, Case, Hit, judge, rule
+from drift_audit.rules.waivers import waive
 from drift_audit.snapshot import Binding, LiteralValue, SecretReference, Snapshot, is_blank
 
+REQUIRED = ("key-missing", "key-wrong-source", "key-not-pinned", "key-pattern-mismatch")
+"""The rules about what the policy requires of keys."""
 
-def violations(snapshot: Snapshot, policy: Policy) -> list[str]:
+
+def violations(snapshot: Snapshot, policy: Policy, today: dt.date) -> list[str]:
     """
-    What the policy requires of a revision's keys and does not find, a sentence for each. It makes a
-    baseline unfit.
+    What the policy requires of a revision's keys, does not find, and does not waive on that day, a
+    sentence for each. It makes a baseline unfit.
     """
-    case = Case(candidate=snapshot, policy=policy)
-    rules = key_missing, key_wrong_source, key_not_pinned, key_pattern_mismatch
-    return [hit.says for rule in rules for hit in rule(case)]
+    found, _ = judge(Case(candidate=snapshot, policy=policy), [RULES[id] for id in REQUIRED])
+    return [f.says for f in waive(found, policy, today) if f.waived is None]
 
 
 @rule("key-missing", Severity.CRITICAL)

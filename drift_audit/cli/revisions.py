@@ -220,7 +220,7 @@ def _narrowed(scope: Scope, project: str, region: str, service: str) -> Scope:
     if elsewhere:
         raise CommandError(
             f"{project}/{region}/{service} is not where the other words and flags look",
-            hint="two services are compared as files: drift-audit snapshot writes them",
+            hint="two services can be compared as exported files",
         )
     narrowed = asked.but(projects=(project,), regions=(region,), services=(service,))
     return replace(
@@ -237,13 +237,11 @@ def _no_known_good(service: Service, reasons: str) -> StoreError:
 
 def _lack(word: str, name: str) -> str:
     """What is the matter with a word that names no revision that was read."""
-    if word == name:
-        return f"has no revision {word}"
-    return (
-        f"has {name} as {word}, which was not among what was read"
-        if name
-        else (f"does not tell which revision {word} is")
-    )
+    if not name:
+        return f"does not tell which revision {word} is"
+    if word == SERVING or word.startswith("tag:"):
+        return f"has {name} as {word}, which was not among what was read"
+    return f"has no revision {name}"
 
 
 def _same_file(one: str, other: str) -> bool:

@@ -17,6 +17,7 @@ from drift_audit.emulator.server import Emulator
 from drift_audit.emulator.world import World, read_world
 from drift_audit.seal import Sealer
 from tests.builders import sealer
+from tests.command import SEALED
 
 SHOP = """
 numbers: {shop: "123456789012"}
@@ -90,3 +91,9 @@ def playing(text: str = SHOP, **more: Any) -> Iterator[Emulator]:
     """An emulator that plays a world."""
     with Emulator(world(text, **more)) as emulator:
         yield emulator
+
+
+def reached(emulator: Emulator) -> dict[str, str]:
+    """What points the command at an emulator."""
+    hosts = {"CLOUD_RUN_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST"}
+    return {**SEALED, **dict.fromkeys(hosts, emulator.address)}

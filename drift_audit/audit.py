@@ -20,7 +20,7 @@ from drift_audit.history import Baseline, KnownGood, first_with
 from drift_audit.inventory import Evidence, Inventory, Scope, Service
 from drift_audit.policy import Policy
 from drift_audit.remedy import Ground, pinned, remedy
-from drift_audit.report import Report, ServiceReport, Tool, assemble, facts, reported
+from drift_audit.report import Report, ServiceReport, Tool, assemble, facts, number, reported
 from drift_audit.rules import Case, Fleet, judge, judge_fleet
 from drift_audit.rules.schema import violations
 from drift_audit.rules.waivers import waive
@@ -118,21 +118,24 @@ class Audit:
     notes: Sequence[str] = field(default=())
     asked: Scope = field(default_factory=Scope)
 
+    @property
+    def today(self) -> dt.date:
+        """The day on which waivers must be in force."""
+        return self.now.date()
+
     def of(self, source: Source, store: Store | None) -> Report:
         """Audit everything a source finds, each service against its last known good."""
         inventory = source.collect()
         pairs = [pair for s in inventory.services for pair in self._pairs(s, store)]
         unseen = [u for s in inventory.services for u in s.unseen]
-        fleet = Fleet(
-            inventory, self.policy, self.now.date(), self.asked, left=_left(inventory, store)
-        )
+        fleet = Fleet(inventory, self.policy, self.today, self.asked, left=_left(inventory, store))
         return self._report(fleet, source, pairs, unseen)
 
     def compare(self, inventory: Inventory, source: Source, pair: Pair) -> Report:
         """
         Hold one revision against another. What else there is, or should be, is not asked.
         """
-        fleet = Fleet(inventory, self.policy, self.now.date(), asked=None)
+        fleet = Fleet(inventory, self.policy, self.today, asked=None)
         return self._report(fleet, source, [pair], [])
 
     def _pairs(self, service: Service, store: Store | None) -> Iterator[Pair]:
@@ -150,7 +153,7 @@ class Audit:
                 candidate,
                 baseline=baseline,
                 served=(),
-                satisfies=lambda one: not violations(one, self.policy, self.now.date()),
+                satisfies=lambda one: not violations(one, self.policy, self.today),
             )
             used = baseline is not None and known.snapshot is baseline.snapshot
             refused = baseline.snapshot if baseline and not used else None
@@ -170,7 +173,7 @@ class Audit:
             unseen=unseen,
             findings=[f for j in judged for f in j.report.findings],
         )
-        about_run = waive(judge_fleet(fleet), self.policy, self.now.date())
+        about_run = waive(judge_fleet(fleet), self.policy, self.today)
         read = [r for s in inventory.services for r in s.revisions]
         read += [r for j in judged for r in j.read]
         return assemble(
@@ -191,10 +194,9 @@ class Audit:
     def _judge(self, pair: Pair, histories: Histories, evidence: frozenset[Evidence]) -> Judged:
         candidate, reference = pair.candidate, pair.known.snapshot
         changes = compare(reference, candidate) if reference else ()
-        today = self.now.date()
-        case = Case(candidate, reference, changes, self.policy, evidence, pair.refused, today)
+        case = Case(candidate, reference, changes, self.policy, evidence, pair.refused, self.today)
         findings, skipped = judge(case)
-        findings = waive(findings, self.policy, self.now.date())
+        findings = waive(findings, self.policy, self.today)
         history, undo = pair.service, None
         if reference is not None:
             skipped += _not_compared(reference, candidate)
@@ -298,9 +300,9 @@ def _explained(findings: list[Finding], changes: Sequence[Change], ground: Groun
 def _not_compared(reference: Snapshot, candidate: Snapshot) -> Iterator[Skip]:
     """What could not be held side by side, and whether that was in scope."""
     reasons = Counter(reason for _, reason in incomparable(reference, candidate))
-    for reason, number in sorted(reasons.items()):
+    for reason, count in sorted(reasons.items()):
         yield Skip(
-            what=f"{number} plain value" + "s" * (number > 1),
+            what=number(count, "plain value"),
             service=candidate.address,
             reason=reason,
             blocking=reason == SEALED_ELSEWHERE,

@@ -253,9 +253,9 @@ def headline(
     worst = _worst(services, findings, fail_on)
     blocked = sum(skip.blocking for skip in skipped)
     if unseen:
-        return f"{_number(len(unseen), 'thing')} in scope could not be read; {worst}"
+        return f"{number(len(unseen), 'thing')} in scope could not be read; {worst}"
     if blocked:
-        return f"{_number(blocked, 'judgement')} in scope could not be made; {worst}"
+        return f"{number(blocked, 'judgement')} in scope could not be made; {worst}"
     return worst
 
 
@@ -267,25 +267,25 @@ def _worst(
     if lost:
         since = _since(worst, lost)
         had = worst.reference if worst.reference != worst.candidate else "the reference"
-        drops = f"{worst.candidate} drops {_number(len(lost), 'key')} that {had} had"
+        drops = f"{worst.candidate} drops {number(len(lost), 'key')} that {had} had"
         return f"{drops}: {_listed(lost)}{since}"
     missing = sorted({f.address.name for f in findings if f.rule == "key-missing"})
     if missing:
         where = sorted({f.address.service for f in findings if f.rule == "key-missing"})
-        lacks = f"{_listed(where)} lacks {_number(len(missing), 'required key')}"
+        lacks = f"{_listed(where)} lacks {number(len(missing), 'required key')}"
         return f"{lacks}: {_listed(missing)}"
     failing = [f for f in findings if f.severity >= (fail_on or Severity.HIGH)]
     failing = [f for f in failing if f.rule != "not-seen"]  # told before, and in its own list
     if failing:
         first = min(failing, key=lambda f: f.order)
-        more = f", and {_number(len(failing) - 1, 'more finding')}" if len(failing) > 1 else ""
+        more = f", and {number(len(failing) - 1, 'more finding')}" if len(failing) > 1 else ""
         return f"{first.address.service}: {first.says}{more}"
     changes = sum(len(s.changes) for s in services)
     if changes:
         limit = f"none at or above {fail_on.word}" if fail_on else "reported only"
         if not any(map(_differs, services)):
             limit = "all waived"
-        return f"{_number(changes, 'difference')} in {_places(services)}, {limit}"
+        return f"{number(changes, 'difference')} in {_places(services)}, {limit}"
     without = [s for s in services if s.reference is None]
     if without:
         told = f"{_places(without)} had no reference"
@@ -303,7 +303,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _places(services: Sequence[ServiceReport]) -> str:
     """How many services those are: one may stand there with several candidates."""
-    return _number(len({str(s.address) for s in services}), "service")
+    return number(len({str(s.address) for s in services}), "service")
 
 
 def _lost(service: ServiceReport) -> list[str]:
@@ -361,8 +361,10 @@ def _counts(
     )
 
 
-def _number(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+def number(count: int, word: str) -> str:
+    """`1 service`, `2 services`."""
+    plural = f"{word[:-1]}ies" if word.endswith("y") and not word.endswith("ey") else f"{word}s"
+    return f"{count} {word if count == 1 else plural}"
 
 
 def reported(change: Change) -> ReportedChange:

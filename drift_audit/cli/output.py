@@ -16,8 +16,7 @@ from drift_audit.cli.notice import notice
 from drift_audit.errors import CommandError, ExitCode, OutputError
 from drift_audit.finding import Severity
 from drift_audit.renderer import FORMATS, SUFFIXES, renderer
-from drift_audit.renderer.told import number
-from drift_audit.report import Report, exit_code
+from drift_audit.report import Report, exit_code, number
 
 
 class Output(NamedTuple):

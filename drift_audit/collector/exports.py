@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
@@ -348,4 +349,8 @@ class Files:
 
     def resolve(self, snapshot: Snapshot) -> Snapshot:
         """The same snapshot, with the secret versions that files tell of."""
-        return with_versions(snapshot, _versions(self._documents), _numbers(self._documents))
+        return with_versions(snapshot, *self._known)
+
+    @cached_property
+    def _known(self) -> tuple[dict[Asked, Version], dict[str, str]]:
+        return _versions(self._documents), _numbers(self._documents)

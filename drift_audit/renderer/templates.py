@@ -15,6 +15,7 @@ from markupsafe import Markup
 from drift_audit import files
 from drift_audit.renderer import told
 from drift_audit.renderer.encode import code, command, parts, printable, sentence
+from drift_audit.report import number
 
 
 class Encoded(str):
@@ -49,7 +50,7 @@ def _environment(**options: Any) -> Environment:
         keep_trailing_newline=True,
         **options,
     )
-    environment.globals["told"] = told
+    environment.globals |= {"told": told, "number": number}
     environment.filters["command"] = lambda text: Encoded(command(text))
     return environment
 

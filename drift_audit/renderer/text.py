@@ -12,7 +12,7 @@ from rich.text import Text
 from drift_audit.finding import Finding, Remedy
 from drift_audit.renderer import told
 from drift_audit.renderer.encode import command, visible
-from drift_audit.report import Report, ServiceReport
+from drift_audit.report import Report, ServiceReport, number
 
 WIDTH = 80
 MOST = 200
@@ -103,7 +103,7 @@ class _Page:
             ("reference", "bold", told.compared(service)),
         ]
         rows += [("not used", "bold", reason) for reason in service.passed_over]
-        rows += [("changes", "bold", told.number(len(service.changes), "difference"))]
+        rows += [("changes", "bold", number(len(service.changes), "difference"))]
         self.rows(rows)
         self.findings("", service.findings, most)
         if service.remedy:
@@ -117,7 +117,7 @@ class _Page:
         for finding in findings[:most]:
             self.finding(finding)
         if len(findings) > most:
-            self.line(f"{told.number(len(findings) - most, 'more finding')} in the JSON report")
+            self.line(f"{number(len(findings) - most, 'more finding')} in the JSON report")
 
     def finding(self, finding: Finding) -> None:
         self._console.print()

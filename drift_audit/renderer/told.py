@@ -9,7 +9,14 @@ import datetime as dt
 from collections.abc import Sequence
 
 from drift_audit.finding import Finding, First
-from drift_audit.report import Counts, Report, ReportedChange, RevisionFacts, ServiceReport
+from drift_audit.report import (
+    Counts,
+    Report,
+    ReportedChange,
+    RevisionFacts,
+    ServiceReport,
+    number,
+)
 
 COMMIT = 12
 """Enough of a commit to find it by."""
@@ -20,12 +27,6 @@ WEIGHTS = ("critical", "high", "medium", "low", "info")
 def time(at: dt.datetime | None) -> str:
     """A time to the minute, in UTC."""
     return f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC" if at else ""
-
-
-def number(count: int, word: str) -> str:
-    """`1 service`, `2 services`."""
-    plural = f"{word[:-1]}ies" if word.endswith("y") and not word.endswith("ey") else f"{word}s"
-    return f"{count} {word if count == 1 else plural}"
 
 
 def revision(facts: RevisionFacts) -> str:

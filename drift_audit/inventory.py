@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from drift_audit import names
 from drift_audit.snapshot import Address, Frozen, Kind, Seal, Setting, Snapshot, Unseen
 
 LATEST = "LATEST"
@@ -59,8 +60,9 @@ class Service(Frozen):
 
     @property
     def address(self) -> Address:
-        """The address of the service."""
-        return Address(project=self.project, region=self.region, service=self.service)
+        """The address of the service, worker pool or job."""
+        place = names.place(self.kind, self.service)
+        return Address(project=self.project, region=self.region, service=place)
 
     def revision(self, name: str) -> Snapshot | None:
         """The revision of that name, if it was read."""
@@ -86,26 +88,30 @@ class Service(Frozen):
 class Scope(Frozen):
     """
     What the audit was asked to look at, as the report repeats it. `services` are globs on names; a
-    part that is empty leaves that part open.
+    part that is empty leaves that part open. `regions_found` says that the regions are those that
+    the API named.
     """
 
     source: str = ""
     projects: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
+    regions_found: bool = False
     services: tuple[str, ...] = ()
+    kinds: tuple[Kind, ...] = ()
 
     def covers(self, at: Address) -> bool:
-        """Tell whether a service lies in it."""
+        """Tell whether a service lies in it; a job or worker pool goes by its own name."""
+        name = at.service.partition(".")[0]
         return (
             (not self.projects or at.project in self.projects)
             and (not self.regions or at.region in self.regions)
-            and (not self.services or any(fnmatchcase(at.service, g) for g in self.services))
+            and (not self.services or any(fnmatchcase(name, g) for g in self.services))
         )
 
     @property
     def open(self) -> bool:
         """Whether it leaves everything open."""
-        return not (self.projects or self.regions or self.services)
+        return not (self.projects or self.regions or self.services or self.kinds)
 
 
 class Twins(Frozen):

@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Literal, get_args
 
 SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 """Services, revisions, regions, worker pools (RFC 1035 labels, at most 63 characters)."""
+
+PLACE = re.compile(rf"{SERVICE.pattern}(\.(job|worker-pool))?")
+"""A service, or a job or worker pool under the name that tells it from a service."""
 
 PROJECT = re.compile(r"[a-z0-9]([-a-z0-9.:]{0,61}[a-z0-9])?")
 """A project id, with or without a domain (`example.com:shop`), or a project number."""
@@ -46,6 +50,19 @@ PLACEHOLDER = re.compile(
 """The styles of real templates (`real-shapes.md`). A word in capitals alone may be a value."""
 
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
+
+
+Kind = Literal["service", "worker-pool", "job"]
+"""What holds a configuration. A job has no revisions: its one snapshot is how it is set now."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def place(kind: str, name: str) -> str:
+    """
+    What tells one place in a region from another: jobs and worker pools may be called as services.
+    """
+    return name if kind == "service" else f"{name}.{kind}"
 
 
 def is_placeholder(text: str) -> bool:

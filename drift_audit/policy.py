@@ -48,7 +48,7 @@ from pydantic_core import SchemaError
 
 from drift_audit.errors import PolicyError
 from drift_audit.finding import Finding, Severity, SeverityWord, Threshold, Waived
-from drift_audit.snapshot import Address, Frozen
+from drift_audit.snapshot import Address, Frozen, Kind
 
 FILE = "drift-audit.toml"
 
@@ -119,6 +119,7 @@ class ScopePolicy(Entry):
     projects: tuple[Text, ...] = ()
     regions: tuple[Text, ...] = ()
     services: tuple[Text, ...] = ()
+    kinds: tuple[Kind, ...] = ()
     expect: tuple[Annotated[str, StringConstraints(pattern=r"^[^/]+/[^/]+/[^/]+$")], ...] = ()
 
 

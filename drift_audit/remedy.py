@@ -58,8 +58,9 @@ COMMANDS = {
         "gcloud beta run worker-pools update",
         "gcloud beta run worker-pools update-instance-split",
     ),
+    "job": ("gcloud run jobs update", ""),
 }
-"""What updates a service or pool, and what sends its work to another revision."""
+"""What updates a service, pool or job, and what sends its work to another revision."""
 
 
 @dataclass(frozen=True)

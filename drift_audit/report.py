@@ -14,6 +14,7 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, model_validator
 
+from drift_audit import names
 from drift_audit.differ import Change, Item, state_of
 from drift_audit.errors import ExitCode
 from drift_audit.finding import Finding, Remedy, Severity, Skip, Threshold
@@ -93,8 +94,9 @@ class ServiceReport(Frozen):
 
     @property
     def address(self) -> Address:
-        """The address of the service."""
-        return Address(project=self.project, region=self.region, service=self.service)
+        """The address of the service, worker pool or job."""
+        place = names.place(self.kind, self.service)
+        return Address(project=self.project, region=self.region, service=place)
 
 
 class RuleText(Frozen):

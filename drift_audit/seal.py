@@ -105,7 +105,7 @@ class Sealer:
         self._reveal = tuple(reveal)
         self._keep = keep
         self._ids: dict[Address, str] = {}
-        self._places: dict[bytes, list[tuple[Address, Seal | None]]] = {}
+        self._places: dict[bytes, dict[tuple[Address, Seal | None], None]] = {}
 
     def seal(self, at: Address, *values: str) -> LiteralValue:
         """
@@ -118,7 +118,8 @@ class Sealer:
         marks = {trait for value in values for trait in traits(name, value)}
         seal = self._seal(at, values) if self._keep else None
         if "credential" in marks:
-            self._places.setdefault(self._key.hmac(["twin", *values]), []).append((at, seal))
+            twins = self._places.setdefault(self._key.hmac(["twin", *values]), {})
+            twins[at, seal] = None
         return LiteralValue(
             sealed=seal,
             clear=_printable(values[0]) if shown and self._keep else None,
@@ -131,7 +132,7 @@ class Sealer:
 
     def twins(self) -> list[tuple[tuple[Address, Seal | None], ...]]:
         """Groups of places in different services that hold the same plain credential."""
-        groups = [tuple(sorted(set(g), key=_by_address)) for g in self._places.values()]
+        groups = [tuple(sorted(g, key=_by_address)) for g in self._places.values()]
         across = [group for group in groups if len({at.home for at, _ in group}) > 1]
         return sorted(across, key=lambda group: _by_address(group[0]))
 

@@ -128,7 +128,8 @@ class SecretReference(Frozen):
     `project` is empty for the project of the service itself, whether the source spelled it by id,
     by number or not at all. `version` is what was asked for (empty: nothing, which means `latest`),
     `resolved` the number it stood for when we looked, `version_state` what Secret Manager said of
-    it; both are None when nobody asked.
+    it; both are None when nobody asked. The times are those that Secret Manager gave: when the
+    version is going to be destroyed, when the secret expires, when it is to be rotated.
     """
 
     state: Literal["secret"] = "secret"
@@ -137,6 +138,9 @@ class SecretReference(Frozen):
     version: str
     resolved: int | None = None
     version_state: VersionState | None = None
+    destroyed_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+    rotates_at: AwareDatetime | None = None
 
     @property
     def pinned(self) -> bool:
@@ -255,7 +259,7 @@ class Label(Frozen):
     value: str
 
 
-Kind = Literal["service", "worker-pool"]
+Kind = names.Kind
 
 
 class Identity(Frozen):
@@ -277,8 +281,9 @@ class Identity(Frozen):
 
     @property
     def address(self) -> Address:
-        """The address of the service."""
-        return Address(project=self.project, region=self.region, service=self.service)
+        """The address of the service, worker pool or job."""
+        place = names.place(self.kind, self.service)
+        return Address(project=self.project, region=self.region, service=place)
 
 
 class Status(Frozen):

@@ -117,7 +117,7 @@ def test_shipped_baselines_are_those_of_the_world():
     policy = read_policy((EXAMPLE / FILE).read_text())
     store = Folder(str(files.shipped("baselines")))
     with Emulator(load_world(str(EXAMPLE / "world.yaml"))) as emulator:
-        live = source(emulator, locations=(PLACE,), seal=Sealer(KEY, reveal=policy.reveal))
+        live = source(emulator, place=PLACE, seal=Sealer(KEY, reveal=policy.reveal))
         for service in [live.chain(s) for s in live.collect().services]:
             stored = store.read(service.address)
             now = live.resolve(service.revision(stored.snapshot.identity.revision))

@@ -10,9 +10,11 @@ import grpc
 import pytest
 from google.cloud import run_v2
 
-from drift_audit.collector.budget import Budget
-from drift_audit.collector.cloud_run import PAGES, CloudRun
+from drift_audit.collector.api import Api
+from drift_audit.collector.budget import ATTEMPTS, Budget
 from drift_audit.collector.connection import Connection
+from drift_audit.collector.gather import Gatherer
+from drift_audit.collector.listing import PAGES
 from tests.builders import sealer
 from tests.worlds import PLACE
 
@@ -56,10 +58,12 @@ def listed(*pages, seconds=60.0):
     server.start()
     try:
         address = f"127.0.0.1:{port}"
-        budget = Budget(time.monotonic, seconds)
-        live = CloudRun([PLACE], (), sealer(), budget, Connection(address, address))
-        found = [r.identity.service for r in live._parents(PLACE)]
-        return found, [u.reason for u in live._unseen], handler.asked
+        budget = Budget(time.monotonic, seconds, sleep=lambda _: None)
+        with ThreadPoolExecutor(2) as executor:
+            api = Api(Connection(address, address), budget, executor)
+            gatherer = Gatherer(api, PLACE, api.families["service"], ("*",), sealer(), executor)
+            found = [p.resource.identity.service for p in gatherer._listed({}).values()]
+        return found, [u.reason for u in gatherer._found.unseen], handler.asked
     finally:
         server.stop(None)
 
@@ -75,7 +79,57 @@ def test_repeated_token():
     """A token that comes twice would go on for ever: the list ends as unseen."""
     found, unseen, asked = listed({"services": ["a"], "next": "1"})
 
-    assert (found, unseen, asked) == (["a", "a"], ["the list repeats a page"], 2)
+    assert (found, unseen, asked) == (["a"], ["the list repeats a page"], 2)
+
+
+def test_cycle_of_tokens():
+    """Two pages that follow each other for ever end the list too, as unseen."""
+    found, unseen, asked = listed(
+        {"services": ["a"], "next": "1"}, {"services": ["b"], "next": "2"}, {"next": "1"}
+    )
+
+    assert (found, unseen, asked) == (["a", "b"], ["the list repeats a page"], 3)
+
+
+def test_expired_token():
+    """A token that is no longer taken starts the list anew, and what came before comes once."""
+    first, last = {"services": ["a"], "next": "1"}, {"services": ["b"]}
+    found, unseen, _ = listed(first, grpc.StatusCode.INVALID_ARGUMENT, first, last)
+
+    assert (found, unseen) == (["a", "b"], [])
+
+
+def test_token_that_expires_again():
+    """A list that has to be started anew twice is not whole."""
+    first, stale = {"services": ["a"], "next": "1"}, grpc.StatusCode.INVALID_ARGUMENT
+    found, unseen, _ = listed(first, stale, first, stale)
+
+    assert (found, unseen) == (["a"], ["the service answered INVALID_ARGUMENT"])
+
+
+@pytest.mark.parametrize(
+    ("code", "attempts"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, ATTEMPTS),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, ATTEMPTS),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, ATTEMPTS),
+        (grpc.StatusCode.INTERNAL, 1),
+        (grpc.StatusCode.PERMISSION_DENIED, 1),
+        (grpc.StatusCode.ABORTED, 1),
+    ],
+)
+def test_attempts(code, attempts):
+    """What may come right is tried again, so many times; nothing else is."""
+    _, unseen, asked = listed(code)
+
+    assert (len(unseen), asked) == (1, attempts)
+
+
+def test_one_failure_is_got_over():
+    """A page that comes at the second attempt is a page."""
+    found, unseen, _ = listed(grpc.StatusCode.UNAVAILABLE, {"services": ["a"]})
+
+    assert (found, unseen) == (["a"], [])
 
 
 def test_endless_tokens():

@@ -10,12 +10,14 @@ from typing import Any
 import yaml
 
 from drift_audit import strict
+from drift_audit.collector.api import Location
 from drift_audit.collector.budget import Budget
-from drift_audit.collector.cloud_run import CloudRun, Location
+from drift_audit.collector.cloud_run import CloudRun, Where
 from drift_audit.collector.connection import Connection
 from drift_audit.emulator.server import Emulator
 from drift_audit.emulator.world import World, read_world
 from drift_audit.seal import Sealer
+from drift_audit.snapshot import Kind
 from tests.builders import sealer
 from tests.command import SEALED
 
@@ -75,15 +77,17 @@ def world(text: str = SHOP, **more: Any) -> World:
 def source(
     emulator: Emulator,
     *,
-    locations: tuple[Location, ...] = (PLACE,),
+    place: Location = PLACE,
     services: tuple[str, ...] = (),
+    kinds: tuple[Kind, ...] = ("service",),
     seal: Sealer | None = None,
     seconds: float = 60,
 ) -> CloudRun:
-    """The live collector, pointed at an emulator."""
+    """The live collector, pointed at an emulator; it waits for nothing between two attempts."""
     connection = Connection(emulator.address, emulator.address)
-    budget = Budget(time.monotonic, seconds)
-    return CloudRun(locations, services, seal or sealer(), budget, connection)
+    budget = Budget(time.monotonic, seconds, sleep=lambda _: None)
+    where = Where([place.project], [place.region], services, kinds)
+    return CloudRun(where, seal or sealer(), budget, connection)
 
 
 @contextmanager

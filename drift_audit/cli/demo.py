@@ -46,7 +46,7 @@ def command(directory: str, real_exit: bool) -> None:
     from drift_audit import files
     from drift_audit.audit import Audit
     from drift_audit.collector.budget import Budget
-    from drift_audit.collector.cloud_run import CloudRun, Location
+    from drift_audit.collector.cloud_run import CloudRun, Where
     from drift_audit.collector.connection import Connection
     from drift_audit.emulator.server import Emulator
     from drift_audit.emulator.world import load_world
@@ -57,11 +57,11 @@ def command(directory: str, real_exit: bool) -> None:
 
     example = files.shipped("templates") / "demo"
     policy = read_policy((example / FILE).read_text())
-    locations = [Location(p, r) for p in policy.scope.projects for r in policy.scope.regions]
+    where = Where(policy.scope.projects, policy.scope.regions)
     seal = Sealer(KEY, reveal=policy.reveal)
     with Emulator(load_world(str(example / "world.yaml"))) as emulator:
         connection = Connection(emulator.address, emulator.address)
-        source = CloudRun(locations, (), seal, Budget(time.monotonic), connection)
+        source = CloudRun(where, seal, Budget(time.monotonic), connection)
         store = Folder(str(files.shipped("baselines")))
         report = Audit(policy=policy, now=NOW, fail_on=policy.fail_on).of(source, store)
     paths = {kind: str(Path(directory) / name) for kind, name in FORMATS.items()}

@@ -9,6 +9,7 @@ import click
 
 from drift_audit.cli.notice import listen
 from drift_audit.finding import NEVER, WORDS
+from drift_audit.names import KINDS
 from drift_audit.renderer import FORMATS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -52,8 +53,26 @@ scope = together(
     _many(
         "--project", "Project to look at; repeat it or give a comma list.", "DRIFT_AUDIT_PROJECT"
     ),
-    _many("--region", "Region to look at; as above.", "DRIFT_AUDIT_REGION"),
-    _many("--service", "Service, or glob on names; as above.", "DRIFT_AUDIT_SERVICE"),
+    _many("--region", "Region; as above. [those that Cloud Run names]", "DRIFT_AUDIT_REGION"),
+    _many(
+        "--service",
+        "Service, worker pool or job, or glob on names; as above.",
+        "DRIFT_AUDIT_SERVICE",
+    ),
+    click.option(
+        "--kind",
+        "kinds",
+        multiple=True,
+        type=click.Choice(KINDS),
+        help="What to look at; repeatable. [all of them]",
+        envvar="DRIFT_AUDIT_KIND",
+    ),
+    click.option(
+        "--projects-file",
+        metavar="FILE|-",
+        help="Projects to look at besides, one on each line.",
+        envvar="DRIFT_AUDIT_PROJECTS_FILE",
+    ),
     click.option(
         "--input",
         "inputs",
@@ -72,6 +91,15 @@ scope = together(
             "DRIFT_AUDIT_IMPERSONATE_SERVICE_ACCOUNT",
             "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT",
         ],
+    ),
+    click.option(
+        "--timeout",
+        type=click.IntRange(1),
+        default=900,
+        show_default=True,
+        metavar="SECONDS",
+        help="Time for collecting; what had no answer by then is not seen.",
+        envvar="DRIFT_AUDIT_TIMEOUT",
     ),
 )
 

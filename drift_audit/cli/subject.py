@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from drift_audit import files, inventory
+from drift_audit import files, inventory, names
 from drift_audit.cli import keys
 from drift_audit.cli.options import flat
 from drift_audit.cli.progress import Tell
 from drift_audit.collector.exports import SUFFIXES, Documents, Files, read
 from drift_audit.errors import CommandError, InputError, PolicyError
 from drift_audit.finding import NEVER, Severity
+from drift_audit.names import KINDS, Kind
 from drift_audit.policy import FILE, Policy, read_policy
 from drift_audit.rules import RULES
 from drift_audit.seal import Sealer, SealKey
@@ -30,6 +31,7 @@ MOST_NAMED = 5
 
 if TYPE_CHECKING:
     from drift_audit.audit import Source
+    from drift_audit.collector.connection import Connection
     from drift_audit.store.folder import Folder
 
 PYPROJECT = "pyproject.toml"
@@ -94,7 +96,9 @@ class Scope:
     projects: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    kinds: tuple[Kind, ...] = ()
     inputs: tuple[str, ...] = ()
+    timeout: int = 900
     impersonate: tuple[str, ...] = ()
     asked: inventory.Scope = field(default_factory=inventory.Scope)
     progress: Tell = field(default=lambda *_: None, compare=False)
@@ -103,15 +107,19 @@ class Scope:
     @staticmethod
     def given(policy: Policy, flags: Mapping[str, Any], progress: Tell) -> Scope:
         """What the flags say; the policy fills in what they leave out, then gcloud's variables."""
+        listed = projects_in(flags["projects_file"]) if flags["projects_file"] else ()
         asked = inventory.Scope(
-            projects=flat(flags["project"]),
+            projects=tuple(dict.fromkeys((*flat(flags["project"]), *listed))),
             regions=flat(flags["region"]),
             services=flat(flags["service"]),
+            kinds=tuple(dict.fromkeys(flags["kinds"])),
         )
         return Scope(
             projects=asked.projects or policy.scope.projects or _environment(GCLOUD_PROJECT),
             regions=asked.regions or policy.scope.regions or _environment(GCLOUD_REGION),
             services=asked.services or policy.scope.services,
+            kinds=asked.kinds or policy.scope.kinds or KINDS,
+            timeout=flags["timeout"],
             inputs=tuple(flags["inputs"]),
             impersonate=flags["impersonate"],
             asked=asked,
@@ -137,6 +145,27 @@ class Scope:
     def of(self, *services: str) -> Scope:
         """The same, narrowed to services by name."""
         return replace(self, services=services, asked=self.asked.but(services=services))
+
+
+def projects_in(path: str) -> tuple[str, ...]:
+    """
+    The projects that a file, or standard input for `-`, lists one on each line; `#` begins a
+    comment. Raises InputError.
+    """
+    try:
+        lines = files.read(path).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8") from None
+    found: dict[str, None] = {}
+    for number, line in enumerate(lines, 1):
+        project = line.partition("#")[0].strip()
+        if project and not names.PROJECT.fullmatch(project):
+            raise InputError(f"{path}:{number}: not the id of a project")
+        found |= {project: None} if project else {}
+    if not found:
+        hint = 'gcloud projects list --format="value(projectId)"'
+        raise InputError(f"{path}: lists no projects", hint=hint)
+    return tuple(found)
 
 
 def _environment(variables: Sequence[str]) -> tuple[str, ...]:
@@ -206,24 +235,29 @@ def expand(inputs: Sequence[str]) -> list[str]:
 
 
 def _live(scope: Scope, seal: Sealer) -> Source:
-    if not scope.projects or not scope.regions:
+    if not scope.projects:
         raise CommandError(
-            "no project and region to look at",
-            hint="give --project and --region, or exported files with --input",
+            "no project to look at", hint="give --project, or exported files with --input"
         )
     from drift_audit.collector.budget import Budget
-    from drift_audit.collector.cloud_run import CloudRun, Location
-    from drift_audit.collector.connection import Connection
+    from drift_audit.collector.cloud_run import CloudRun, Where
 
     return CloudRun(
-        [Location(p, r) for p in scope.projects for r in scope.regions],
-        scope.services,
+        Where(scope.projects, scope.regions, scope.services, scope.kinds),
         seal,
-        Budget(time.monotonic),
-        Connection(
-            run_emulator=os.environ.get("CLOUD_RUN_EMULATOR_HOST", ""),
-            secrets_emulator=os.environ.get("SECRET_MANAGER_EMULATOR_HOST", ""),
-            impersonate=scope.impersonate,
-        ),
+        Budget(time.monotonic, scope.timeout),
+        connection(scope.impersonate),
         scope.progress,
+    )
+
+
+def connection(impersonate: Sequence[str]) -> Connection:
+    """How to reach the APIs, or the emulators that the environment names."""
+    from drift_audit.collector.connection import Connection
+
+    return Connection(
+        run_emulator=os.environ.get("CLOUD_RUN_EMULATOR_HOST", ""),
+        secrets_emulator=os.environ.get("SECRET_MANAGER_EMULATOR_HOST", ""),
+        rest_emulator=os.environ.get("CLOUD_RUN_EMULATOR_REST_HOST", ""),
+        impersonate=impersonate,
     )

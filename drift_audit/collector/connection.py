@@ -8,19 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import google.auth
 import grpc
+import requests
 from google.auth.exceptions import GoogleAuthError
 from google.auth.impersonated_credentials import Credentials as Impersonated
+from google.auth.transport.requests import AuthorizedSession
 from google.cloud import run_v2, secretmanager_v1
+from google.cloud.run_v2.services.jobs.transports import JobsGrpcTransport
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
+from google.cloud.run_v2.services.worker_pools.transports import WorkerPoolsGrpcTransport
 from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
     SecretManagerServiceGrpcTransport,
 )
 
+from drift_audit.collector.rest import Rest
 from drift_audit.errors import SourceError
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -29,31 +34,60 @@ UNLIMITED = [("grpc.max_receive_message_length", -1)]
 """gRPC's own limit of 4 MiB is below one page of large revisions (`cloud-run-api.md` §0)."""
 
 
+class CloudRunClients(NamedTuple):
+    """One client for each kind of resource, on one channel where it is ours."""
+
+    services: run_v2.ServicesClient
+    revisions: run_v2.RevisionsClient
+    worker_pools: run_v2.WorkerPoolsClient
+    jobs: run_v2.JobsClient
+
+
 @dataclass(frozen=True)
 class Connection:
     """
     How to reach the APIs.
 
-    An emulator host (`127.0.0.1:8085`) is spoken to in plain text and without credentials.
-    `impersonate` is a chain of service accounts, the last of them the one to act as.
+    An emulator host (`127.0.0.1:8085`) is spoken to in plain text and without credentials; `rest`
+    is the one for the calls that go over HTTP. `impersonate` is a chain of service accounts, the
+    last of them the one to act as.
     """
 
     run_emulator: str = ""
     secrets_emulator: str = ""
+    rest_emulator: str = ""
     impersonate: Sequence[str] = ()
 
-    def cloud_run(self) -> tuple[run_v2.ServicesClient, run_v2.RevisionsClient]:
+    def cloud_run(self) -> CloudRunClients:
         """The clients of Cloud Run. Raises SourceError when there are no credentials."""
         if self.run_emulator:
             channel = grpc.insecure_channel(self.run_emulator, options=UNLIMITED)
-            return (
+            return CloudRunClients(
                 run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel)),
                 run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=channel)),
+                run_v2.WorkerPoolsClient(transport=WorkerPoolsGrpcTransport(channel=channel)),
+                run_v2.JobsClient(transport=JobsGrpcTransport(channel=channel)),
             )
-        return (
+        return CloudRunClients(
             run_v2.ServicesClient(credentials=self._credentials),
             run_v2.RevisionsClient(credentials=self._credentials),
+            run_v2.WorkerPoolsClient(credentials=self._credentials),
+            run_v2.JobsClient(credentials=self._credentials),
         )
+
+    def rest(self) -> Rest:
+        """
+        What asks over HTTP. Raises SourceError when there are no credentials, and when the other
+        calls go to an emulator and these have none: real credentials would leave for a test.
+        """
+        if self.rest_emulator:
+            return Rest(requests.Session(), self.rest_emulator)
+        if self.run_emulator:
+            raise SourceError(
+                "CLOUD_RUN_EMULATOR_REST_HOST is not set, so regions cannot be asked for",
+                hint="give --region",
+            )
+        return Rest(AuthorizedSession(self._credentials))
 
     def secret_manager(self) -> secretmanager_v1.SecretManagerServiceClient:
         """The client of Secret Manager. Raises SourceError when there are no credentials."""
@@ -75,7 +109,7 @@ class Connection:
         if not self.impersonate:
             return credentials
         *delegates, target = self.impersonate
-        return Impersonated(  # type: ignore[no-untyped-call]
+        return Impersonated(
             source_credentials=credentials,
             target_principal=target,
             delegates=delegates,

@@ -163,6 +163,27 @@ WORKER_POOL = {
     "instanceSplitStatuses": [_fields(READ, "type revision percent")],
 }
 
+EXECUTION = ("labels", "annotations", "parallelism", "taskCount")
+"""What the tasks of a job share."""
+
+_OF_A_REVISION = (
+    "revision labels annotations scaling maxInstanceRequestConcurrency sessionAffinity "
+    "healthCheckDisabled serviceMesh encryptionKeyRevocationAction encryptionKeyShutdownDuration"
+).split()
+
+JOB = {
+    **{name: PARENT[name] for name in PARENT if not name.startswith(("latest", "custom"))},
+    **_fields(READ, "updateTime"),
+    **_fields(NOISE, "executionCount latestCreatedExecution startExecutionToken runExecutionToken"),
+    "template": {
+        **_fields(READ, " ".join(EXECUTION)),
+        "template": {
+            **{name: TEMPLATE[name] for name in TEMPLATE if name not in _OF_A_REVISION},
+            **_fields(READ, "maxRetries"),
+        },
+    },
+}
+
 
 # Enumerations: v2 spells them by name or by number, v1 by gcloud's words. Ours are gcloud's words.
 

@@ -311,6 +311,9 @@ def service_level(
     found = SettingsOf(identity.address, sealer, prefix="service.")
     settings_of.service_settings(parent, found, path)
     add_unknown(unknown, found, ())
+    if identity.kind == "job":
+        return found.sorted()
+    settings_of.serving_settings(parent, found, path)
     shares: dict[str, int] = {}
     asked = {**parent, "trafficStatuses": None, "instanceSplitStatuses": None}
     for target in traffic(asked, "", path):

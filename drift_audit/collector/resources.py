@@ -71,8 +71,10 @@ class Resource:
 
     @property
     def traffic(self) -> tuple[TrafficTarget, ...]:
-        """Where a service sends its requests."""
+        """Where a service sends its requests; nothing comes to a job."""
         assert self.parent is not None
+        if self.identity.kind == "job":
+            return ()
         return normalise.traffic(self.parent, self.identity.revision, self.parent_path)
 
     def snapshot(self, sealer: Sealer, traffic: Sequence[TrafficTarget] = ()) -> Snapshot:
@@ -141,9 +143,9 @@ def _unread(service: Service) -> Iterator[Unseen]:
 
 _NAME = re.compile(
     r"projects/(?P<project>[^/]+)/locations/(?P<region>[^/]+)"
-    r"/(?P<kind>services|workerPools)/(?P<service>[^/]+)(?:/revisions/(?P<revision>[^/]+))?"
+    r"/(?P<kind>services|workerPools|jobs)/(?P<service>[^/]+)(?:/revisions/(?P<revision>[^/]+))?"
 )
-_KINDS: dict[str, Kind] = {"services": "service", "workerPools": "worker-pool"}
+_KINDS: dict[str, Kind] = {"services": "service", "workerPools": "worker-pool", "jobs": "job"}
 
 
 def is_v2(doc: Node) -> bool:
@@ -170,7 +172,7 @@ def from_v2(doc: Mapping[str, Any], path: Path = ()) -> Resource:
         identity = identity.but(generation=generation)
     if name["revision"]:
         return _revision(doc, identity.but(revision=name["revision"]), path)
-    return _parent(doc, identity, path)
+    return _job(doc, identity, path) if identity.kind == "job" else _parent(doc, identity, path)
 
 
 def _revision(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resource:
@@ -214,6 +216,32 @@ def _parent(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resource:
         parent={"healthCheckDisabled": template["healthCheckDisabled"], **doc},
         parent_path=path,
         parent_unknown=tuple(u for u in mine if not u.noise),
+    )
+
+
+def _job(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resource:
+    """A job as it is set now: what a task is, and how many there are."""
+    execution = nodes.mapping(doc.get("template"), *path, "template")
+    root = (*path, "template", "template")
+    task = nodes.mapping(execution.get("template"), *root)
+    unread = list(fields.survey(doc, fields.JOB))
+    return Resource(
+        identity=identity.but(
+            create_time=nodes.instant(doc.get("updateTime"), *path, "updateTime"),
+            creator=nodes.text(doc.get("lastModifier"), *path, "lastModifier"),
+            client=nodes.text(doc.get("client"), *path, "client"),
+            client_version=nodes.text(doc.get("clientVersion"), *path, "clientVersion"),
+        ),
+        template={**{name: execution.get(name) for name in fields.EXECUTION}, **task},
+        beside=Beside(
+            home=path,
+            root=root,
+            unknown=[u for u in unread if not u.noise],
+            ignored=[u.name for u in unread if u.noise],
+        ),
+        parent=dict(doc),
+        parent_path=path,
+        conditions=[doc.get("terminalCondition") or {}],
     )
 
 

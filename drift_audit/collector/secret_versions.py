@@ -5,6 +5,7 @@ asked for.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -20,10 +21,16 @@ from drift_audit.snapshot import (
 
 @dataclass(frozen=True)
 class Version:
-    """A secret version as it stood: the number that was meant, if it is known, and its state."""
+    """
+    A secret version as it stood: the number that was meant, if it is known, and its state; when it
+    is going to be destroyed, when its secret expires, and when that is rotated next.
+    """
 
     number: int | None
     state: VersionState
+    destroyed: dt.datetime | None = None
+    expires: dt.datetime | None = None
+    rotates: dt.datetime | None = None
 
 
 Asked = tuple[str, str, str]
@@ -73,7 +80,13 @@ def with_versions(
         )
         if version is None:
             return source
-        return source.but(resolved=version.number, version_state=version.state)
+        return source.but(
+            resolved=version.number,
+            version_state=version.state,
+            destroyed_at=version.destroyed,
+            expires_at=version.expires,
+            rotates_at=version.rotates,
+        )
 
     return snapshot.but(
         identity=who,

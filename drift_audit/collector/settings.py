@@ -64,16 +64,14 @@ def revision_settings(
 ) -> None:
     """What concerns the whole revision. `main` is the container that requests reach."""
     one = Object(template, path)
-    scaling = one.inside("scaling")
-    found.add("scaling.min_instances", scaling.number("minInstanceCount") or 0)
-    found.add("scaling.max_instances", scaling.number("maxInstanceCount") or 100)
+    if identity.kind == "job":
+        _tasks(one, found)
+    else:
+        _instances(one, main, found)
     found.add("service_account", _service_account(one.text("serviceAccount"), identity))
-    found.add("timeout_seconds", one.seconds("timeout") or 300)
-    found.add("concurrency", _concurrency(one, main))
     found.add(
         "execution_environment", one.word("executionEnvironment", fields.EXECUTION_ENVIRONMENT)
     )
-    found.add("session_affinity", one.flag("sessionAffinity"))
     if "healthCheckDisabled" in template:  # a v2 Revision cannot tell (§1.1)
         found.add("health_check_disabled", one.flag("healthCheckDisabled"))
     if template.get("launchStage"):
@@ -87,6 +85,25 @@ def revision_settings(
     _network(one.inside("vpcAccess"), found, identity)
     labels(template.get("labels"), found, "label", path)
     labels(template.get("annotations"), found, "annotation", path)
+
+
+def _instances(one: Object, main: Object, found: SettingsOf) -> None:
+    """How a service or worker pool runs."""
+    scaling = one.inside("scaling")
+    found.add("scaling.min_instances", scaling.number("minInstanceCount") or 0)
+    found.add("scaling.max_instances", scaling.number("maxInstanceCount") or 100)
+    found.add("timeout_seconds", one.seconds("timeout") or 300)
+    found.add("concurrency", _concurrency(one, main))
+    found.add("session_affinity", one.flag("sessionAffinity"))
+
+
+def _tasks(one: Object, found: SettingsOf) -> None:
+    """How a job runs. Unset means one task of ten minutes that may fail three times."""
+    found.add("tasks", one.number("taskCount") or 1)
+    found.add("parallelism", one.number("parallelism") or 0)
+    retries = one.number("maxRetries")
+    found.add("max_retries", 3 if retries in (None, "") else retries)
+    found.add("timeout_seconds", one.seconds("timeout") or 600)
 
 
 def _service_account(account: str, identity: Identity) -> str:
@@ -230,17 +247,24 @@ def _probe(probe: Object, name: str, found: SettingsOf, port: int | str) -> None
 def service_settings(parent: Doc, found: SettingsOf, path: Path = ()) -> None:
     """What changes without a new revision."""
     one = Object(parent, path)
-    found.add("ingress", one.word("ingress", fields.INGRESS))
     found.add("launch_stage", one.word("launchStage", fields.LAUNCH_STAGE))
-    found.add("health_check_disabled", one.flag("healthCheckDisabled"))
-    found.add("invoker_iam_disabled", one.flag("invokerIamDisabled"))
-    found.add("default_url_disabled", one.flag("defaultUriDisabled"))
-    found.add("iap_enabled", one.flag("iapEnabled"))
     binary = one.inside("binaryAuthorization")
     default = "default" if binary.flag("useDefault") else "off"
     found.add("binary_authorization", binary.text("policy") or default)
     if justification := binary.text("breakglassJustification"):
         found.seal("binary_authorization_breakglass", justification)
+    labels(parent.get("labels"), found, "label", path)
+    labels(parent.get("annotations"), found, "annotation", path)
+
+
+def serving_settings(parent: Doc, found: SettingsOf, path: Path = ()) -> None:
+    """What changes without a new revision, of what answers requests or runs on its own."""
+    one = Object(parent, path)
+    found.add("ingress", one.word("ingress", fields.INGRESS))
+    found.add("health_check_disabled", one.flag("healthCheckDisabled"))
+    found.add("invoker_iam_disabled", one.flag("invokerIamDisabled"))
+    found.add("default_url_disabled", one.flag("defaultUriDisabled"))
+    found.add("iap_enabled", one.flag("iapEnabled"))
     scaling = one.inside("scaling")
     found.add("scaling.min_instances", scaling.number("minInstanceCount") or 0)
     found.add("scaling.max_instances", scaling.number("maxInstanceCount"))
@@ -259,8 +283,6 @@ def service_settings(parent: Doc, found: SettingsOf, path: Path = ()) -> None:
     variables = build.inside("environmentVariables")
     for name in variables.doc:
         found.seal(f"build_env.{name}", variables.text(name))
-    labels(parent.get("labels"), found, "label", path)
-    labels(parent.get("annotations"), found, "annotation", path)
 
 
 def labels(node: Node, found: SettingsOf, kind: str, path: Path = ()) -> None:

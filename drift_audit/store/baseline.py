@@ -7,7 +7,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
@@ -37,18 +37,23 @@ class StoredBaseline(Frozen):
         day = self.promoted_at.astimezone(dt.UTC).date()
         return f"promoted on {day} by {self.promoted_by}: {self.reason}"
 
-    def digest(self) -> str:
-        """The sha256 of the content. No value is in it: literals are sealed."""
-        content = self.model_dump(mode="json", exclude={"sha256"})
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
     def signed(self) -> StoredBaseline:
         """The same with its digest."""
-        return self.but(sha256=self.digest())
+        return self.but(sha256=_digest(self.model_dump(mode="json")))
 
     def text(self) -> str:
         """The file: canonical JSON, made to be reviewed line by line."""
         return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+
+
+def _digest(document: dict[str, Any]) -> str:
+    """
+    The sha256 of a document as it stands, which may lack what later versions of this program add.
+
+    No value is in it: literals are sealed.
+    """
+    content = {name: value for name, value in document.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_baseline(text: str, where: str) -> StoredBaseline:
@@ -59,7 +64,7 @@ def read_baseline(text: str, where: str) -> StoredBaseline:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise StoreError(f"{where}: not a baseline of this version: {place}") from None
-    if found.digest() != found.sha256:
+    if _digest(json.loads(text)) != found.sha256:
         raise StoreError(
             f"{where}: the content does not match its sha256",
             hint="restore the file from git, or promote the revision again",

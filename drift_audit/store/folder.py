@@ -88,7 +88,7 @@ class Folder:
         grammars = (
             (service.project, names.PROJECT),
             (service.region, names.SERVICE),
-            (service.service, names.SERVICE),
+            (service.service, names.PLACE),
         )
         if not all(grammar.fullmatch(name) for name, grammar in grammars):
             raise StoreError(

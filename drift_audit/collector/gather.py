@@ -1,0 +1,278 @@
+"""
+Reads what one location holds of one kind, and tells what of it could not be read.
+
+Nothing is believed that can be checked: every revision that a service names must have been read,
+every service that a revision names must have been listed, and the list is looked at once more
+after the revisions were read, so that a deploy in between does not pass for a configuration.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from drift_audit.collector.api import Api, Family, Location
+from drift_audit.collector.budget import Missing, Unanswered
+from drift_audit.collector.listing import Message
+from drift_audit.collector.plan import plan
+from drift_audit.collector.protobuf import to_json
+from drift_audit.collector.resources import Resource, from_v2, join
+from drift_audit.inventory import Service
+from drift_audit.seal import Sealer
+from drift_audit.snapshot import Snapshot, Unseen
+from drift_audit.strict import Refused
+
+_log = logging.getLogger(__name__)
+
+MOST_NAMED = 3
+"""Services asked for by name are read one by one up to so many; more are cheaper to list."""
+
+
+class Parent(NamedTuple):
+    """A service, worker pool or job as it was listed, taken apart, with the revisions it names."""
+
+    name: str
+    mark: tuple[str, ...]
+    resource: Resource
+    wanted: frozenset[str]
+
+
+@dataclass
+class Gathered:
+    """
+    What was found. `names` are those of everything that is there, in scope or not; `blind` says
+    that there may be more.
+    """
+
+    services: list[Service] = field(default_factory=list)
+    parents: list[Parent] = field(default_factory=list)
+    unseen: list[Unseen] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    blind: bool = False
+
+
+def mark(message: Message) -> tuple[str, ...]:
+    """What moves when a service is changed or deployed."""
+    told = ("uid", "generation", "etag", "latest_created_revision", "latest_ready_revision")
+    return tuple(str(getattr(message, name, "")) for name in told)
+
+
+class Gatherer:
+    """Reads one kind of resource in one location. `executor` runs the calls beside each other."""
+
+    def __init__(
+        self,
+        api: Api,
+        at: Location,
+        family: Family,
+        globs: Collection[str],
+        sealer: Sealer,
+        executor: Executor,
+    ) -> None:
+        self._api, self._at, self._family = api, at, family
+        self._globs, self._sealer, self._executor = globs, sealer, executor
+        self._found = Gathered()
+        self._told: set[Unseen] = set()
+
+    def gather(self) -> Gathered:
+        """Everything of this kind that is in scope here, and what is missing of it."""
+        parents = self._listed({})
+        if parents and self._family.revisions:
+            read = self._read(parents)
+            parents, read = self._settled(parents, read)
+        else:
+            read = {}
+        for parent in parents.values():
+            if service := self._joined(parent, read):
+                self._found.services.append(service)
+                self._found.parents.append(parent)
+        return self._found
+
+    def _covers(self, name: str) -> bool:
+        return any(fnmatchcase(name, glob) for glob in self._globs)
+
+    def _named(self) -> list[str]:
+        """The services that were asked for by name, where that is all and they are few."""
+        few = len(self._globs) <= MOST_NAMED
+        return (
+            list(self._globs) if few and not any(set(g) & set("*?[") for g in self._globs) else []
+        )
+
+    # Parents
+
+    def _listed(self, before: Mapping[str, Parent]) -> dict[str, Parent]:
+        """What there is in scope, by full name; what stands as it did before is not read anew."""
+        found: dict[str, Parent] = {}
+        for message in self._messages():
+            short = message.name.rpartition("/")[2]
+            self._found.names.add(short)
+            if not self._covers(short):
+                continue
+            known = before.get(message.name)
+            same = known if known and known.mark == mark(message) else None
+            if parent := same or self._parent(message):
+                found[message.name] = parent
+        return found
+
+    def _messages(self) -> Iterator[Message]:
+        """The parents as they are now; those that cannot be had are unseen."""
+        if names := self._named():
+            for name in names:
+                full = self._family.name(self._at, name)
+                if message := self._again(full):
+                    yield message
+            return
+        what = f"{self._family.words} of {self._at}"
+        try:
+            yield from self._api.parents(self._at, self._family, self._unreachable)
+        except (Unanswered, Missing) as error:
+            self._found.blind = True
+            self._miss(what, str(error) or "no such project or region")
+
+    def _again(self, full: str) -> Message | None:
+        """One parent as it is now, None if there is none (any more)."""
+        try:
+            return self._api.parent(self._at, self._family, full)
+        except Missing:
+            return None
+        except Unanswered as error:
+            self._found.blind = True
+            self._miss(f"{self._family.kind} {full}", str(error))
+            return None
+
+    def _unreachable(self, place: str) -> None:
+        self._found.blind = True
+        self._miss(f"location {place}", "the API could not reach it")
+
+    def _parent(self, message: Message) -> Parent | None:
+        try:
+            resource = from_v2(to_json(message))
+            wanted = frozenset(self._wanted(message.name, resource))
+        except Refused as refused:
+            self._miss(f"{self._family.kind} {message.name}", str(refused))
+            return None
+        return Parent(message.name, mark(message), resource, wanted)
+
+    def _wanted(self, name: str, resource: Resource) -> Iterator[str]:
+        """The revisions that a service names: newest, newest Ready, and all in its traffic."""
+        if not self._family.revisions:
+            return
+        ready = str((resource.parent or {}).get("latestReadyRevision", "")).rpartition("/")[2]
+        named = {resource.identity.revision, ready, *(t.revision for t in resource.traffic)}
+        yield from (f"{name}/revisions/{revision}" for revision in named - {""})
+
+    # Revisions
+
+    def _read(self, parents: dict[str, Parent]) -> dict[str, Snapshot]:
+        """The revisions that the parents name, by full name, by the cheaper of two plans."""
+        wanted = {revision: parent for parent in parents.values() for revision in parent.wanted}
+        read: dict[str, Snapshot] = {}
+        if self._family.kind == "service" and not self._named():
+            generations = (p.resource.identity.generation or 1 for p in parents.values())
+            chosen = plan(len(wanted), generations)
+            _log.debug("revisions of %s: %s", self._at, chosen)
+            if chosen.way == "sweep":
+                read, strangers = self._sweep(wanted, parents)
+                for stranger in filter(None, map(self._stranger, strangers)):
+                    parents[stranger.name] = stranger
+                    wanted |= dict.fromkeys(stranger.wanted, stranger)
+        missing = [(parent, name) for name, parent in wanted.items() if name not in read]
+        return read | self._get(missing)
+
+    def _sweep(
+        self, wanted: dict[str, Parent], parents: Collection[str]
+    ) -> tuple[dict[str, Snapshot], list[str]]:
+        """
+        The wanted revisions out of all that the location holds, and services that were not listed.
+        """
+        read: dict[str, Snapshot] = {}
+        strangers: set[str] = set()
+        try:
+            for message in self._api.revisions(self._at, f"{self._at}/services/-"):
+                owner = message.name.partition("/revisions/")[0]
+                if message.name in wanted:
+                    if snapshot := self._snapshot(wanted[message.name], message):
+                        read[message.name] = snapshot
+                elif owner not in parents and self._covers(owner.rpartition("/")[2]):
+                    strangers.add(owner)
+        except (Unanswered, Missing) as error:
+            _log.debug("the sweep of %s ended early: %s", self._at, error)  # the rest is got
+        return read, sorted(strangers)
+
+    def _stranger(self, name: str) -> Parent | None:
+        """A service that has revisions and was not listed; None if it is gone by now."""
+        message = self._again(name)
+        if message is None:
+            return None
+        _log.debug("%s has revisions and was not listed", name)
+        self._found.names.add(name.rpartition("/")[2])
+        return self._parent(message)
+
+    def _get(self, wanted: Iterable[tuple[Parent, str]]) -> dict[str, Snapshot]:
+        """Revisions one by one, beside each other."""
+        pairs = sorted(wanted, key=lambda pair: pair[1])
+        read = self._executor.map(lambda pair: self._revision(*pair), pairs)
+        found = zip((name for _, name in pairs), read, strict=True)
+        return {name: snapshot for name, snapshot in found if snapshot}
+
+    def _revision(self, parent: Parent, name: str) -> Snapshot | None:
+        try:
+            return self._snapshot(parent, self._api.revision(self._at, name))
+        except (Unanswered, Missing) as error:
+            self._miss(f"revision {name}", str(error) or "it does not exist any more")
+            return None
+
+    def _snapshot(self, parent: Parent, message: Message) -> Snapshot | None:
+        resource = parent.resource
+        try:
+            return from_v2(to_json(message)).of(resource).snapshot(self._sealer, resource.traffic)
+        except Refused as refused:
+            self._miss(f"revision {message.name}", str(refused))
+            return None
+
+    def _joined(self, parent: Parent, read: dict[str, Snapshot]) -> Service | None:
+        own = [read[name] for name in parent.wanted if name in read]
+        complete = not self._family.revisions
+        try:
+            return join(parent.resource, own, self._sealer, complete=complete)
+        except Refused as refused:
+            self._miss(f"{self._family.kind} {parent.name}", str(refused))
+            return None
+
+    # What moved meanwhile
+
+    def _settled(
+        self, parents: dict[str, Parent], read: dict[str, Snapshot]
+    ) -> tuple[dict[str, Parent], dict[str, Snapshot]]:
+        """
+        The parents and revisions after a second look at the list: what was changed while it was
+        read is read again, once. What has moved again by then is told as such.
+        """
+        saw_all = not self._found.blind
+        now = self._listed(parents)
+        vanished = sorted(parents.keys() - now.keys())  # deleted meanwhile, or the list was short
+        if saw_all and self._found.blind:
+            now |= {name: parents[name] for name in vanished}  # the second look failed, as is told
+            vanished = []
+        for name, message in zip(vanished, self._executor.map(self._again, vanished), strict=True):
+            if message is not None and (parent := self._parent(message)):
+                now[name] = parent
+        moved = {n: p for n, p in now.items() if n not in parents or parents[n].mark != p.mark}
+        if not moved:
+            return now, read
+        _log.debug("%s: changed while it was read: %s", self._at, ", ".join(sorted(moved)))
+        read |= self._get((parent, name) for parent in moved.values() for name in parent.wanted)
+        for name, message in zip(moved, self._executor.map(self._again, moved), strict=True):
+            if message is not None and mark(message) != moved[name].mark:
+                self._miss(f"{self._family.kind} {name}", "it was changed while it was read, twice")
+        return now, read
+
+    def _miss(self, where: str, reason: str) -> None:
+        missed = Unseen(where=where, reason=reason)
+        if missed not in self._told:
+            self._told.add(missed)
+            self._found.unseen.append(missed)

@@ -1,0 +1,68 @@
+"""
+How many reads an API is sent in a time, so that an audit leaves room for everybody's deploys.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pyrate_limiter import InMemoryBucket, Rate, RateItem
+
+MILLI = 1000
+
+
+class Quota(NamedTuple):
+    """What a call is counted against: an API, a project and, for Cloud Run, a region."""
+
+    api: str
+    project: str
+    region: str = ""
+
+
+CLOUD_RUN = "Cloud Run"
+SECRET_MANAGER = "Secret Manager"
+RESOURCE_MANAGER = "Resource Manager"
+
+PER_MINUTE = {CLOUD_RUN: 2_700, SECRET_MANAGER: 300, RESOURCE_MANAGER: 300}
+"""
+Reads a minute for each quota: below the 3,000 that Cloud Run grants a project and region, and half
+of what Secret Manager grants a project (`cloud-run-api.md` §3, §0).
+"""
+
+
+class Pace:
+    """
+    Counts calls by quota in a sliding window: no window ever holds more than is allowed.
+
+    `clock` tells seconds, monotonically. `window` is in seconds. Safe to share between threads.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        rates: dict[str, int] | None = None,
+        window: float = 60.0,
+    ) -> None:
+        self._clock, self._rates, self._window = clock, rates or PER_MINUTE, window
+        self._lock = threading.Lock()
+        self._buckets: dict[Quota, InMemoryBucket] = {}
+
+    def take(self, quota: Quota) -> float:
+        """Take one call. 0 when it may be sent now, else the seconds until it is worth asking."""
+        at = int(self._clock() * MILLI)
+        with self._lock:
+            bucket = self._buckets.get(quota) or self._bucket(quota)
+            bucket.leak(at)
+            item = RateItem(quota.api, at)
+            if bucket.put(item):
+                return 0.0
+            wait = bucket.waiting(item)
+        assert isinstance(wait, int)
+        return max(wait, 1) / MILLI
+
+    def _bucket(self, quota: Quota) -> InMemoryBucket:
+        window = int(self._window * MILLI)
+        self._buckets[quota] = InMemoryBucket([Rate(self._rates[quota.api], window)])
+        return self._buckets[quota]

@@ -20,7 +20,16 @@ from drift_audit.history import Baseline, KnownGood, first_with
 from drift_audit.inventory import Evidence, Inventory, Scope, Service
 from drift_audit.policy import Policy
 from drift_audit.remedy import Ground, pinned, remedy
-from drift_audit.report import Report, ServiceReport, Tool, assemble, facts, number, reported
+from drift_audit.report import (
+    Coverage,
+    Report,
+    ServiceReport,
+    Tool,
+    assemble,
+    facts,
+    number,
+    reported,
+)
 from drift_audit.rules import Case, Fleet, judge, judge_fleet
 from drift_audit.rules.schema import violations
 from drift_audit.rules.waivers import waive
@@ -189,6 +198,7 @@ class Audit:
             notes=[*self.notes, *(note for pair in pairs for note in _of_two_services(pair))],
             revisions=len({(str(r.address), r.revision) for r in read}),
             secrets=inventory.secrets,
+            coverage=_coverage(fleet, pairs, about_run),
         )
 
     def _judge(self, pair: Pair, histories: Histories, evidence: frozenset[Evidence]) -> Judged:
@@ -231,6 +241,7 @@ class Audit:
                 *skipped,
                 *_versions_not_looked_at(candidate, evidence),
                 *_patterns_not_tried(case),
+                *_not_known(candidate),
             ],
             unseen=[
                 *candidate.seen.unseen,
@@ -247,6 +258,35 @@ def _of_two_services(pair: Pair) -> Iterator[str]:
     if one is not None and one.address != other.address:
         told = f"two services are compared: {one.address} and {other.address}"
         yield f"{told}; a secret without a project is each one's own"
+
+
+def _coverage(fleet: Fleet, pairs: Sequence[Pair], about_run: Sequence[Finding]) -> Coverage:
+    """What there was to see and what of it was seen; a comparison of two has only its two."""
+    inventory = fleet.inventory if fleet.asked is not None else Inventory(scope=Scope())
+    read = [{r.identity.revision for r in s.revisions} for s in inventory.services]
+    named = [s.named for s in inventory.services]
+    looked_up = {
+        (c.identity.project, *ref.spelled): ref.version_state
+        for c in fleet.candidates
+        for _, ref in c.references()
+        if ref.version_state is not None
+    }
+    expected = fleet.expected
+    missing = {f.address for f in about_run if f.rule == "service-missing" and f.waived is None}
+    compared = [pair.known for pair in pairs if pair.known.snapshot is not None]
+    return Coverage(
+        locations=inventory.locations,
+        locations_listed=inventory.listed,
+        named=sum(map(len, named)),
+        named_read=sum(len(n & r) for n, r in zip(named, read, strict=True)),
+        looked_up=len(looked_up),
+        looked_up_found=sum(state != "unseen" for state in looked_up.values()),
+        expected=len(expected),
+        expected_found=len(expected - missing),
+        judged=len(pairs),
+        compared=len(compared),
+        baselines=sum(known.promoted for known in compared),
+    )
 
 
 def _left(inventory: Inventory, store: Store | None) -> list[Address]:
@@ -327,6 +367,20 @@ def _versions_not_looked_at(candidate: Snapshot, evidence: frozenset[Evidence]) 
                 reason="no list of its versions was given",
                 blocking=False,
             )
+
+
+def _not_known(candidate: Snapshot) -> Iterator[Skip]:
+    """Fields that a newer API has and this version does not know."""
+    names = {
+        s.name.removeprefix("service.") for s in (*candidate.settings, *(candidate.service or ()))
+    }
+    for name in sorted(n for n in names if n.startswith("unknown.")):
+        yield Skip(
+            what=f"the field {name.removeprefix('unknown.')}",
+            service=candidate.address,
+            reason="this version does not know it: it is compared as a whole",
+            blocking=False,
+        )
 
 
 def _patterns_not_tried(case: Case) -> Iterator[Skip]:

@@ -35,6 +35,7 @@ class KnownGood:
     snapshot: Snapshot | None
     why: str
     passed_over: tuple[str, ...] = field(default=())
+    promoted: bool = False
 
 
 def last_known_good(
@@ -55,7 +56,7 @@ def last_known_good(
     passed_over: list[str] = []
     if baseline is not None:
         if satisfies(baseline.snapshot):
-            return KnownGood(baseline.snapshot, f"baseline: {baseline.why}")
+            return KnownGood(baseline.snapshot, f"baseline: {baseline.why}", promoted=True)
         passed_over.append(f"{baseline.snapshot.revision}: the baseline violates the policy")
 
     others = [r for r in service.revisions if r.identity.revision != candidate.identity.revision]

@@ -76,6 +76,15 @@ class Service(Frozen):
         return self.revision(self.latest_created) or next(iter(self.revisions), None)
 
     @property
+    def named(self) -> frozenset[str]:
+        """
+        The revisions that the service itself speaks of: newest, newest Ready, and all that traffic
+        or a tag points at. Who has read these has not lost a page.
+        """
+        targets = {t.revision or (self.latest_ready if t.latest else "") for t in self.traffic}
+        return frozenset({self.latest_created, self.latest_ready, *targets} - {""})
+
+    @property
     def serving(self) -> tuple[str, ...]:
         """Names of the revisions that answer requests, by share, largest first."""
         shares: dict[str, int] = {}
@@ -124,9 +133,14 @@ class Twins(Frozen):
 
 
 class Inventory(Frozen):
-    """Everything that was read in one run, and everything that was not."""
+    """
+    Everything that was read in one run, and everything that was not. Of the locations that were
+    looked at, `listed` were listed to the end.
+    """
 
     scope: Scope
+    locations: int = 0
+    listed: int = 0
     services: tuple[Service, ...] = ()
     unseen: tuple[Unseen, ...] = ()
     evidence: frozenset[Evidence] = frozenset()

@@ -125,6 +125,39 @@ class Counts(Frozen):
     unseen: int = 0
 
 
+class Coverage(Frozen):
+    """
+    The ground that a clean verdict stands on, counted: what there was to see, and what of it was
+    seen.
+
+    `named` are the revisions that the services themselves speak of, `looked_up` the secret versions
+    that were asked for, `expected` the services that the policy wants to be there; `baselines` and
+    `compared` count the judged revisions that were held against a baseline, or against anything.
+    """
+
+    locations: int = 0
+    locations_listed: int = 0
+    named: int = 0
+    named_read: int = 0
+    looked_up: int = 0
+    looked_up_found: int = 0
+    expected: int = 0
+    expected_found: int = 0
+    judged: int = 0
+    compared: int = 0
+    baselines: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that had to be seen was."""
+        return (
+            self.locations_listed == self.locations
+            and self.named_read == self.named
+            and self.looked_up_found == self.looked_up
+            and self.expected_found == self.expected
+        )
+
+
 class Tool(Frozen):
     """Who wrote the report."""
 
@@ -150,6 +183,7 @@ class Report(Frozen):
     unseen: tuple[Unseen, ...] = ()
     notes: tuple[str, ...] = ()
     counts: Counts = Counts()
+    coverage: Coverage = Coverage()
     rules: dict[str, RuleText] = {}
 
     @model_validator(mode="after")
@@ -162,7 +196,8 @@ class Report(Frozen):
             raise ValueError("verdict and exit code do not agree")
         if self.verdict == "clean" and self.exit_code == ExitCode.DRIFT:
             raise ValueError("verdict and exit code do not agree")
-        if (self.unseen or any(s.blocking for s in self.skipped)) and not blind:
+        hidden = self.unseen or any(s.blocking for s in self.skipped) or not self.coverage.whole
+        if hidden and not blind:
             raise ValueError("something was not seen, and the verdict does not say so")
         told = self.counts.findings, self.counts.unseen, self.counts.skipped
         if told != (len(self.all_findings), len(self.unseen), len(self.skipped)):
@@ -209,6 +244,7 @@ def assemble(
     notes: Sequence[str] = (),
     revisions: int,
     secrets: int,
+    coverage: Coverage = Coverage(),  # noqa: B008  # a frozen value
 ) -> Report:
     """
     Draw verdict, exit code, headline and counts from the facts, and put them before the facts.
@@ -216,7 +252,8 @@ def assemble(
     everything = [*findings, *(f for s in services for f in s.findings)]
     open_findings = [f for f in everything if f.waived is None]
     failed = any(fail_on is not None and f.severity >= fail_on for f in open_findings)
-    complete = bool(services) and not unseen and not any(s.blocking for s in skipped)
+    blocked = any(s.blocking for s in skipped)
+    complete = bool(services) and not unseen and not blocked and coverage.whole
     grave = failed or any(f.severity >= Severity.HIGH for f in open_findings)
     differs = grave or any(map(_differs, services))
     verdict: Verdict = "incomplete" if not complete else "drift" if differs else "clean"
@@ -235,6 +272,7 @@ def assemble(
         unseen=tuple(unseen),
         notes=tuple(notes),
         counts=_counts(services, everything, skipped, unseen, revisions, secrets),
+        coverage=coverage,
         rules={
             id: RuleText(what=RULES[id].what, why=RULES[id].why, fix=RULES[id].fix)
             for id in sorted({f.rule for f in everything})
@@ -270,12 +308,12 @@ def _worst(
         since = _since(worst, lost)
         had = worst.reference if worst.reference != worst.candidate else "the reference"
         drops = f"{worst.candidate} drops {number(len(lost), 'key')} that {had} had"
-        return f"{drops}: {_listed(lost)}{since}"
+        return f"{drops}: {some(lost)}{since}"
     missing = sorted({f.address.name for f in findings if f.rule == "key-missing"})
     if missing:
         where = sorted({f.address.service for f in findings if f.rule == "key-missing"})
-        lacks = f"{_listed(where)} lacks {number(len(missing), 'required key')}"
-        return f"{lacks}: {_listed(missing)}"
+        lacks = f"{some(where)} lacks {number(len(missing), 'required key')}"
+        return f"{lacks}: {some(missing)}"
     failing = [f for f in findings if f.severity >= (fail_on or Severity.HIGH)]
     failing = [f for f in failing if f.rule != "not-seen"]  # told before, and in its own list
     if failing:
@@ -296,8 +334,8 @@ def _worst(
     return f"no difference and nothing missing in {_places(services)}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    """The first names, and how many there are besides."""
+def some(names: Sequence[str]) -> str:
+    """The first names of a list, and how many there are besides."""
     more = len(names) - MOST_NAMED
     told = ", ".join(names[:MOST_NAMED])
     return f"{told} and {more} more" if more > 0 else told

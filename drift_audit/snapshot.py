@@ -121,6 +121,14 @@ class LiteralValue(Frozen):
 VersionState = Literal["enabled", "disabled", "destroyed", "not-found", "unseen"]
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+Moment = Annotated[AwareDatetime | None, Field(exclude_if=_is_none)]
+"""A time that is written down only where there is one."""
+
+
 class SecretReference(Frozen):
     """
     A value that Secret Manager holds.
@@ -138,9 +146,9 @@ class SecretReference(Frozen):
     version: str
     resolved: int | None = None
     version_state: VersionState | None = None
-    destroyed_at: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
-    rotates_at: AwareDatetime | None = None
+    destroyed_at: Moment = None
+    expires_at: Moment = None
+    rotates_at: Moment = None
 
     @property
     def pinned(self) -> bool:
@@ -168,6 +176,11 @@ class SecretReference(Frozen):
         The secret as gcloud spells it: `NAME`, or `projects/P/secrets/NAME` in another project.
         """
         return f"projects/{self.project}/secrets/{self.secret}" if self.project else self.secret
+
+    @property
+    def spelled(self) -> tuple[str, str, str]:
+        """Project, secret and version, as a key."""
+        return self.project, self.secret, self.asked
 
     def __str__(self) -> str:
         return f"{self.resource}@{self.asked}"

@@ -78,11 +78,13 @@ class CloudRun:
     def collect(self) -> Inventory:
         """Read the services in scope, and of each the revisions that serve or are newest."""
         locations, unseen = self._locations()
-        gathered = [g for found in self._gathered(locations) for g in found]
+        by_place = list(self._gathered(locations))
+        gathered = [found for place in by_place for found in place]
         for found in gathered:
             pairs = zip(found.services, found.parents, strict=True)
             self._parents |= {service.address: parent for service, parent in pairs}
-        blind = bool(unseen) or any(found.blind for found in gathered)
+        blind_places = sum(any(found.blind for found in place) for place in by_place)
+        blind = bool(unseen) or bool(blind_places)
         unseen += [missed for found in gathered for missed in found.unseen]
         if not blind:  # where something could not be listed they may be there, as is told already
             unseen += absent(self._globs, {name for found in gathered for name in found.names})
@@ -90,6 +92,8 @@ class CloudRun:
         asked = asked_by(r for s in services for r in s.revisions)
         self._resolve(asked)
         return Inventory(
+            locations=len(locations),
+            listed=len(locations) - blind_places,
             scope=Scope(
                 source="Cloud Run",
                 projects=tuple(sorted(set(self._where.projects))),

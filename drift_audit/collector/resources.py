@@ -132,13 +132,10 @@ def _unread(service: Service) -> Iterator[Unseen]:
     What the service itself names: the revisions that serve, the newest one, the newest Ready one.
     """
     read = {r.identity.revision for r in service.revisions}
-    for name in service.serving:
-        if name not in read:
-            yield Unseen(
-                where=f"revision {name}", reason="it serves and was not among what was read"
-            )
-    for name in {service.latest_ready, service.latest_created} - {"", *read, *service.serving}:
-        yield Unseen(where=f"revision {name}", reason="the service names it and it was not read")
+    for name in sorted(service.named - read):
+        serves = "it serves and was not among what was read"
+        named = "the service names it and it was not read"
+        yield Unseen(where=f"revision {name}", reason=serves if name in service.serving else named)
 
 
 _NAME = re.compile(

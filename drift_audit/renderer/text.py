@@ -89,7 +89,8 @@ class _Page:
 
     def coverage(self, report: Report) -> None:
         unseen = [f"{u.where}: {u.reason}" for u in report.unseen] or ["nothing in scope"]
-        rows = [("seen", "bold", told.seen(report.counts))]
+        rows = [("scope", "bold", told.scope(report))]
+        rows += [("seen", "bold", told.seen(report))]
         rows += [("not seen" if i == 0 else "", "bold", text) for i, text in enumerate(unseen)]
         rows += [("findings", "bold", told.weights(report.counts))]
         rows += [("note", "bold", note) for note in report.notes]

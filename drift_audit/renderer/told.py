@@ -16,6 +16,7 @@ from drift_audit.report import (
     RevisionFacts,
     ServiceReport,
     number,
+    some,
 )
 
 COMMIT = 12
@@ -48,14 +49,34 @@ def since(first: First) -> str:
     return f"since {told}" if first.certain else f"in {told}, or earlier"
 
 
-def seen(counts: Counts) -> str:
-    """What was looked at."""
+def scope(report: Report) -> str:
+    """Where was looked: the projects, and the regions with how they became known."""
+    asked = report.scope
+    if not asked.projects:
+        return asked.source
+    how = "as Cloud Run names them" if asked.regions_found else "as configured"
+    what = f"; {', '.join(f'{kind}s' for kind in asked.kinds)}" if asked.kinds else ""
+    named = f"; {', '.join(asked.services)}" if asked.services not in ((), ("*",)) else ""
+    return f"{some(asked.projects)}; {some(asked.regions)}, {how}{what}{named}"
+
+
+def seen(report: Report) -> str:
+    """What was looked at, and how much of what there was to see."""
+    counts, ground = report.counts, report.coverage
     looked = (
         number(counts.services, "service"),
         number(counts.revisions, "revision"),
         number(counts.secrets, "secret"),
     )
-    return ", ".join(looked)
+    shares = (
+        (ground.locations_listed, ground.locations, "locations listed"),
+        (ground.named_read, ground.named, "revisions in use read"),
+        (ground.looked_up_found, ground.looked_up, "secret versions looked up"),
+        (ground.expected_found, ground.expected, "expected services found"),
+        (ground.baselines, ground.judged, "held against a baseline"),
+    )
+    told = [f"{part} of {whole} {what}" for part, whole, what in shares if whole]
+    return "; ".join(filter(None, [", ".join(looked), ", ".join(told)]))
 
 
 def weights(counts: Counts) -> str:

@@ -78,14 +78,9 @@ def service_missing(fleet: Fleet) -> Iterator[Hit]:
     Fix: deploy the service again, widen the scope, or drop it from expect in the policy or its
     baseline from the store.
     """
-    if fleet.asked is None:
-        return
     found = {service.address for service in fleet.inventory.services} | _by_number(fleet)
-    for name in dict.fromkeys(fleet.policy.scope.expect):
-        project, region, service = name.split("/")
-        at = Address(project=project, region=region, service=service)
-        if at not in found and fleet.asked.covers(at):
-            yield Hit(at, f"{name} is expected and was not found")
+    for at in sorted(fleet.expected - found, key=str):
+        yield Hit(at, f"{at} is expected and was not found")
     for at in fleet.left:
         if at not in found:
             yield Hit(at, f"a baseline of {at} is kept, and the service was not found")

@@ -113,6 +113,15 @@ class Fleet:
     findings: Sequence[Finding] = ()
 
     @property
+    def expected(self) -> frozenset[Address]:
+        """The services that the policy wants to be where the run looked."""
+        if self.asked is None:
+            return frozenset()
+        named = (name.split("/") for name in self.policy.scope.expect)
+        wanted = (Address(project=p, region=r, service=s) for p, r, s in named)
+        return frozenset(at for at in wanted if self.asked.covers(at))
+
+    @property
     def whole(self) -> bool:
         """Whether everything was looked at that the policy speaks of: live, and not narrowed."""
         return self.asked is not None and self.asked.open and bool(self.inventory.scope.projects)

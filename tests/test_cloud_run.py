@@ -18,7 +18,7 @@ from drift_audit.collector.protobuf import to_json
 from drift_audit.collector.resources import from_v2
 from drift_audit.collector.secret_manager import SecretManager
 from drift_audit.collector.secret_versions import Version, with_versions
-from drift_audit.emulator.world import services
+from drift_audit.emulator.v2 import services
 from drift_audit.errors import SourceError
 from drift_audit.inventory import Evidence
 from drift_audit.snapshot import SecretReference, Unseen

@@ -6,6 +6,8 @@ import grpc
 import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2, secretmanager_v1
+from google.cloud.run_v2.services.jobs.transports import JobsGrpcTransport
+from google.cloud.run_v2.services.worker_pools.transports import WorkerPoolsGrpcTransport
 
 from drift_audit.collector.connection import Connection
 from drift_audit.emulator.server import Emulator
@@ -96,7 +98,7 @@ CALLS = {
     ),
     "a write": (
         lambda s, r, m: s.delete_service(name=f"{NAME}/services/api"),
-        exceptions.MethodNotImplemented,
+        exceptions.PermissionDenied,
     ),
 }
 
@@ -128,6 +130,198 @@ def test_secret_metadata():
     assert [name.rpartition("/")[2] for name in resolved] == ["3", "2", "1"]
 
 
+MORE = """
+numbers: {shop: "123456789012"}
+secrets:
+  - project: shop
+    name: jwt
+    versions: {1: enabled, 2: enabled}
+    created: 2026-01-01T00:00:00Z
+    expires: 2027-01-01T00:00:00Z
+    rotates: {next: 2026-06-01T00:00:00Z, period: 86400}
+    scheduled: {1: 2026-02-01T00:00:00Z}
+    accessors: ["serviceAccount:api@shop.iam.gserviceaccount.com"]
+services:
+  - project: shop
+    region: europe-west1
+    service: api
+    revisions: [{name: api-00001-a, at: 2026-01-01T08:00:00Z, image: r/api}]
+  - project: shop
+    region: europe-west4
+    service: api
+    revisions: [{name: api-00001-a, at: 2026-01-01T08:00:00Z, image: r/api}]
+worker_pools:
+  - project: shop
+    region: europe-west1
+    worker_pool: mailer
+    instances: 3
+    splits: [{to: mailer-00001-a, percent: 40}, {percent: 60}]
+    revisions:
+      - {name: mailer-00001-a, at: 2026-01-01T08:00:00Z, image: r/mailer, env: {JWT: {secret: jwt}}}
+      - {name: mailer-00002-b, at: 2026-01-02T08:00:00Z, env: {MODE: fast}}
+jobs:
+  - project: shop
+    region: europe-west1
+    job: nightly
+    at: 2026-01-01T08:00:00Z
+    by: one@example.com
+    image: r/nightly
+    labels: {team: data}
+    env: {JWT: {secret: jwt, version: "1"}}
+    files: {/etc/key/tls: {secret: jwt}}
+    tasks: 5
+    parallelism: 2
+    max_retries: 0
+"""
+
+
+def pools_and_jobs(emulator):
+    """Clients of worker pools and jobs."""
+    channel = grpc.insecure_channel(emulator.address)
+    return (
+        run_v2.WorkerPoolsClient(transport=WorkerPoolsGrpcTransport(channel=channel)),
+        run_v2.JobsClient(transport=JobsGrpcTransport(channel=channel)),
+    )
+
+
+def test_worker_pools():
+    """Worker pools have revisions and splits of instances; no requests reach them."""
+    with playing(MORE) as emulator:
+        pools, _ = pools_and_jobs(emulator)
+        _, revisions, _ = clients(emulator)
+        [pool] = pools.list_worker_pools(parent=NAME)
+        got = pools.get_worker_pool(name=f"{NAME}/workerPools/mailer")
+        listed = list(revisions.list_revisions(parent=f"{NAME}/workerPools/mailer"))
+        every = list(revisions.list_revisions(parent=f"{NAME}/workerPools/-"))
+        of_services = list(revisions.list_revisions(parent=f"{NAME}/services/-"))
+        one = revisions.get_revision(name=f"{NAME}/workerPools/mailer/revisions/mailer-00001-a")
+
+    assert pool == got
+    assert pool.scaling.manual_instance_count == 3
+    assert [(s.revision, s.percent) for s in pool.instance_splits] == [
+        ("mailer-00001-a", 40),
+        ("", 60),
+    ]
+    assert [r.name.rpartition("/")[2] for r in listed] == ["mailer-00002-b", "mailer-00001-a"]
+    assert listed == every
+    assert [e.name for e in listed[0].containers[0].env] == ["JWT", "MODE"]
+    assert (listed[0].containers[0].ports, one.containers[0].env[0].name) == ([], "JWT")
+    assert len(of_services) == 1
+
+
+def test_jobs():
+    """Jobs hold one configuration, and no revisions."""
+    with playing(MORE) as emulator:
+        _, jobs = pools_and_jobs(emulator)
+        [job] = jobs.list_jobs(parent=NAME)
+        got = jobs.get_job(name=f"{NAME}/jobs/nightly")
+        with pytest.raises(exceptions.NotFound):
+            jobs.get_job(name=f"{NAME}/jobs/weekly")
+    task = job.template.template
+
+    assert job == got
+    assert (job.labels["team"], job.creator) == ("data", "one@example.com")
+    assert (job.template.task_count, job.template.parallelism, task.max_retries) == (5, 2, 0)
+    assert task.containers[0].env[0].value_source.secret_key_ref.version == "1"
+    assert task.volumes[0].secret.secret == "jwt"
+
+
+def test_every_resource_has_its_own_identity():
+    """The same names in two regions are two things; a generation stands beside what was observed."""
+    with playing(MORE) as emulator:
+        services, revisions, _ = clients(emulator)
+        names = [f"projects/shop/locations/europe-west{n}/services/api" for n in (1, 4)]
+        got = [services.get_service(name=name) for name in names]
+        uids = {s.uid for s in got} | {
+            r.uid for n in names for r in revisions.list_revisions(parent=n)
+        }
+
+    assert len(uids) == 4
+    assert {(s.generation, s.observed_generation) for s in got} == {(1, 1)}
+    assert got[0].terminal_condition.state.name == "CONDITION_SUCCEEDED"
+
+
+def test_lives_of_secrets():
+    """Secrets tell when they end, when they rotate, and which version is to be destroyed when."""
+    with playing(MORE) as emulator:
+        secrets = clients(emulator)[2]
+        secret = secrets.get_secret(name="projects/shop/secrets/jwt")
+        versions = list(secrets.list_secret_versions(parent="projects/shop/secrets/jwt"))
+
+    assert (str(secret.create_time.date()), str(secret.expire_time.date())) == (
+        "2026-01-01",
+        "2027-01-01",
+    )
+    assert str(secret.rotation.next_rotation_time.date()) == "2026-06-01"
+    assert secret.rotation.rotation_period.total_seconds() == 86_400
+    assert ["scheduled_destroy_time" in v for v in versions] == [False, True]
+    assert len({v.etag for v in versions}) == 2
+
+
+def test_policies_of_secrets():
+    """Who may read a secret stands in its policy; what the caller may do can be asked by anyone."""
+    asked = ["secretmanager.versions.access", "secretmanager.versions.get"]
+    one = "projects/shop/secrets/jwt"
+    with playing(MORE) as emulator:
+        secrets = clients(emulator)[2]
+        [binding] = secrets.get_iam_policy(request={"resource": one}).bindings
+        held = secrets.test_iam_permissions(request={"resource": one, "permissions": asked})
+    with playing(MORE, denied=[one]) as emulator:
+        secrets = clients(emulator)[2]
+        none = secrets.test_iam_permissions(request={"resource": one, "permissions": asked})
+        with pytest.raises(exceptions.PermissionDenied):
+            secrets.get_iam_policy(request={"resource": one})
+
+    assert binding.role == "roles/secretmanager.secretAccessor"
+    assert list(binding.members) == ["serviceAccount:api@shop.iam.gserviceaccount.com"]
+    assert (list(held.permissions), list(none.permissions)) == ([asked[1]], [])
+
+
+def test_kinds_of_calls():
+    """Calls that write and calls for payloads are told apart from those that read."""
+    with playing() as emulator:
+        services, _, secrets = clients(emulator)
+        services.get_service(name=f"{NAME}/services/api")
+        with pytest.raises(exceptions.PermissionDenied):
+            services.update_service(service=run_v2.Service(name=f"{NAME}/services/api"))
+        with pytest.raises(exceptions.PermissionDenied):
+            secrets.access_secret_version(name="projects/shop/secrets/jwt/versions/3")
+        kinds = [(c.method.partition("/")[2], c.kind) for c in emulator.calls]
+
+    assert kinds == [
+        ("GetService", "read"), ("UpdateService", "write"), ("AccessSecretVersion", "payload"),
+    ]  # fmt: skip
+
+
+def test_page_size():
+    """A page has what was asked for, and never more than the server gives."""
+    with playing(page=2) as emulator:
+        _, revisions, _ = clients(emulator)
+        parent = f"{NAME}/services/-"
+        sizes = [
+            len(
+                revisions.list_revisions(
+                    request={"parent": parent, "page_size": n}
+                )._response.revisions
+            )
+            for n in (1, 2, 500)
+        ]
+        with pytest.raises(exceptions.InvalidArgument):
+            revisions.list_revisions(request={"parent": parent, "page_size": -1})
+
+    assert sizes == [1, 2, 2]
+
+
+def test_places_and_permissions_of_a_world():
+    """Where nothing is said, regions are those in use, and the caller may read all but payloads."""
+    plain, told = world(MORE), world(MORE, locations={"shop": ["r1"]}, permissions={"shop": ["p"]})
+
+    assert plain.regions("shop") == ["europe-west1", "europe-west4"]
+    assert "secretmanager.versions.get" in plain.held("shop")
+    assert "secretmanager.versions.access" not in plain.held("shop")
+    assert (told.regions("shop"), told.held("shop")) == (["r1"], ("p",))
+
+
 def test_denied():
     """What the world denies is denied, and all below it, and nothing that only begins alike."""
     with playing(denied=["projects/shop/secrets/jwt", f"{NAME}/services/api"]) as emulator:
@@ -152,7 +346,7 @@ def test_calls_without_a_deadline_are_counted():
 def test_unknown_service_of_the_protocol():
     """A method that nobody serves is unimplemented, as with any gRPC server."""
     with playing() as emulator, grpc.insecure_channel(emulator.address) as channel:
-        call = channel.unary_unary("/google.cloud.run.v2.Jobs/ListJobs", bytes, bytes)
+        call = channel.unary_unary("/google.cloud.run.v2.Builds/SubmitBuild", bytes, bytes)
         with pytest.raises(grpc.RpcError) as error:
             call(b"", timeout=5)
     assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
@@ -227,6 +421,28 @@ def test_port_in_use():
         (
             {"secrets": [{"project": "p", "name": "s", "aliases": {"prod": 1}}]},
             "world: bad-world: secrets.0: an alias of a version that is not there",
+        ),
+        (
+            {
+                "secrets": [
+                    {"project": "p", "name": "s", "scheduled": {"1": "2026-01-01T00:00:00Z"}}
+                ]
+            },
+            "world: bad-world: secrets.0: a scheduled version that is not there",
+        ),
+        (
+            {
+                "worker_pools": [
+                    {
+                        "project": "p",
+                        "region": "r",
+                        "worker_pool": "w",
+                        "revisions": [REVISION],
+                        "splits": [{"to": "w-9"}],
+                    }
+                ]
+            },
+            "world: bad-world: worker_pools.0: a split to a revision that is not there",
         ),
         ([], "world: bad-world: the world: Input should be a valid dictionary"),
     ],

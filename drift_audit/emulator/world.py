@@ -24,21 +24,26 @@ does a world: each revision says only what differs from the one before it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from drift_audit import files, strict
+from drift_audit.emulator.faults import Fault
 from drift_audit.errors import InputError
 from drift_audit.names import LAST_VERSION
 from drift_audit.snapshot import Frozen
 from drift_audit.strict import Refused
 
 Json = dict[str, Any]
-
-SCALE = "TRAFFIC_TARGET_ALLOCATION_TYPE_"
-
 
 INT32 = 2**31 - 1
 
@@ -52,6 +57,7 @@ def _utc(at: dt.datetime) -> dt.datetime:
 
 
 Instant = Annotated[dt.datetime, AfterValidator(_utc)]
+Scheduled = Annotated[Fault, BeforeValidator(Fault.parse)]
 
 
 class Part(Frozen):
@@ -84,14 +90,12 @@ class Sidecar(Part):
     env: Env = {}
 
 
-class WorldRevision(Part):
-    """What one deploy changed. A key or label that is null is removed; what is not named stays."""
+class Configured(Part):
+    """The configuration that revisions and jobs share, and who gave it when."""
 
-    name: str
     at: Instant
     by: str | None = None
     client: str | None = None
-    ready: bool = True
     container: str | None = None
     image: str | None = None
     env: Env = {}
@@ -104,11 +108,19 @@ class WorldRevision(Part):
     cloud_sql: tuple[str, ...] | None = None
     cpu: str | None = None
     memory: str | None = None
+    timeout: int | None = Field(None, ge=1, le=604_800)
+    args: tuple[str, ...] | None = None
+
+
+class WorldRevision(Configured):
+    """What one deploy changed. A key or label that is null is removed; what is not named stays."""
+
+    name: str
+    ready: bool = True
     concurrency: int | None = Field(None, ge=1, le=1_000)
     timeout: int | None = Field(None, ge=1, le=3_600)
     min_instances: int | None = Field(None, ge=0, le=INT32)
     max_instances: int | None = Field(None, ge=1, le=INT32)
-    args: tuple[str, ...] | None = None
 
     def after(self, before: WorldRevision | None) -> WorldRevision:
         """
@@ -135,29 +147,13 @@ class Traffic(Part):
     tag: str = ""
 
 
-class WorldService(Part):
-    """A service and its revisions, oldest first."""
+class Parent(Part):
+    """What has revisions, oldest first: a service or a worker pool."""
 
     project: str
     region: str
-    service: str
-    ingress: Literal["all", "internal", "internal-and-cloud-load-balancing"] = "all"
     labels: dict[str, str] = {}
-    traffic: tuple[Traffic, ...] = (Traffic(percent=100),)
     revisions: tuple[WorldRevision, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        names = [r.name for r in self.revisions]
-        _once(names, "revision")
-        if any(t.to not in {"LATEST", *names} for t in self.traffic):
-            raise ValueError("traffic to a revision that is not there")
-        return self
-
-    @property
-    def name(self) -> str:
-        """The full resource name."""
-        return f"projects/{self.project}/locations/{self.region}/services/{self.service}"
 
     def whole(self) -> list[WorldRevision]:
         """Every revision with its whole configuration, oldest first."""
@@ -166,42 +162,179 @@ class WorldService(Part):
             found.append(revision.after(found[-1] if found else None))
         return found
 
+    def _check(self, targets: Sequence[str], what: str) -> None:
+        names = [r.name for r in self.revisions]
+        _once(names, "revision")
+        if not {"LATEST", *names}.issuperset(targets):
+            raise ValueError(f"{what} to a revision that is not there")
+
+
+class WorldService(Parent):
+    """A service and its revisions, oldest first."""
+
+    service: str
+    ingress: Literal["all", "internal", "internal-and-cloud-load-balancing"] = "all"
+    traffic: tuple[Traffic, ...] = (Traffic(percent=100),)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self._check([t.to for t in self.traffic], "traffic")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The full resource name."""
+        return f"projects/{self.project}/locations/{self.region}/services/{self.service}"
+
+
+class Split(Part):
+    """Part of a worker pool's instances: of `LATEST`, or of a revision by name."""
+
+    to: str = "LATEST"
+    percent: int = Field(0, ge=0, le=100)
+
+
+class WorldPool(Parent):
+    """A worker pool and its revisions, oldest first. Nothing sends requests to it."""
+
+    worker_pool: str
+    instances: int = Field(1, ge=0, le=INT32)
+    splits: tuple[Split, ...] = (Split(percent=100),)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self._check([s.to for s in self.splits], "a split")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The full resource name."""
+        return f"projects/{self.project}/locations/{self.region}/workerPools/{self.worker_pool}"
+
+
+class WorldJob(Configured):
+    """A job. It has no revisions: its configuration is what was deployed last."""
+
+    project: str
+    region: str
+    job: str
+    tasks: int = Field(1, ge=1, le=INT32)
+    parallelism: int = Field(0, ge=0, le=INT32)
+    max_retries: int = Field(3, ge=0, le=INT32)
+
+    @property
+    def name(self) -> str:
+        """The full resource name."""
+        return f"projects/{self.project}/locations/{self.region}/jobs/{self.job}"
+
 
 State = Literal["enabled", "disabled", "destroyed"]
 
 
+class Rotation(Part):
+    """When a secret is to be rotated next, and every how many seconds."""
+
+    next: Instant
+    period: int | None = Field(None, ge=3_600, le=3_153_600_000)
+
+
+Number = Annotated[int, Field(ge=1, le=LAST_VERSION)]
+
+
 class WorldSecret(Part):
-    """A secret, its versions and its aliases."""
+    """
+    A secret, its versions and its aliases.
+
+    `scheduled` tells when versions are to be destroyed; `accessors` are the members that the
+    secret's own IAM policy lets read payloads.
+    """
 
     project: str
     name: str
-    versions: dict[Annotated[int, Field(ge=1, le=LAST_VERSION)], State] = {}
+    versions: dict[Number, State] = {}
     aliases: dict[str, int] = {}
+    created: Instant | None = None
+    expires: Instant | None = None
+    rotates: Rotation | None = None
+    scheduled: dict[Number, Instant] = {}
+    accessors: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not set(self.aliases.values()) <= self.versions.keys():
             raise ValueError("an alias of a version that is not there")
+        if not self.scheduled.keys() <= self.versions.keys():
+            raise ValueError("a scheduled version that is not there")
         return self
+
+
+_RUN = ("services", "revisions", "workerpools", "jobs")
+READ_ONLY = (
+    "run.locations.list",
+    *(f"run.{what}.{verb}" for what in _RUN for verb in ("get", "list")),
+    "secretmanager.secrets.get",
+    "secretmanager.secrets.getIamPolicy",
+    "secretmanager.secrets.list",
+    "secretmanager.versions.get",
+    "secretmanager.versions.list",
+)
+"""What a read-only auditor needs (`cloud-run-api.md` §5.3)."""
 
 
 class World(Part):
     """
     Everything the emulator knows. Requests for names under `denied` are refused; no page holds more
     than `page` items, whatever was asked for.
+
+    `locations` and `permissions` tell by project what the APIs answer: the regions of what the
+    world holds, and what a read-only auditor needs, unless something else is said. `permissions`
+    is an answer alone and refuses nothing. `caller` is who the emulator takes its clients for,
+    `faults` what goes wrong (`drift_audit.emulator.faults`).
     """
 
     page: int = Field(100, ge=1, le=INT32)
+    caller: str = "caller@example.com"
     numbers: dict[str, str] = {}
+    locations: dict[str, tuple[str, ...]] = {}
+    permissions: dict[str, tuple[str, ...]] = {}
     services: tuple[WorldService, ...] = ()
+    worker_pools: tuple[WorldPool, ...] = ()
+    jobs: tuple[WorldJob, ...] = ()
     secrets: tuple[WorldSecret, ...] = ()
     denied: tuple[str, ...] = ()
+    faults: tuple[Scheduled, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _once([s.name for s in self.services], "service")
+        _once([p.name for p in self.worker_pools], "worker pool")
+        _once([j.name for j in self.jobs], "job")
         _once([f"{s.project}/{s.name}" for s in self.secrets], "secret")
         return self
+
+    def denies(self, name: str) -> bool:
+        """Tell whether a resource is denied, itself or with what it stands in."""
+        return any(f"{name}/".startswith(f"{one}/") for one in self.denied)
+
+    def number(self, project: str) -> str:
+        """The number of a project, or its id where the world does not tell."""
+        return self.numbers.get(project, project)
+
+    def project(self, name: str) -> str:
+        """The id of a project that is named by id or by number."""
+        return next((p for p, number in self.numbers.items() if number == name), name)
+
+    def regions(self, project: str) -> list[str]:
+        """The locations of a project."""
+        if project in self.locations:
+            return list(self.locations[project])
+        placed: tuple[Parent | WorldJob, ...]
+        placed = (*self.services, *self.worker_pools, *self.jobs)
+        return sorted({one.region for one in placed if one.project == project})
+
+    def held(self, project: str) -> tuple[str, ...]:
+        """The permissions that the caller has in a project."""
+        return self.permissions.get(project, READ_ONLY)
 
 
 def _once(names: Sequence[str], what: str) -> None:
@@ -236,146 +369,3 @@ def load_world(path: str) -> World:
     if len(documents) > 1:
         raise InputError(f"{path}: bad-world: the world: more than one document")
     return read_world(documents[0], path, text)
-
-
-# The v2 JSON of a world
-
-
-def services(world: World) -> Iterator[tuple[Json, list[Json]]]:
-    """Each service and its revisions, newest first, in the v2 JSON shape."""
-    for service in world.services:
-        whole = service.whole()
-        revisions = [revision_v2(service, r) for r in reversed(whole)]
-        yield service_v2(service, whole, world), revisions
-
-
-def service_v2(service: WorldService, whole: list[WorldRevision], world: World) -> Json:
-    """One service as the API shows it."""
-    newest = whole[-1]
-    ready = next((r for r in reversed(whole) if r.ready), newest)
-    number = world.numbers.get(service.project, "0")
-    client, _, version = (newest.client or "").partition(" ")
-    return {
-        "name": service.name,
-        "uid": f"{service.service}-uid",
-        "generation": str(len(whole)),
-        "labels": service.labels,
-        "createTime": _time(whole[0]),
-        "updateTime": _time(newest),
-        "creator": whole[0].by or "",
-        "lastModifier": newest.by or "",
-        "client": client,
-        "clientVersion": version,
-        "ingress": "INGRESS_TRAFFIC_" + _INGRESS[service.ingress],
-        "template": {**_template(newest), "revision": newest.name},
-        "traffic": [_target(t) for t in service.traffic],
-        "trafficStatuses": [_target(t) for t in service.traffic],
-        "latestCreatedRevision": f"{service.name}/revisions/{newest.name}",
-        "latestReadyRevision": f"{service.name}/revisions/{ready.name}",
-        "urls": [f"https://{service.service}-{number}.{service.region}.run.app"],
-        "etag": f"etag-{len(whole)}",
-    }
-
-
-_INGRESS = {
-    "all": "ALL",
-    "internal": "INTERNAL_ONLY",
-    "internal-and-cloud-load-balancing": "INTERNAL_LOAD_BALANCER",
-}
-
-
-def _target(target: Traffic) -> Json:
-    """As the API answers: LATEST comes without the name of a revision (`cloud-run-api.md` §0)."""
-    found: Json = {"percent": target.percent, "tag": target.tag}
-    if target.to == "LATEST":
-        return found | {"type": SCALE + "LATEST"}
-    return found | {"type": SCALE + "REVISION", "revision": target.to}
-
-
-def revision_v2(service: WorldService, revision: WorldRevision) -> Json:
-    """One revision as the API shows it: no client, no digest."""
-    serves = any(t.to in ("LATEST", revision.name) for t in service.traffic)
-    newest = service.revisions[-1].name == revision.name
-    active = serves and (newest or any(t.to == revision.name for t in service.traffic))
-    return {
-        **_template(revision),
-        "name": f"{service.name}/revisions/{revision.name}",
-        "uid": f"{revision.name}-uid",
-        "generation": "1",
-        "createTime": _time(revision),
-        "updateTime": _time(revision),
-        "service": service.service,
-        "creator": revision.by or "",
-        "launchStage": "GA",
-        "conditions": [
-            _condition("Ready", revision.ready),
-            _condition("Active", active, "" if active else "RETIRED"),
-        ],
-        "etag": f"etag-{revision.name}",
-    }
-
-
-def _condition(kind: str, good: bool, reason: str = "") -> Json:
-    state = "CONDITION_SUCCEEDED" if good else "CONDITION_FAILED"
-    return {"type": kind, "state": state} | ({"revisionReason": reason} if reason else {})
-
-
-def _template(revision: WorldRevision) -> Json:
-    main: Json = {
-        "name": revision.container or "",
-        "image": revision.image or "",
-        "args": list(revision.args or ()),
-        "env": _env(revision.env),
-        "ports": [{"name": "http1", "containerPort": 8080}],
-        "resources": {
-            "limits": {"cpu": revision.cpu or "1000m", "memory": revision.memory or "512Mi"},
-            "cpuIdle": True,
-        },
-    }
-    beside = [
-        {"name": s.name, "image": s.image, "env": _env(s.env)} for s in revision.sidecars or ()
-    ]
-    volumes = [_volume(path, source, main) for path, source in revision.files.items() if source]
-    if revision.cloud_sql:
-        instances = {"instances": list(revision.cloud_sql)}
-        volumes.append({"name": "cloudsql", "cloudSqlInstance": instances})
-        main.setdefault("volumeMounts", []).append({"name": "cloudsql", "mountPath": "/cloudsql"})
-    access = {"connector": revision.connector or "", "egress": _EGRESS[revision.egress or ""]}
-    return {
-        "labels": {k: v for k, v in revision.labels.items() if v is not None},
-        "scaling": {
-            "minInstanceCount": revision.min_instances or 0,
-            "maxInstanceCount": revision.max_instances or 100,
-        },
-        "vpcAccess": access if revision.connector else None,
-        "timeout": f"{revision.timeout or 300}s",
-        "serviceAccount": revision.service_account or "",
-        "maxInstanceRequestConcurrency": revision.concurrency or 80,
-        "containers": [main, *beside],
-        "volumes": volumes,
-    }
-
-
-_EGRESS = {"": 0, "all-traffic": 1, "private-ranges-only": 2}
-
-
-def _env(env: Env) -> list[Json]:
-    return [
-        {"name": key, "valueSource": {"secretKeyRef": value.v2()}}
-        if isinstance(value, SecretKey)
-        else {"name": key, "value": value}
-        for key, value in env.items()
-        if value is not None
-    ]
-
-
-def _volume(path: str, source: SecretKey, main: Json) -> Json:
-    folder, _, file = path.rpartition("/")
-    name = f"secret-{len(main.setdefault('volumeMounts', []))}"
-    main["volumeMounts"].append({"name": name, "mountPath": folder})
-    items = [{"path": file, "version": source.version}]
-    return {"name": name, "secret": {"secret": source.v2()["secret"], "items": items}}
-
-
-def _time(revision: WorldRevision) -> str:
-    return revision.at.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,128 @@
+"""Cloud Run v2: services, worker pools, their revisions, and jobs, to be listed and got."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from google.cloud import run_v2
+
+from drift_audit.emulator.desk import Rpc
+from drift_audit.emulator.paging import Page
+from drift_audit.emulator.state import Held, State
+from drift_audit.emulator.status import denied, invalid, not_found
+
+PACKAGE = "google.cloud.run.v2"
+
+WRITES = (
+    *(
+        f"{kind}s/{verb}{kind}"
+        for kind in ("Service", "WorkerPool", "Job")
+        for verb in ("Create", "Update", "Delete")
+    ),
+    *(f"{kind}s/SetIamPolicy" for kind in ("Service", "WorkerPool", "Job")),
+    "Revisions/DeleteRevision",
+    "Jobs/RunJob",
+)
+
+
+def rpcs(state: State) -> dict[str, Rpc]:
+    """The methods by name. Those that write are counted and refused: v1 is where deploys go."""
+    here = _CloudRun(state)
+    return {
+        "Services/ListServices": Rpc(
+            run_v2.ListServicesRequest.pb(),
+            here.all_of(state.services),
+            listing(run_v2.ListServicesResponse, "services"),
+        ),
+        "Services/GetService": Rpc(
+            run_v2.GetServiceRequest.pb(), here.one_of(state.services, "service")
+        ),
+        "WorkerPools/ListWorkerPools": Rpc(
+            run_v2.ListWorkerPoolsRequest.pb(),
+            here.all_of(state.pools),
+            listing(run_v2.ListWorkerPoolsResponse, "worker_pools"),
+        ),
+        "WorkerPools/GetWorkerPool": Rpc(
+            run_v2.GetWorkerPoolRequest.pb(), here.one_of(state.pools, "worker pool")
+        ),
+        "Jobs/ListJobs": Rpc(
+            run_v2.ListJobsRequest.pb(),
+            here.all_of(state.jobs),
+            listing(run_v2.ListJobsResponse, "jobs"),
+        ),
+        "Jobs/GetJob": Rpc(run_v2.GetJobRequest.pb(), here.one_of(state.jobs, "job")),
+        "Revisions/ListRevisions": Rpc(
+            run_v2.ListRevisionsRequest.pb(),
+            here.revisions,
+            listing(run_v2.ListRevisionsResponse, "revisions"),
+        ),
+        "Revisions/GetRevision": Rpc(run_v2.GetRevisionRequest.pb(), here.revision),
+        **dict.fromkeys(WRITES, Rpc(None, refused, kind="write")),
+    }
+
+
+def listing(response: Any, field: str) -> Callable[[Page], Any]:
+    """How a page becomes the reply of a list, whose items stand in that field."""
+
+    def paged(page: Page) -> Any:
+        reply = response.pb()(next_page_token=page.token)
+        getattr(reply, field).extend(page.items)
+        if hasattr(reply, "total_size"):
+            reply.total_size = page.total
+        if page.unreachable and hasattr(reply, "unreachable"):
+            reply.unreachable.extend(page.unreachable)
+        return reply
+
+    return paged
+
+
+def refused(request: Any) -> Any:
+    """What the emulator does for nobody. Raises Refusal."""
+    raise denied(getattr(request, "name", "") or "of this call")
+
+
+class _CloudRun:
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def all_of(self, known: Mapping[str, Held]) -> Callable[[Any], list[Any]]:
+        """Everything of one kind in a location."""
+
+        def found(request: Any) -> list[Any]:
+            if request.parent.endswith("/locations/-"):
+                raise invalid("the location must be a region, and cannot be the - wildcard")
+            return [held.message for held in self._state.below(request.parent, dict(known))]
+
+        return found
+
+    def one_of(self, known: Mapping[str, Held], what: str) -> Callable[[Any], Any]:
+        """One of a kind by its name."""
+
+        def found(request: Any) -> Any:
+            if request.name not in known:
+                raise not_found(f"{what} {request.name}")
+            return known[request.name].message
+
+        return found
+
+    def revisions(self, request: Any) -> list[Any]:
+        """The revisions of one service or worker pool, or with `-` of all in a location."""
+        location, _, last = request.parent.rpartition("/")
+        location, _, kind = location.rpartition("/")
+        if last == "-" and kind in ("services", "workerPools"):
+            known = self._state.services if kind == "services" else self._state.pools
+            parents = self._state.below(location, known)
+        elif held := self._state.parent(request.parent):
+            parents = [held]
+        else:
+            raise not_found(f"{request.parent}")
+        return [r.message for held in parents for r in held.revisions]
+
+    def revision(self, request: Any) -> Any:
+        """One revision by its name."""
+        held = self._state.parent(request.name.partition("/revisions/")[0])
+        for revision in held.revisions if held else ():
+            if revision.message.name == request.name:
+                return revision.message
+        raise not_found(f"revision {request.name}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -16,23 +16,16 @@ from drift_audit import __version__, history
 from drift_audit.cause import probable_cause
 from drift_audit.differ import SEALED_ELSEWHERE, Change, compare, incomparable
 from drift_audit.finding import Cause, Finding, Severity, Skip
+from drift_audit.headline import number
 from drift_audit.history import Baseline, KnownGood, first_with
-from drift_audit.inventory import Evidence, Inventory, Scope, Service
+from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service
 from drift_audit.policy import Policy
 from drift_audit.remedy import Ground, pinned, remedy
-from drift_audit.report import (
-    Coverage,
-    Report,
-    ServiceReport,
-    Tool,
-    assemble,
-    facts,
-    number,
-    reported,
-)
+from drift_audit.report import Coverage, Report, Tool, assemble
 from drift_audit.rules import Case, Fleet, judge, judge_fleet
 from drift_audit.rules.schema import violations
 from drift_audit.rules.waivers import waive
+from drift_audit.service_report import ServiceReport, facts, reported
 from drift_audit.snapshot import (
     Address,
     Binding,
@@ -68,6 +61,9 @@ class Source(Protocol):
 
     def chain(self, service: Service) -> Service:
         """The service with its history, as far as there is one; asked for when it is needed."""
+
+    def remember(self) -> Iterable[Remembered]:
+        """What a later run need not read again."""
 
     def resolve(self, snapshot: Snapshot) -> Snapshot:
         """A revision with the secret versions it reads looked up, as far as possible."""
@@ -193,7 +189,7 @@ class Audit:
             require_baseline=self.require_baseline,
             services=[j.report for j in judged],
             findings=about_run,
-            skipped=[skip for j in judged for skip in j.skipped],
+            skipped=[*(skip for j in judged for skip in j.skipped), *_not_matched(fleet)],
             unseen=unseen,
             notes=[*self.notes, *(note for pair in pairs for note in _of_two_services(pair))],
             revisions=len({(str(r.address), r.revision) for r in read}),
@@ -381,6 +377,20 @@ def _not_known(candidate: Snapshot) -> Iterator[Skip]:
             reason="this version does not know it: it is compared as a whole",
             blocking=False,
         )
+
+
+def _not_matched(fleet: Fleet) -> Iterator[Skip]:
+    """Credentials that could not be held against each other, as their values were not read now."""
+    for candidate in fleet.candidates:
+        values = (b.source for b in candidate.bindings if isinstance(b.source, LiteralValue))
+        plain = any("credential" in value.traits for value in values)
+        if plain and candidate.address in fleet.inventory.remembered:
+            yield Skip(
+                what="credential-shared",
+                service=candidate.address,
+                reason="its plain values were read on another day: --full reads them again",
+                blocking=False,
+            )
 
 
 def _patterns_not_tried(case: Case) -> Iterator[Skip]:

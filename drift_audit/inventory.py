@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Protocol
 
 from drift_audit import names
 from drift_audit.snapshot import Address, Frozen, Kind, Seal, Setting, Snapshot, Unseen
@@ -94,6 +95,29 @@ class Service(Frozen):
         return tuple(sorted((n for n, p in shares.items() if p > 0), key=lambda n: (-shares[n], n)))
 
 
+class Remembered(Frozen):
+    """
+    A service as an earlier run read it, and the mark of what Cloud Run listed of it then. Revisions
+    never change: where the mark is the same, so is all that was read.
+    """
+
+    mark: str
+    service: Service
+
+
+class Memory(Protocol):
+    """What earlier runs read."""
+
+    def recall(self, at: Address) -> Remembered | None:
+        """A service as it was read last, if it was."""
+
+    def services(self, project: str, region: str) -> Collection[Address]:
+        """The services that were there."""
+
+    def forget(self, at: Address) -> None:
+        """Drop a service that is not there any more."""
+
+
 class Scope(Frozen):
     """
     What the audit was asked to look at, as the report repeats it. `services` are globs on names; a
@@ -146,6 +170,8 @@ class Inventory(Frozen):
     evidence: frozenset[Evidence] = frozenset()
     twins: tuple[Twins, ...] = ()
     secrets: int = 0
+    remembered: frozenset[Address] = frozenset()
+    """Services that stand as an earlier run read them, so that no value was read of them now."""
 
 
 def absent(asked: Iterable[str], found: Collection[str]) -> list[Unseen]:

@@ -126,6 +126,20 @@ class Sealer:
             traits=tuple(sorted(marks)),
         )
 
+    @property
+    def lasting(self) -> bool:
+        """Whether what is sealed now can be compared with what is sealed on another day."""
+        return self._key.lasting
+
+    def mark(self, what: str, data: bytes) -> str:
+        """
+        A keyed digest of bytes that hold values: equal marks mean equal bytes, sealed and revealed
+        alike. Nobody without the key can try out which values give a mark.
+        """
+        kept = "kept" if self._keep else "left out"
+        context = json.dumps(["drift-audit/v1 mark", what, kept, *self._reveal])
+        return hmac.digest(self._key.material, context.encode() + b"\0" + data, "sha256").hex()
+
     def with_key(self, key: SealKey) -> Sealer:
         """Another one that shows and keeps the same, and seals with another key."""
         return Sealer(key, reveal=self._reveal, keep=self._keep)

@@ -6,13 +6,8 @@ import datetime as dt
 
 from drift_audit.finding import Finding, Severity, Waived
 from drift_audit.inventory import Scope
-from drift_audit.report import (
-    ReportedChange,
-    RevisionFacts,
-    ServiceReport,
-    Tool,
-    assemble,
-)
+from drift_audit.report import Tool, assemble
+from drift_audit.service_report import ReportedChange, RevisionFacts, ServiceReport
 from tests.builders import HOME, NOW
 
 WAIVED = Waived(owner="me", reason="noise", until=dt.date(2026, 2, 1))

@@ -8,7 +8,7 @@ import pytest
 
 from drift_audit import files
 from drift_audit.cli.demo import KEY
-from drift_audit.collector.cloud_run import Location
+from drift_audit.collector.api import Location
 from drift_audit.emulator.server import Emulator
 from drift_audit.emulator.world import load_world
 from drift_audit.policy import FILE, read_policy

@@ -20,7 +20,8 @@ NAME = "projects/shop/locations/europe-west1"
 
 def clients(emulator):
     connection = Connection(emulator.address, emulator.address)
-    return (*connection.cloud_run(), connection.secret_manager())
+    run = connection.cloud_run()
+    return run.services, run.revisions, connection.secret_manager()
 
 
 def test_lists_page_newest_first():

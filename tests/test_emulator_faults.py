@@ -45,7 +45,7 @@ def pages(emulator, timeout=5.0, most=9):
     """
     The pages of the services as a client gets them that follows every token: their short names.
     """
-    services, _ = Connection(emulator.address).cloud_run()
+    services = Connection(emulator.address).cloud_run().services
     request = run_v2.ListServicesRequest(parent=NAME)
     found: list[list[str]] = []
     while len(found) < most:
@@ -166,7 +166,7 @@ def test_oversize(rpc):
         with pytest.raises(grpc.RpcError, match="larger than max"):
             call(asked.SerializeToString(), timeout=5)
         channel.close()
-        services, _ = Connection(emulator.address).cloud_run()
+        services = Connection(emulator.address).cloud_run().services
         large = services.get_service(name=f"{NAME}/services/s1")
         found = pages(emulator)
 
@@ -207,7 +207,7 @@ def test_lists(kind):
 def test_tokens(kind, tokens):
     """Tokens come again at once, or in turn."""
     with failing((LIST, 2, kind)) as emulator:
-        services, _ = Connection(emulator.address).cloud_run()
+        services = Connection(emulator.address).cloud_run().services
         found = [""]
         for _ in tokens:
             request = run_v2.ListServicesRequest(parent=NAME, page_token=found[-1])
@@ -229,7 +229,7 @@ def test_last_pages():
 def test_changed_duplicate():
     """What stands on two pages is first shown as it was before, and then as it is."""
     with failing((LIST, 1, "changed-duplicate")) as emulator:
-        services, _ = Connection(emulator.address).cloud_run()
+        services = Connection(emulator.address).cloud_run().services
         etags = [s.etag for s in services.list_services(parent=NAME)]
 
     changed = etag(f"{NAME}/services/s1", 1)
@@ -239,7 +239,7 @@ def test_changed_duplicate():
 def test_unreachable():
     """A location that did not answer is named on that page alone, and only where a list can say so."""
     with failing((LIST, 2, "unreachable"), (REVISIONS, 1, "unreachable")) as emulator:
-        services, revisions = Connection(emulator.address).cloud_run()
+        services, revisions, *_ = Connection(emulator.address).cloud_run()
         told = [list(p.unreachable) for p in services.list_services(parent=NAME).pages]
         list(revisions.list_revisions(parent=f"{NAME}/services/-"))
 
@@ -261,7 +261,7 @@ def test_expired_token():
 def test_generation_bump():
     """What was just read has moved on: another generation, another etag, another revision."""
     with failing((GET, 1, "generation-bump"), (LIST, 1, "generation-bump")) as emulator:
-        services, revisions = Connection(emulator.address).cloud_run()
+        services, revisions, *_ = Connection(emulator.address).cloud_run()
         one = {"name": f"{NAME}/services/s1"}
         before, after = services.get_service(**one), services.get_service(**one)
         listed = list(revisions.list_revisions(parent=f"{NAME}/services/s1"))
@@ -286,7 +286,7 @@ def test_generation_bump():
 def test_unknown_field(rpc, path):
     """Resources carry a field that the client does not know, and it keeps it."""
     with failing((rpc, 1, "unknown-field")) as emulator:
-        services, _ = Connection(emulator.address).cloud_run()
+        services = Connection(emulator.address).cloud_run().services
         if path:
             found = services.list_services(parent=NAME).services[0]
         else:
@@ -303,7 +303,7 @@ def test_permission_flip():
         for _ in range(2):
             with pytest.raises(exceptions.PermissionDenied):
                 pages(emulator)
-        services, _ = Connection(emulator.address).cloud_run()
+        services = Connection(emulator.address).cloud_run().services
         got = services.get_service(name=f"{NAME}/services/s0")
 
     assert got.generation == 1
@@ -313,7 +313,7 @@ def test_permission_flip():
 def test_expired_credential():
     """A credential that ends ends for every rpc."""
     with failing((LIST, 2, "expired-credential")) as emulator:
-        services, _ = Connection(emulator.address).cloud_run()
+        services = Connection(emulator.address).cloud_run().services
         services.get_service(name=f"{NAME}/services/s0")
         with pytest.raises(exceptions.Unauthenticated):
             pages(emulator)

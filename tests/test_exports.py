@@ -108,14 +108,14 @@ def test_manifest_is_its_own_newest(tmp_path):
 
 
 def test_what_the_service_names_must_be_there(tmp_path):
-    """A revision that serves, or that the service calls newest or Ready, and is not there, is unseen."""
+    """A revision in the traffic, or called newest or Ready, that is not there is unseen."""
     described = service(
         traffic=[{"revisionName": "api-7", "percent": 99}, {"revisionName": "api-8", "percent": 0}],
         status={"latestCreatedRevisionName": "api-9", "latestReadyRevisionName": "api-6"},
     )
     [one] = found(tmp_path, described).services
 
-    assert {u.where for u in one.unseen} == {"revision api-7", "revision api-6"}
+    assert {u.where for u in one.unseen} == {"revision api-6", "revision api-7", "revision api-8"}
 
 
 def test_lists_say_what_they_lack(tmp_path):

@@ -13,7 +13,7 @@ from google.cloud import run_v2
 from drift_audit.collector.api import Api
 from drift_audit.collector.budget import ATTEMPTS, Budget
 from drift_audit.collector.connection import Connection
-from drift_audit.collector.gather import Gatherer
+from drift_audit.collector.gather import Gatherer, NoMemory
 from drift_audit.collector.listing import PAGES
 from tests.builders import sealer
 from tests.worlds import PLACE
@@ -61,7 +61,8 @@ def listed(*pages, seconds=60.0):
         budget = Budget(time.monotonic, seconds, sleep=lambda _: None)
         with ThreadPoolExecutor(2) as executor:
             api = Api(Connection(address, address), budget, executor)
-            gatherer = Gatherer(api, PLACE, api.families["service"], ("*",), sealer(), executor)
+            family = api.families["service"]
+            gatherer = Gatherer(api, PLACE, family, ("*",), sealer(), executor, NoMemory())
             found = [p.resource.identity.service for p in gatherer._listed({}).values()]
         return found, [u.reason for u in gatherer._found.unseen], handler.asked
     finally:

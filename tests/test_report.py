@@ -9,10 +9,7 @@ import pytest
 
 from drift_audit.errors import ExitCode
 from drift_audit.finding import First, Severity, Skip
-from drift_audit.report import (
-    Report,
-    exit_code,
-)
+from drift_audit.report import Report, exit_code
 from drift_audit.snapshot import Unseen
 from tests.reports import WAIVED, change, finding, report, service
 

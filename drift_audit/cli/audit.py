@@ -13,6 +13,7 @@ from drift_audit.cli.subject import (
     Scope,
     find_policy,
     notes,
+    open_archive,
     open_source,
     open_store,
     sealer,
@@ -27,6 +28,11 @@ from drift_audit.cli.subject import (
 @options.store
 @click.option(
     "--require-baseline", is_flag=True, help="End with 4 where there is nothing to compare with."
+)
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Read everything, also what has not changed since the last audit with this store.",
 )
 @options.output
 @options.talk
@@ -45,7 +51,9 @@ def command(**given: Any) -> None:
     seal = sealer(policy, given["reveal"], without_literals=given["without_literals"])
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         scope = Scope.given(policy, given, tell)
-        source = open_source(scope, seal)
+        store = open_store(given["store"])
+        archive = open_archive(given["store"], seal, full=given["full"])
+        source = open_source(scope, seal, archive)
         audit = Audit(
             policy=policy,
             now=now(),
@@ -54,5 +62,7 @@ def command(**given: Any) -> None:
             notes=notes(given),
             asked=scope.asked,
         )
-        report = audit.of(source, open_store(given["store"]))
+        report = audit.of(source, store)
+        if archive is not None:
+            archive.keep(source.remember())
     finish(deliver(report, outputs, given))

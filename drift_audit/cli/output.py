@@ -15,8 +15,9 @@ from drift_audit import files
 from drift_audit.cli.notice import notice
 from drift_audit.errors import CommandError, ExitCode, OutputError
 from drift_audit.finding import Severity
+from drift_audit.headline import number
 from drift_audit.renderer import FORMATS, SUFFIXES, renderer
-from drift_audit.report import Report, exit_code, number
+from drift_audit.report import Report, exit_code
 
 
 class Output(NamedTuple):

@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from drift_audit import files, inventory, names
 from drift_audit.cli import keys
 from drift_audit.cli.options import flat
+from drift_audit.cli.output import now
 from drift_audit.cli.progress import Tell
 from drift_audit.collector.exports import SUFFIXES, Documents, Files, read
 from drift_audit.errors import CommandError, InputError, PolicyError
@@ -32,6 +33,7 @@ MOST_NAMED = 5
 if TYPE_CHECKING:
     from drift_audit.audit import Source
     from drift_audit.collector.connection import Connection
+    from drift_audit.store.archive import Archive
     from drift_audit.store.folder import Folder
 
 PYPROJECT = "pyproject.toml"
@@ -215,13 +217,25 @@ def open_store(path: str, *, create: bool = False) -> Folder:
     return Folder(path, demanded=not create and source is not ParameterSource.DEFAULT)
 
 
-def open_source(scope: Scope, seal: Sealer) -> Source:
+def open_archive(path: str, seal: Sealer, *, full: bool) -> Archive | None:
+    """
+    What earlier audits with this store read. None without a lasting key, or a folder: what is
+    sealed under the key of one run is of no use on another day.
+    """
+    from drift_audit.store.archive import Archive
+
+    if not seal.lasting or not Path(path).is_dir():
+        return None
+    return Archive(path, seal, now(), full=full)
+
+
+def open_source(scope: Scope, seal: Sealer, archive: Archive | None = None) -> Source:
     """
     Files where inputs are given, else the live API. Raises CommandError when neither is named.
     """
     if scope.inputs:
         return Files(scope.documents, seal, scope.asked.services)
-    return _live(scope, seal)
+    return _live(scope, seal, archive)
 
 
 def expand(inputs: Sequence[str]) -> list[str]:
@@ -234,7 +248,7 @@ def expand(inputs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _live(scope: Scope, seal: Sealer) -> Source:
+def _live(scope: Scope, seal: Sealer, archive: Archive | None) -> Source:
     if not scope.projects:
         raise CommandError(
             "no project to look at", hint="give --project, or exported files with --input"
@@ -248,6 +262,7 @@ def _live(scope: Scope, seal: Sealer) -> Source:
         Budget(time.monotonic, scope.timeout),
         connection(scope.impersonate),
         scope.progress,
+        archive,
     )
 
 

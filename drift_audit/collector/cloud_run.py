@@ -14,12 +14,22 @@ from drift_audit.collector import regions
 from drift_audit.collector.api import Api, Location
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.connection import Connection
-from drift_audit.collector.gather import Gathered, Gatherer, Parent
+from drift_audit.collector.gather import Gathered, Gatherer, NoMemory, Parent
 from drift_audit.collector.protobuf import to_json
 from drift_audit.collector.resources import from_v2
 from drift_audit.collector.secret_manager import SecretManager
-from drift_audit.collector.secret_versions import asked_by, with_versions
-from drift_audit.inventory import Evidence, Inventory, Scope, Service, Twins, absent, by_age
+from drift_audit.collector.secret_versions import asked_by, with_versions, without_versions
+from drift_audit.inventory import (
+    Evidence,
+    Inventory,
+    Memory,
+    Remembered,
+    Scope,
+    Service,
+    Twins,
+    absent,
+    by_age,
+)
 from drift_audit.names import KINDS, Kind
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Address, Snapshot, Unseen
@@ -65,6 +75,7 @@ class CloudRun:
         budget: Budget,
         connection: Connection,
         progress: Progress = lambda *_: None,
+        memory: Memory | None = None,
     ) -> None:
         self._where, self._globs = where, tuple(where.services) or ("*",)
         self._sealer, self._budget, self._progress = sealer, budget, progress
@@ -73,7 +84,9 @@ class CloudRun:
         self._places = ThreadPoolExecutor(IN_FLIGHT, "place")
         self._api = Api(connection, budget, self._calls)
         self._secrets = SecretManager(connection.secret_manager(), budget, self._calls)
+        self._memory = memory or NoMemory()
         self._parents: dict[Address, Parent] = {}
+        self._read: dict[Address, Service] = {}
 
     def collect(self) -> Inventory:
         """Read the services in scope, and of each the revisions that serve or are newest."""
@@ -83,6 +96,7 @@ class CloudRun:
         for found in gathered:
             pairs = zip(found.services, found.parents, strict=True)
             self._parents |= {service.address: parent for service, parent in pairs}
+            self._read |= {service.address: service for service in found.services}
         blind_places = sum(any(found.blind for found in place) for place in by_place)
         blind = bool(unseen) or bool(blind_places)
         unseen += [missed for found in gathered for missed in found.unseen]
@@ -107,7 +121,19 @@ class CloudRun:
             evidence=frozenset({Evidence.SECRET_VERSIONS}),
             twins=tuple(Twins(places=places) for places in self._sealer.twins()),
             secrets=len(asked),
+            remembered=frozenset(at for at, p in self._parents.items() if p.known is not None),
         )
+
+    def remember(self) -> Iterator[Remembered]:
+        """
+        What a later run need not read again: every service that was read whole, with all that was
+        read of its history, and nothing of what can change without it.
+        """
+        for at, service in self._read.items():
+            if service.kind != "job" and not service.unseen:
+                revisions = tuple(map(without_versions, service.revisions))
+                bare = service.but(revisions=revisions)
+                yield Remembered(mark=self._parents[at].seal_mark, service=bare)
 
     def chain(self, service: Service) -> Service:
         """
@@ -127,8 +153,9 @@ class CloudRun:
         except (Unanswered, Missing, Refused) as error:
             missed = Unseen(where=what, reason=str(error) or "there is no such service any more")
             return service.but(unseen=(*service.unseen, missed))
-        newest_first = sorted(found.values(), key=by_age, reverse=True)
-        return self._resolved(service.but(revisions=tuple(newest_first), complete=True))
+        newest_first = tuple(sorted(found.values(), key=by_age, reverse=True))
+        self._read[service.address] = self._read[service.address].but(revisions=newest_first)
+        return self._resolved(service.but(revisions=newest_first, complete=True))
 
     def resolve(self, snapshot: Snapshot) -> Snapshot:
         """The same revision with every secret version it reads; what cannot be asked is unseen."""
@@ -165,7 +192,9 @@ class CloudRun:
     def _gather(self, at: Location) -> list[Gathered]:
         families = [self._api.families[kind] for kind in self._where.kinds]
         return [
-            Gatherer(self._api, at, family, self._globs, self._sealer, self._calls).gather()
+            Gatherer(
+                self._api, at, family, self._globs, self._sealer, self._calls, self._memory
+            ).gather()
             for family in families
         ]
 

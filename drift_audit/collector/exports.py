@@ -28,7 +28,7 @@ from drift_audit.collector.secret_versions import (
     with_versions,
 )
 from drift_audit.errors import InputError
-from drift_audit.inventory import Evidence, Inventory, Scope, Service, Twins, absent
+from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service, Twins, absent
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import UNKNOWN, Address, Identity, Snapshot, Unseen
 from drift_audit.strict import Node, Path, Refused
@@ -346,6 +346,10 @@ class Files:
     def chain(self, service: Service) -> Service:
         """The same service: files hold what they hold."""
         return service
+
+    def remember(self) -> Iterable[Remembered]:
+        """Nothing: files are read whole each time."""
+        return ()
 
     def resolve(self, snapshot: Snapshot) -> Snapshot:
         """The same snapshot, with the secret versions that files tell of."""

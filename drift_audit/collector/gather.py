@@ -13,17 +13,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from functools import cached_property
 
+from drift_audit import names
 from drift_audit.collector.api import Api, Family, Location
 from drift_audit.collector.budget import Missing, Unanswered
 from drift_audit.collector.listing import Message
+from drift_audit.collector.normalise import status
 from drift_audit.collector.plan import plan
 from drift_audit.collector.protobuf import to_json
 from drift_audit.collector.resources import Resource, from_v2, join
-from drift_audit.inventory import Service
+from drift_audit.inventory import Memory, Remembered, Service
 from drift_audit.seal import Sealer
-from drift_audit.snapshot import Snapshot, Unseen
+from drift_audit.snapshot import Address, Snapshot, Unseen
 from drift_audit.strict import Refused
 
 _log = logging.getLogger(__name__)
@@ -32,13 +34,50 @@ MOST_NAMED = 3
 """Services asked for by name are read one by one up to so many; more are cheaper to list."""
 
 
-class Parent(NamedTuple):
-    """A service, worker pool or job as it was listed, taken apart, with the revisions it names."""
+class NoMemory:
+    """The memory of a first run."""
+
+    def recall(self, at: Address) -> Remembered | None:  # noqa: ARG002, D102
+        return None
+
+    def services(self, project: str, region: str) -> Collection[Address]:  # noqa: ARG002, D102
+        return ()
+
+    def forget(self, at: Address) -> None:  # noqa: D102
+        raise AssertionError(f"{at} was never known")
+
+
+@dataclass(frozen=True)
+class Parent:
+    """
+    A service, worker pool or job as it was listed: the revisions it names, or what is known of it
+    already.
+    """
 
     name: str
-    mark: tuple[str, ...]
-    resource: Resource
-    wanted: frozenset[str]
+    message: Message
+    seal_mark: str
+    known: Service | None = None
+
+    @cached_property
+    def mark(self) -> tuple[str, ...]:
+        """What moves when it is changed or deployed."""
+        return mark(self.message)
+
+    @cached_property
+    def resource(self) -> Resource:
+        """The same, taken apart. Raises Refused."""
+        return from_v2(to_json(self.message))
+
+    @cached_property
+    def wanted(self) -> frozenset[str]:
+        """Full names of the revisions it names: newest, newest Ready, and all in its traffic."""
+        if self.resource.identity.kind == "job":
+            return frozenset()
+        ready = str((self.resource.parent or {}).get("latestReadyRevision", ""))
+        named = {self.resource.identity.revision, ready.rpartition("/")[2]}
+        named |= {target.revision for target in self.resource.traffic}
+        return frozenset(f"{self.name}/revisions/{revision}" for revision in named - {""})
 
 
 @dataclass
@@ -72,20 +111,24 @@ class Gatherer:
         globs: Collection[str],
         sealer: Sealer,
         executor: Executor,
+        memory: Memory,
     ) -> None:
         self._api, self._at, self._family = api, at, family
         self._globs, self._sealer, self._executor = globs, sealer, executor
+        self._memory = memory
+        self._known: dict[str, Snapshot] = {}
         self._found = Gathered()
         self._told: set[Unseen] = set()
 
     def gather(self) -> Gathered:
         """Everything of this kind that is in scope here, and what is missing of it."""
         parents = self._listed({})
-        if parents and self._family.revisions:
+        if not self._found.blind:
+            self._look_for_remembered(parents)
+        read: dict[str, Snapshot] = {}
+        if self._family.revisions and any(parent.known is None for parent in parents.values()):
             read = self._read(parents)
             parents, read = self._settled(parents, read)
-        else:
-            read = {}
         for parent in parents.values():
             if service := self._joined(parent, read):
                 self._found.services.append(service)
@@ -113,7 +156,7 @@ class Gatherer:
             if not self._covers(short):
                 continue
             known = before.get(message.name)
-            same = known if known and known.mark == mark(message) else None
+            same = known if known is not None and known.mark == mark(message) else None
             if parent := same or self._parent(message):
                 found[message.name] = parent
         return found
@@ -149,30 +192,52 @@ class Gatherer:
         self._miss(f"location {place}", "the API could not reach it")
 
     def _parent(self, message: Message) -> Parent | None:
+        data = message.SerializeToString(deterministic=True)
+        seal_mark = self._sealer.mark(message.name, data)
+        remembered = (
+            self._memory.recall(self._address(message.name)) if self._family.revisions else None
+        )
+        if remembered is not None:
+            if remembered.mark == seal_mark:
+                return Parent(message.name, message, seal_mark, remembered.service)
+            self._known |= {r.identity.uid: r for r in remembered.service.revisions}
+        parent = Parent(message.name, message, seal_mark)
         try:
-            resource = from_v2(to_json(message))
-            wanted = frozenset(self._wanted(message.name, resource))
+            _ = parent.wanted  # what cannot be taken apart is told here, and once
         except Refused as refused:
             self._miss(f"{self._family.kind} {message.name}", str(refused))
             return None
-        return Parent(message.name, mark(message), resource, wanted)
+        return parent
 
-    def _wanted(self, name: str, resource: Resource) -> Iterator[str]:
-        """The revisions that a service names: newest, newest Ready, and all in its traffic."""
-        if not self._family.revisions:
-            return
-        ready = str((resource.parent or {}).get("latestReadyRevision", "")).rpartition("/")[2]
-        named = {resource.identity.revision, ready, *(t.revision for t in resource.traffic)}
-        yield from (f"{name}/revisions/{revision}" for revision in named - {""})
+    def _look_for_remembered(self, parents: dict[str, Parent]) -> None:
+        """
+        Ask for the services that an earlier run saw and that were not listed: they are gone, or the
+        list was short.
+        """
+        here = {self._address(name) for name in parents}
+        for at in self._memory.services(self._at.project, self._at.region):
+            name, _, kind = at.service.partition(".")
+            if (kind or "service") != self._family.kind or at in here or not self._covers(name):
+                continue
+            if parent := self._stranger(self._family.name(self._at, name)):
+                parents[parent.name] = parent
+            elif not self._found.blind:
+                self._memory.forget(at)
+
+    def _address(self, name: str) -> Address:
+        _, project, _, region, _, service = name.split("/")
+        place = names.place(self._family.kind, service)
+        return Address(project=project, region=region, service=place)
 
     # Revisions
 
     def _read(self, parents: dict[str, Parent]) -> dict[str, Snapshot]:
         """The revisions that the parents name, by full name, by the cheaper of two plans."""
-        wanted = {revision: parent for parent in parents.values() for revision in parent.wanted}
+        fresh = [parent for parent in parents.values() if parent.known is None]
+        wanted = {revision: parent for parent in fresh for revision in parent.wanted}
         read: dict[str, Snapshot] = {}
         if self._family.kind == "service" and not self._named():
-            generations = (p.resource.identity.generation or 1 for p in parents.values())
+            generations = (parent.message.generation for parent in parents.values())
             chosen = plan(len(wanted), generations)
             _log.debug("revisions of %s: %s", self._at, chosen)
             if chosen.way == "sweep":
@@ -204,11 +269,11 @@ class Gatherer:
         return read, sorted(strangers)
 
     def _stranger(self, name: str) -> Parent | None:
-        """A service that has revisions and was not listed; None if it is gone by now."""
+        """A service that should have been listed and was not; None if it is gone by now."""
         message = self._again(name)
         if message is None:
             return None
-        _log.debug("%s has revisions and was not listed", name)
+        _log.debug("%s is there and was not listed", name)
         self._found.names.add(name.rpartition("/")[2])
         return self._parent(message)
 
@@ -227,14 +292,21 @@ class Gatherer:
             return None
 
     def _snapshot(self, parent: Parent, message: Message) -> Snapshot | None:
+        """A revision; of one that an earlier run has read, only how it stands now."""
         resource = parent.resource
         try:
+            if known := self._known.get(message.uid):
+                name = known.identity.revision
+                conditions = [to_json(condition) for condition in message.conditions]
+                return known.but(status=status(conditions, name, resource.traffic))
             return from_v2(to_json(message)).of(resource).snapshot(self._sealer, resource.traffic)
         except Refused as refused:
             self._miss(f"revision {message.name}", str(refused))
             return None
 
     def _joined(self, parent: Parent, read: dict[str, Snapshot]) -> Service | None:
+        if parent.known is not None:
+            return parent.known
         own = [read[name] for name in parent.wanted if name in read]
         complete = not self._family.revisions
         try:
@@ -265,7 +337,8 @@ class Gatherer:
         if not moved:
             return now, read
         _log.debug("%s: changed while it was read: %s", self._at, ", ".join(sorted(moved)))
-        read |= self._get((parent, name) for parent in moved.values() for name in parent.wanted)
+        unknown = [parent for parent in moved.values() if parent.known is None]
+        read |= self._get((parent, name) for parent in unknown for name in parent.wanted)
         for name, message in zip(moved, self._executor.map(self._again, moved), strict=True):
             if message is not None and mark(message) != moved[name].mark:
                 self._miss(f"{self._family.kind} {name}", "it was changed while it was read, twice")

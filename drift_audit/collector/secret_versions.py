@@ -56,6 +56,20 @@ def project_numbers(known: Iterable[Identity]) -> dict[str, str]:
     }
 
 
+def without_versions(snapshot: Snapshot) -> Snapshot:
+    """The snapshot as its revision alone tells it: what secrets stand for can change any day."""
+
+    def bare(source: Source) -> Source:
+        if not isinstance(source, SecretReference):
+            return source
+        return SecretReference(project=source.project, secret=source.secret, version=source.version)
+
+    return snapshot.but(
+        bindings=tuple(b.but(source=bare(b.source)) for b in snapshot.bindings),
+        mounts=tuple(m.but(source=bare(m.source)) for m in snapshot.mounts),
+    )
+
+
 def with_versions(
     snapshot: Snapshot, versions: Mapping[Asked, Version], numbers: Mapping[str, str]
 ) -> Snapshot:

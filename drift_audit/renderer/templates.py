@@ -13,9 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from drift_audit import files
+from drift_audit.headline import number
 from drift_audit.renderer import told
 from drift_audit.renderer.encode import code, command, parts, printable, sentence
-from drift_audit.report import number
 
 
 class Encoded(str):

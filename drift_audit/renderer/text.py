@@ -10,9 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from drift_audit.finding import Finding, Remedy
+from drift_audit.headline import number
 from drift_audit.renderer import told
 from drift_audit.renderer.encode import command, visible
-from drift_audit.report import Report, ServiceReport, number
+from drift_audit.report import Report
+from drift_audit.service_report import ServiceReport
 
 WIDTH = 80
 MOST = 200

@@ -9,15 +9,9 @@ import datetime as dt
 from collections.abc import Sequence
 
 from drift_audit.finding import Finding, First
-from drift_audit.report import (
-    Counts,
-    Report,
-    ReportedChange,
-    RevisionFacts,
-    ServiceReport,
-    number,
-    some,
-)
+from drift_audit.headline import number, some
+from drift_audit.report import Counts, Report
+from drift_audit.service_report import ReportedChange, RevisionFacts, ServiceReport
 
 COMMIT = 12
 """Enough of a commit to find it by."""
@@ -55,7 +49,8 @@ def scope(report: Report) -> str:
     if not asked.projects:
         return asked.source
     how = "as Cloud Run names them" if asked.regions_found else "as configured"
-    what = f"; {', '.join(f'{kind}s' for kind in asked.kinds)}" if asked.kinds else ""
+    kinds = ", ".join(f"{kind.replace('-', ' ')}s" for kind in asked.kinds)
+    what = f"; {kinds}" if kinds else ""
     named = f"; {', '.join(asked.services)}" if asked.services not in ((), ("*",)) else ""
     return f"{some(asked.projects)}; {some(asked.regions)}, {how}{what}{named}"
 

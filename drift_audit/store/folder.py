@@ -10,6 +10,7 @@ from pathlib import Path
 from drift_audit import files, names
 from drift_audit.errors import InputError, OutputError, StoreError
 from drift_audit.snapshot import UNKNOWN, Address
+from drift_audit.store.archive import FOLDER as ARCHIVE
 from drift_audit.store.baseline import StoredBaseline, read_baseline
 
 
@@ -56,6 +57,8 @@ class Folder:
     def addresses(self) -> Iterator[Address]:
         """Every service that has a baseline, by path."""
         for project in self._entries(self._root):
+            if project.name == ARCHIVE:
+                continue
             for region in self._entries(project):
                 for file in self._entries(region):
                     if file.suffix == ".json":

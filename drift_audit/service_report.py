@@ -1,0 +1,115 @@
+"""
+What one comparison came to, as the report tells it: states and names of secrets, no value.
+"""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime
+
+from drift_audit import names
+from drift_audit.differ import Change, Item, state_of
+from drift_audit.finding import Finding, Remedy
+from drift_audit.snapshot import (
+    Address,
+    Frozen,
+    Kind,
+    Label,
+    SecretReference,
+    Setting,
+    Snapshot,
+)
+
+Side = str | int | bool
+
+
+class ReportedChange(Frozen):
+    """
+    One difference, judged or not: in a container, one of key, mount and setting.
+
+    `before` and `after` are states, or the values of a setting; the sources name secrets, never
+    values.
+    """
+
+    container: str = ""
+    key: str | None = None
+    mount: str | None = None
+    setting: str | None = None
+    before: Side
+    after: Side
+    before_source: str = ""
+    after_source: str = ""
+    parts: tuple[str, ...] = ()
+
+
+class RevisionFacts(Frozen):
+    """Who made a revision, when, with what, and how it stood when we looked."""
+
+    revision: str
+    create_time: AwareDatetime | None = None
+    creator: str = ""
+    client: str = ""
+    labels: tuple[Label, ...] = ()
+    ready: bool | None = None
+    percent: int = 0
+    tags: tuple[str, ...] = ()
+
+
+class ServiceReport(Frozen):
+    """One service: what was compared with what, what differs, and what that means."""
+
+    project: str
+    region: str
+    service: str
+    kind: Kind = "service"
+    reference: str | None
+    candidate: str
+    reference_why: str
+    passed_over: tuple[str, ...] = ()
+    reference_facts: RevisionFacts | None = None
+    candidate_facts: RevisionFacts
+    changes: tuple[ReportedChange, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    remedy: Remedy | None = None
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> Address:
+        """The address of the service, worker pool or job."""
+        place = names.place(self.kind, self.service)
+        return Address(project=self.project, region=self.region, service=place)
+
+
+def reported(change: Change) -> ReportedChange:
+    """A change as the report tells it: states and names of secrets, no value."""
+    return ReportedChange(
+        container=change.at.container,
+        key=change.at.key,
+        mount=change.at.mount,
+        setting=change.at.setting,
+        before=state_of(change.before),
+        after=state_of(change.after),
+        before_source=_secret(change.before),
+        after_source=_secret(change.after),
+        parts=tuple(sorted(change.parts)),
+    )
+
+
+def _secret(item: Item | None) -> str:
+    if item is None or isinstance(item, Setting):
+        return ""
+    return str(item.source) if isinstance(item.source, SecretReference) else ""
+
+
+def facts(snapshot: Snapshot) -> RevisionFacts:
+    """What the report tells of a revision besides its configuration."""
+    who, status = snapshot.identity, snapshot.status
+    return RevisionFacts(
+        revision=snapshot.revision,
+        create_time=who.create_time,
+        creator=who.creator,
+        client=" ".join(filter(None, (who.client, who.client_version))),
+        labels=who.labels,
+        ready=status.ready,
+        percent=status.percent,
+        tags=status.tags,
+    )

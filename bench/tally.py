@@ -1,0 +1,36 @@
+"""
+What a task reads from, and the account it gives of what it saw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from zlib import crc32
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the data is. `folder` is what a task may keep from one night to the next."""
+
+    address: str
+    project: str
+    region: str
+    folder: str = ""
+
+
+@dataclass
+class Tally:
+    """What was seen, so that a fast answer that left something out does not add up."""
+
+    revisions: int = 0
+    env: int = 0
+    names: int = 0
+    services: int = 0
+    lost: list[str] = field(default_factory=list)
+    unseen: int = 0
+
+    def add(self, name: str, env: int) -> None:
+        """Count one revision."""
+        self.revisions += 1
+        self.env += env
+        self.names = (self.names + crc32(name.encode())) & 0xFFFFFFFF

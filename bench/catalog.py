@@ -9,11 +9,11 @@ from typing import Any
 from google.cloud import run_v2
 from google.cloud import secretmanager_v1 as sm
 
-from bench import world as w
+from bench import place
 from bench.pages import Listing, frame, unframe
-from bench.world import Chain, World
+from bench.world import Chain, World, secret_names
 
-SECRETS = f"projects/{w.NUMBER}/secrets"
+SECRETS = f"projects/{place.NUMBER}/secrets"
 """Secret Manager names projects by number, whatever was asked."""
 
 
@@ -39,8 +39,8 @@ class Catalog:
         self.secret_frames: dict[str, bytes] = before.secret_frames if before else _secrets(world)
         framed = self.framed.values()
         self._lists = {
-            f"services of {w.LOCATION}": Listing([service for _, _, service in framed]),
-            f"revisions of {w.LOCATION}/services/-": Listing(
+            f"services of {place.LOCATION}": Listing([service for _, _, service in framed]),
+            f"revisions of {place.LOCATION}/services/-": Listing(
                 [r for _, rs, _ in framed for r in rs]
             ),
             "secrets": Listing(list(self.secret_frames.values())),
@@ -113,7 +113,7 @@ def _framed(chain: Chain) -> tuple[Chain, list[bytes], bytes]:
 
 def _secrets(world: World) -> dict[str, bytes]:
     made = {}
-    for name in w.secret_names(world.size):
+    for name in secret_names(world.size):
         secret = sm.Secret.pb()(name=f"{SECRETS}/{name}", etag=f'"{name}"')
         secret.replication.automatic.SetInParent()
         secret.labels["team"] = "platform"

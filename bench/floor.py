@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from google.cloud import run_v2
 
-from bench import world
+from bench import place
 from bench.tally import Tally, Target
 
 IN_FLIGHT = 16
@@ -52,7 +52,7 @@ def pages(method: Any, request: Any) -> Iterator[Any]:
 def wildcard(target: Target) -> Tally:
     """All revisions of a region in one list."""
     raw, tally = Raw(target.address), Tally()
-    request = _REVISIONS(parent=f"{world.LOCATION}/services/-", page_size=PAGE)
+    request = _REVISIONS(parent=f"{place.LOCATION}/services/-", page_size=PAGE)
     for page in pages(raw.revisions, request):
         for revision in page.revisions:
             tally.add(revision.name, len(revision.containers[0].env))
@@ -62,7 +62,7 @@ def wildcard(target: Target) -> Tally:
 def fan_out(target: Target) -> Tally:
     """The services, and then the revisions of each, 16 calls in flight."""
     raw, tally = Raw(target.address), Tally()
-    request = _SERVICES(parent=world.LOCATION, page_size=PAGE)
+    request = _SERVICES(parent=place.LOCATION, page_size=PAGE)
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
         listed = pages(raw.services, request)
         jobs = [
@@ -87,7 +87,7 @@ def obvious(target: Target) -> Tally:
     channel = grpc.insecure_channel(target.address, [("grpc.max_receive_message_length", -1)])
     client = run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=channel))
     tally = Tally()
-    request = run_v2.ListRevisionsRequest(parent=f"{world.LOCATION}/services/-", page_size=PAGE)
+    request = run_v2.ListRevisionsRequest(parent=f"{place.LOCATION}/services/-", page_size=PAGE)
     for revision in client.list_revisions(request=request, timeout=PATIENCE):
         env = {}
         for entry in revision.containers[0].env:

@@ -8,7 +8,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from bench import world as w
+from bench import place
 
 Json = dict[str, Any]
 
@@ -26,7 +26,7 @@ def revision(data: bytes) -> str:
     labels = {
         **dict(message.labels),
         "serving.knative.dev/service": message.service,
-        "cloud.googleapis.com/location": w.REGION,
+        "cloud.googleapis.com/location": place.REGION,
     }
     annotations = {
         **dict(message.annotations),
@@ -35,7 +35,7 @@ def revision(data: bytes) -> str:
         "run.googleapis.com/vpc-access-connector": message.vpc_access.connector,
         "run.googleapis.com/vpc-access-egress": "private-ranges-only",
         "run.googleapis.com/execution-environment": "gen2",
-        "run.googleapis.com/cloudsql-instances": f"{w.PROJECT}:{w.REGION}:shop-main",
+        "run.googleapis.com/cloudsql-instances": f"{place.PROJECT}:{place.REGION}:shop-main",
         "run.googleapis.com/cpu-throttling": "true",
         "serving.knative.dev/creator": message.creator,
     }
@@ -45,7 +45,7 @@ def revision(data: bytes) -> str:
             "kind": "Revision",
             "metadata": {
                 "name": name,
-                "namespace": w.NUMBER,
+                "namespace": place.NUMBER,
                 "uid": message.uid,
                 "resourceVersion": message.etag,
                 "generation": 1,
@@ -81,12 +81,12 @@ def service(data: bytes, newest: bytes) -> str:
             "kind": "Service",
             "metadata": {
                 "name": name,
-                "namespace": w.NUMBER,
+                "namespace": place.NUMBER,
                 "uid": message.uid,
                 "resourceVersion": message.etag,
                 "generation": message.generation,
                 "creationTimestamp": message.create_time.ToJsonString(),
-                "labels": {"cloud.googleapis.com/location": w.REGION},
+                "labels": {"cloud.googleapis.com/location": place.REGION},
                 "annotations": {"run.googleapis.com/ingress": "all"},
             },
             "spec": {

@@ -21,14 +21,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from bench import knative
-from bench import world as w
+from bench import knative, place
 
 if TYPE_CHECKING:
     from bench.server import Server
     from bench.world import World
 
-_NAMESPACE = f"/apis/serving.knative.dev/v1/namespaces/{w.PROJECT}/"
+_NAMESPACE = f"/apis/serving.knative.dev/v1/namespaces/{place.PROJECT}/"
 _SERVICE_LABEL = "serving.knative.dev/service"
 
 
@@ -81,8 +80,8 @@ class Knative:
 
     def answer(self, path: str, query: dict[str, str]) -> bytes | None:
         """The JSON of one request; None for what is not there."""
-        if path == f"/v1/projects/{w.PROJECT}/locations":
-            where = {"name": w.LOCATION, "locationId": w.REGION}
+        if path == f"/v1/projects/{place.PROJECT}/locations":
+            where = {"name": place.LOCATION, "locationId": place.REGION}
             return json.dumps({"locations": [where]}).encode()
         if not path.startswith(_NAMESPACE):
             return None

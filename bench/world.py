@@ -8,7 +8,6 @@ deployed once more at any time, and that too gives the same bytes every time.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -16,13 +15,11 @@ from zlib import crc32
 
 from google.cloud import run_v2
 
-PROJECT = "bench-shop"
-NUMBER = "123456789012"
-REGION = "europe-west1"
-LOCATION = f"projects/{PROJECT}/locations/{REGION}"
+from bench.place import LOCATION, NUMBER, PROJECT, REGION, fingerprint
 
 KEYS = 40
 SECRET_KEYS = 10
+SHOWN = 5
 VOLATILE = 2
 """The keys that every deploy changes: GIT_SHA and APP_VERSION."""
 
@@ -101,7 +98,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a right answer must say."""
+    """What a right answer must say; `latest` are some services with their last two revisions."""
 
     services: int
     revisions: int
@@ -109,6 +106,7 @@ class Facts:
     names: int
     lost: tuple[str, ...]
     secrets: int
+    latest: tuple[tuple[str, str, str], ...]
     touched: int = 0
 
 
@@ -138,13 +136,9 @@ class World:
                 sorted(f"{c.name} {c.loss.key} {c.loss.first}" for c in self.chains if c.loss)
             ),
             secrets=len(frozenset().union(*(c.secrets for c in self.chains))),
+            latest=tuple((c.name, c.names[-2], c.names[-1]) for c in self.chains[:SHOWN]),
             touched=self.touched,
         )
-
-
-def fingerprint(names: Iterator[str] | Sequence[str]) -> int:
-    """A number for a set of names, in whatever order they came."""
-    return sum(crc32(name.encode()) for name in names) & 0xFFFFFFFF
 
 
 def build(size: Size) -> World:

@@ -1,0 +1,199 @@
+"""
+What is to be reached, and which runs tell: groups of sides that run in turn, and the pairs in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.backend import Shape
+from bench.programs import ALL, HAS_GCLOUD, LOOPED
+from bench.record import SECRET_CALLS, Record
+
+PAGE = 100
+QUOTA = {"quota": 300, "window": 6.0}
+"""3,000 calls a minute, in a tenth of the time."""
+
+NOW = "0 ms"
+QUIET = "second night, nothing changed"
+CHANGED = "second night, 5 % changed"
+RATIONED = "under quota"
+START = "start"
+LISTING = "list, with gcloud"
+PAIR = "two revisions, with gcloud"
+LOOP = "service by service, with gcloud"
+
+
+@dataclass(frozen=True)
+class Group:
+    """
+    Sides that run in turn on one server with the same settings.
+
+    `touched` is the share of services that were deployed between two nights.
+    """
+
+    name: str
+    shape: Shape
+    settings: dict[str, Any] = field(default_factory=dict)
+    touched: float = 0.0
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number from a record of ours and, where there is another side, from its record."""
+
+    name: str
+    unit: str
+    of: Callable[[Record, Record], float]
+
+
+WALL = Measure("wall time", "x", lambda one, other: one.wall / other.wall)
+FASTER = Measure("times faster", "x", lambda one, other: other.wall / one.wall)
+MEMORY = Measure("peak memory", "x", lambda one, other: one.rss / other.rss)
+IMPORTS = Measure(
+    "peak memory to that after imports", "x", lambda one, _: one.rss / one.imports_rss
+)
+CALLS = Measure("calls to the bound", "x", lambda one, _: one.sent / one.bound)
+RUN_CALLS = Measure(
+    "calls to Cloud Run",
+    "",
+    lambda one, _: float(sum(n for name, n in one.calls.items() if name not in SECRET_CALLS)),
+)
+REJECTED = Measure(
+    "calls rejected", "%", lambda one, _: 100 * one.rejected / one.sent if one.sent else 0.0
+)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """
+    One row of the table. Without a limit it is told and not judged.
+
+    Names of sides may carry a shape, as in `ours-audit@small`.
+    """
+
+    goal: str
+    what: str
+    group: str
+    ours: str
+    against: str = ""
+    measure: Measure = WALL
+    limit: float | None = None
+
+    @property
+    def at_least(self) -> bool:
+        """Whether more is better."""
+        return self.measure is FASTER
+
+    def met(self, value: float) -> bool | None:
+        """Whether a value reaches the limit; None where there is none."""
+        if self.limit is None:
+            return None
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What is run: how much data, which latency, what of it."""
+
+    name: str
+    shape: Shape
+    small: Shape
+    latency_ms: int
+    quota: bool
+    peers: bool
+
+    def groups(self) -> dict[str, Group]:
+        """Everything that runs, by name."""
+        later = {"latency": self.latency_ms / 1000}
+        all_groups = [
+            Group(NOW, self.shape),
+            Group(self._later, self.shape, later),
+            Group(QUIET, self.shape),
+            Group(CHANGED, self.shape, touched=0.05),
+            Group(RATIONED, self.shape, {**later, **QUOTA}),
+            *(Group(name, self.small) for name in (START, LISTING, PAIR, LOOP)),
+        ]
+        return {group.name: group for group in all_groups}
+
+    def contests(self) -> list[Contest]:
+        """Every row, in the order of the goals."""
+        there = [*self._first_night(), *self._second_night(), *self._all(), *self._memory()]
+        return [*there, *self._calls(), *_START, *(_PEERS if self.peers and HAS_GCLOUD else ())]
+
+    @property
+    def _later(self) -> str:
+        return f"{self.latency_ms} ms"
+
+    @property
+    def _data(self) -> str:
+        return f"{self.shape} revisions"
+
+    def _first_night(self) -> list[Contest]:
+        first = f"first audit of {self._data}, 1 % drifted"
+        rows = [
+            Contest("P1", f"{first}, 0 ms", NOW, "ours-audit", "floor-list", limit=2.0),
+            Contest("-", "the obvious client code, 0 ms", NOW, "google-list", "floor-list"),
+        ]
+        for against, how in (("floor-list", "one list"), ("floor-sync16", "16 in flight")):
+            what = f"{first}, {self._later}, raw: {how}"
+            rows.append(Contest("P1", what, self._later, "ours-audit", against, limit=2.0))
+        return rows
+
+    def _second_night(self) -> list[Contest]:
+        quiet, changed = "second audit, nothing changed", "second audit, 5 % changed"
+        pages = -(-self.shape.services // PAGE)
+        return [
+            Contest("P2", quiet, QUIET, "ours-night", "floor-list", limit=0.15),
+            Contest("P2", quiet, QUIET, "ours-night", measure=RUN_CALLS, limit=pages),
+            Contest("P2", changed, CHANGED, "ours-night", "floor-list", limit=0.3),
+        ]
+
+    def _all(self) -> list[Contest]:
+        what = f"snapshot of {self._data}"
+        later = f"{what}, {self._later}, 16 in flight"
+        return [
+            Contest("P3", f"{what}, 0 ms", NOW, "ours-snapshot", "floor-list", limit=5.0),
+            Contest("P3", later, self._later, "ours-snapshot", "floor-sync16", limit=1.1),
+        ]
+
+    def _memory(self) -> list[Contest]:
+        rows = []
+        for side, what in (("ours-audit", "audit"), ("ours-snapshot", "snapshot")):
+            told = f"{what}, {self.shape.total:,} to {self.small.total:,} revisions"
+            rows.append(Contest("P4", told, NOW, side, f"{side}@small", MEMORY, 1.1))
+            rows.append(Contest("P4", f"{what}, the whole process", NOW, side, "", IMPORTS, 1.5))
+        return rows
+
+    def _calls(self) -> list[Contest]:
+        rows = [
+            Contest("P5", "first audit", NOW, "ours-audit", "", CALLS, 1.02),
+            Contest("P5", "snapshot", NOW, "ours-snapshot", "", CALLS, 1.02),
+        ]
+        if self.quota:
+            what = "first audit under 3,000 calls a minute"
+            rows.append(Contest("P5", what, RATIONED, "ours-audit", "", REJECTED, 1.0))
+        return rows
+
+
+_START = [
+    Contest("P7", "--help", START, "help", "python", WALL, 4.0),
+    Contest("P7", "--version", START, "version", "python", WALL, 4.0),
+    Contest("P7", "explain key-lost", START, "explain", "python", WALL, 4.0),
+    Contest("-", "audit --help", START, "audit-help", "python"),
+]
+_EACH = f"{ALL} services, two describes and diff each, extrapolated from {LOOPED}"
+_PEERS = [
+    Contest("P10", "list 2,000", LISTING, "ours-list", "gcloud-list", FASTER, 60.0),
+    Contest("P10", "two revisions", PAIR, "ours-compare", "gcloud-pair", FASTER, 3.0),
+    Contest("P10", _EACH, LOOP, "ours-whole-audit", "gcloud-loop", FASTER, 400.0),
+]
+
+PROFILES = {
+    "full": Profile("full", Shape(1_000, 20), Shape(200, 10), 80, quota=True, peers=True),
+    "small": Profile("small", Shape(200, 10), Shape(20, 10), 20, quota=False, peers=False),
+    "tiny": Profile("tiny", Shape(20, 3), Shape(10, 3), 5, quota=False, peers=False),
+}
+"""`tiny` is for tests: it shows that everything runs, and its numbers mean nothing."""

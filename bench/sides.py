@@ -1,0 +1,166 @@
+"""
+The sides of a pair: a task in a process of its own, or a whole program from start to exit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench import place
+from bench.backend import ROOT, Backend
+from bench.record import Record
+
+PATIENCE = 900.0
+
+Facts = Mapping[str, Any]
+Checked = Callable[[str, Facts], str]
+"""Holds an output against the facts: why it is wrong, or nothing."""
+
+
+class Side(Protocol):
+    """Something that can be timed. `shown` is the command a reader would type."""
+
+    @property
+    def shown(self) -> str:
+        """What a reader would type."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it is the second of two nights."""
+
+    def run(self, backend: Backend, facts: Facts, folder: Path) -> Record:
+        """Run once in a folder; a failure is a record that says so."""
+
+
+LIST = ("revisions", "env", "names")
+AUDIT = ("services", "lost")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of `bench.task`: timed from after its imports."""
+
+    name: str
+    expects: tuple[str, ...] = LIST
+    shown: str = ""
+    remembers: bool = False
+
+    def run(self, backend: Backend, facts: Facts, folder: Path) -> Record:
+        """Run it and hold what it saw against the facts."""
+        command = [
+            *(sys.executable, "-m", "bench.task", self.name, f"--address={backend.address}"),
+            *(f"--project={place.PROJECT}", f"--region={place.REGION}", f"--folder={folder}"),
+        ]
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=environment(folder),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        if done.returncode:
+            return Record(0, 0, 0, wrong=f"exit {done.returncode}: {_last(done.stderr)}")
+        told = json.loads(done.stdout)
+        return Record.read({**told, "wrong": _difference(told["saw"], facts, self.expects)})
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A program from start to exit. `scale` stretches one that did only a part of the work."""
+
+    argv: Callable[[Facts], list[str]]
+    codes: frozenset[int] = frozenset({0})
+    check: Checked = lambda _text, _facts: ""
+    shown: str = ""
+    gcloud: bool = False
+    scale: float = 1.0
+    remembers: bool = False
+
+    def run(self, backend: Backend, facts: Facts, folder: Path) -> Record:
+        """Run it, timed by the operating system's own account of the child."""
+        out, err = folder / "stdout", folder / "stderr"
+        more = peer(backend, folder) if self.gcloud else backend.environment
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            begun = time.perf_counter()
+            process = subprocess.Popen(
+                self.argv(facts),
+                cwd=folder,
+                env=environment(folder, more),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+            )
+            watch = threading.Timer(PATIENCE, process.kill)
+            watch.start()
+            _, status, used = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - begun
+            watch.cancel()
+        process.returncode = code = os.waitstatus_to_exitcode(status)
+        if code in self.codes:
+            wrong = self.check(out.read_text(), facts)
+        else:
+            wrong = f"exit {code}: {_last(err.read_text())}"
+        return Record(
+            wall=wall * self.scale,
+            cpu=(used.ru_utime + used.ru_stime) * self.scale,
+            rss=used.ru_maxrss / 1024,
+            wrong=wrong,
+        )
+
+
+SEAL_KEY = "YmVuY2gta2V5LXRoYXQtc2VhbHMtbm90aGluZy1yZWFsISE="
+
+
+def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Nothing of the developer's, and no way to a cloud."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PYTHONPATH": str(ROOT),
+        "GRPC_VERBOSITY": "NONE",
+        "DRIFT_AUDIT_SEAL_KEY": SEAL_KEY,
+        **(more or {}),
+    }
+
+
+def peer(backend: Backend, folder: Path) -> dict[str, str]:
+    """What makes the real gcloud talk to the server: an invented host, and the server as proxy."""
+    return {
+        "CLOUDSDK_CONFIG": str(folder.parent / "gcloud"),
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN": "http://run.bench.test/",
+        "http_proxy": f"http://{backend.web}",
+        "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+        "CLOUDSDK_CORE_PROJECT": place.PROJECT,
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+        "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
+        "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+    }
+
+
+def _difference(saw: Facts, facts: Facts, expects: tuple[str, ...]) -> str:
+    """What a task saw that is not so."""
+    for what in expects:
+        if saw[what] != facts[what]:
+            return f"{what}: saw {_short(saw[what])}, there are {_short(facts[what])}"
+    return f"{saw['unseen']} things were not seen" if saw["unseen"] else ""
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 40 else f"{text[:37]}..."
+
+
+def _last(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "nothing was said"

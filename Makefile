@@ -5,10 +5,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint docs bench lock clean
+.PHONY: help demo test lint docs bench bench-small lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 demo: $(READY)  ## audit the built-in incident and write report.html, report.md, report.json
 	$(BIN)/drift-audit demo
@@ -25,8 +25,12 @@ lint: $(READY)  ## check style, types and the rules between modules
 docs: $(READY)  ## write docs/rules.md and docs/cli.md anew
 	$(BIN)/python docs/generate.py
 
-bench: $(READY)  ## time whole commands, in pairs with bare Python
-	$(BIN)/python bench/startup.py
+bench: $(READY)  ## measure everything against the floor and gcloud, and write docs/performance.md
+	$(BIN)/python -m bench.run --json=bench/results/latest.json
+	$(BIN)/python -m bench.page
+
+bench-small: $(READY)  ## measure a small part, in a minute or two
+	$(BIN)/python -m bench.run --profile=small --json=bench/results/small.json
 
 lock: $(READY)  ## pin the development dependencies anew, with hashes
 	$(BIN)/pip install -q uv

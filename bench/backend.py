@@ -65,8 +65,10 @@ class Backend:
         traceback: TracebackType | None,
     ) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(PATIENCE)
+        self._process.stdout.close()
 
     @property
     def address(self) -> str:

@@ -11,7 +11,7 @@ from google.cloud import secretmanager_v1 as sm
 
 from bench import place
 from bench.pages import Listing, frame, unframe
-from bench.world import Chain, World, secret_names
+from bench.world import VERSIONS, Chain, World, secret_names
 
 SECRETS = f"projects/{place.NUMBER}/secrets"
 """Secret Manager names projects by number, whatever was asked."""
@@ -82,14 +82,14 @@ class Catalog:
         known = self._known_secret(secret)
         what = f"versions of {known}"
         if what not in self._lists:
-            numbers = range(self.world.size.versions, 0, -1)
+            numbers = range(VERSIONS, 0, -1)
             self._lists[what] = Listing([frame(_version(known, number)) for number in numbers])
         return self._lists[what]
 
     def version(self, name: str) -> bytes:
         """One version, by its number or as `latest`."""
         secret, _, asked = name.partition("/versions/")
-        newest = self.world.size.versions
+        newest = VERSIONS
         number = newest if asked == "latest" else int(asked) if asked.isdecimal() else 0
         if not 1 <= number <= newest:
             raise Missing(name)

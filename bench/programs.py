@@ -8,14 +8,17 @@ import json
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from typing import Any
 
 from bench import place
+from bench.backend import ROOT
 from bench.sides import Checked, Facts, Side, Task, Whole
 
 PROGRAM = [sys.executable, "-m", "drift_audit"]
 WHERE = [f"--project={place.PROJECT}", f"--region={place.REGION}"]
 DRIFT = 10
+REPORT = ROOT / "tests" / "golden" / "demo-report.json"
 
 LOOPED, ALL = 3, 200
 """The loop of describes is timed for a few services, and stretched to all of them."""
@@ -84,7 +87,13 @@ def ours_listed(text: str, facts: Facts) -> str:
 
 
 def _names_change(text: str, _facts: Facts) -> str:
-    return "" if "GIT_SHA" in text or "APP_VERSION" in text else "no change was named"
+    return "" if "GIT_SHA" in text and "APP_VERSION" in text else "no change was named"
+
+
+def _shows_change(text: str, _facts: Facts) -> str:
+    """`diff` shows the two values of APP_VERSION, and not what they belong to."""
+    sides = {line[0] for line in text.splitlines() if '"value": "2026.' in line}
+    return "" if {"<", ">"} <= sides else "no change was shown"
 
 
 def _audited(text: str, facts: Facts) -> str:
@@ -110,6 +119,7 @@ SIDES: dict[str, Side] = {
     "version": ours("--version"),
     "explain": ours("explain", "key-lost"),
     "audit-help": ours("audit", "--help"),
+    "render": replace(ours("render", str(REPORT), code=DRIFT), shown="drift-audit render"),
     "gcloud-list": Whole(
         lambda _: ["gcloud", "run", "revisions", "list", _REGION, "--format=json"],
         check=gcloud_listed,
@@ -120,14 +130,14 @@ SIDES: dict[str, Side] = {
     "gcloud-pair": Whole(
         _pair,
         frozenset({1}),
-        check=_names_change,
+        check=_shows_change,
         shown="gcloud run revisions describe A, B; diff",
         gcloud=True,
     ),
     "ours-compare": Whole(_compared, check=_names_change, shown="drift-audit compare A B"),
     "gcloud-loop": Whole(
         _loop,
-        check=_names_change,
+        check=_shows_change,
         shown=f"describe, describe, diff; {LOOPED} of {ALL} services timed",
         gcloud=True,
         scale=ALL / LOOPED,

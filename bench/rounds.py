@@ -76,7 +76,7 @@ class Rounds:
 
     def run(self, group: Group, sides: list[str], rounds: int, warm_up: int = 1) -> Ran:
         """
-        Every side as often as there are rounds.
+        Every side as often as there are rounds, or a multiple of that where the group says so.
 
         The first side is the floor. A round in which it took more than 1.5 times its least is
         repeated once; if it still varies more than that, the group is noisy.
@@ -84,7 +84,7 @@ class Rounds:
         for side in sides:
             self._prepare(group, side)
         done = []
-        for number in range(-warm_up, rounds):
+        for number in range(-warm_up, rounds * group.times):
             self._tell(f"{group.name}: {f'round {number + 1}' if number >= 0 else 'warm-up'}")
             one = {side: self._one(group, side) for side in sides}
             if number >= 0:

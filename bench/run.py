@@ -20,7 +20,7 @@ from typing import Any
 
 from bench import table
 from bench.backend import Backend
-from bench.goals import PROFILES, START, Contest, Profile
+from bench.goals import GOALS, PROFILES, START, Contest, Profile
 from bench.imports import heavy
 from bench.programs import HAS_GCLOUD, SIDES
 from bench.rounds import Outcome, Ran, Rounds
@@ -140,7 +140,7 @@ def _given(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--profile", choices=PROFILES, default="full")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds, after one warm-up")
     parser.add_argument("--warm-up", type=int, default=1, help="rounds that are not counted")
-    parser.add_argument("--only", action="append", help="one goal; repeatable")
+    parser.add_argument("--only", action="append", choices=GOALS, help="one goal; repeatable")
     parser.add_argument("--json", default="", help="where to write the results")
     parser.add_argument("--page", type=int, default=100, help="most items on a page of Cloud Run")
     parser.add_argument("--hole", action="store_true", help="break the server: drop a page")

@@ -8,8 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from bench.backend import ROOT, Backend
 from bench.record import Record
 
 PATIENCE = 900.0
+LAUNCH = Path(__file__).with_name("launch.py")
 
 Facts = Mapping[str, Any]
 Checked = Callable[[str, Facts], str]
@@ -91,32 +90,22 @@ class Whole:
         """Run it, timed by the operating system's own account of the child."""
         out, err = folder / "stdout", folder / "stderr"
         more = peer(backend, folder) if self.gcloud else backend.environment
-        with out.open("wb") as stdout, err.open("wb") as stderr:
-            begun = time.perf_counter()
-            process = subprocess.Popen(
-                self.argv(facts),
-                cwd=folder,
-                env=environment(folder, more),
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-            )
-            watch = threading.Timer(PATIENCE, process.kill)
-            watch.start()
-            _, status, used = os.wait4(process.pid, 0)
-            wall = time.perf_counter() - begun
-            watch.cancel()
-        process.returncode = code = os.waitstatus_to_exitcode(status)
-        if code in self.codes:
+        launch = [sys.executable, "-I", "-S", str(LAUNCH), str(out), str(err)]
+        done = subprocess.run(
+            [*launch, *self.argv(facts)],
+            cwd=folder,
+            env=environment(folder, more),
+            capture_output=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+        told = json.loads(done.stdout)
+        if told["code"] in self.codes:
             wrong = self.check(out.read_text(), facts)
         else:
-            wrong = f"exit {code}: {_last(err.read_text())}"
-        return Record(
-            wall=wall * self.scale,
-            cpu=(used.ru_utime + used.ru_stime) * self.scale,
-            rss=used.ru_maxrss / 1024,
-            wrong=wrong,
-        )
+            wrong = f"exit {told['code']}: {_last(err.read_text())}"
+        wall, cpu = told["wall"] * self.scale, told["cpu"] * self.scale
+        return Record(wall=wall, cpu=cpu, rss=told["rss"], wrong=wrong)
 
 
 SEAL_KEY = "YmVuY2gta2V5LXRoYXQtc2VhbHMtbm90aGluZy1yZWFsISE="

@@ -19,7 +19,10 @@ from bench.place import LOCATION, NUMBER, PROJECT, REGION, fingerprint
 
 KEYS = 40
 SECRET_KEYS = 10
+VERSIONS = 10
+"""Of every secret."""
 SHOWN = 5
+"""Services whose last two revisions are told by name."""
 VOLATILE = 2
 """The keys that every deploy changes: GIT_SHA and APP_VERSION."""
 
@@ -44,7 +47,6 @@ class Size:
     revisions: int = 20
     drifted: float = 0.01
     secrets: int = 500
-    versions: int = 10
 
     @property
     def losses(self) -> int:
@@ -224,7 +226,7 @@ def _deploy(before: Message, service: str, number: int, without: str) -> Message
     for _ in range(random.randint(0, 2)):
         entry = env[random.randrange(VOLATILE, len(env))]
         if entry.HasField("value_source"):
-            entry.value_source.secret_key_ref.version = str(random.randint(1, 10))
+            entry.value_source.secret_key_ref.version = _version(random)
         else:
             entry.value = _value(random)
     _stamp(made, service, number)
@@ -235,6 +237,11 @@ def _value(random: Random) -> str:
     return f"{random.choice(_WHAT).lower()}-{random.randrange(1000)}.svc.internal.shop.example:8080"
 
 
+def _version(random: Random) -> str:
+    """Mostly the newest of a secret's versions, or one of the last few."""
+    return str(VERSIONS - min(int(random.expovariate(0.8)), VERSIONS - 1))
+
+
 def _first(service: str, size: Size, random: Random) -> Message:
     secrets = random.sample(secret_names(size), min(SECRET_KEYS, size.secrets))
     env: list[dict[str, Any]] = [
@@ -243,7 +250,7 @@ def _first(service: str, size: Size, random: Random) -> Message:
     ]
     env += [{"name": key, "value": _value(random)} for key in _PLAIN]
     for key, secret in zip(_SECRET, secrets, strict=False):
-        ref = {"secret": secret, "version": str(random.randint(1, size.versions))}
+        ref = {"secret": secret, "version": _version(random)}
         env.append({"name": key, "value_source": {"secret_key_ref": ref}})
     made: Message = run_v2.Revision.pb(run_v2.Revision({**_FIXED, "service": service}))
     made.service_account = f"{service}@{PROJECT}.iam.gserviceaccount.com"

@@ -117,7 +117,7 @@ class Profile:
             Group(CHANGED, self.shape, touched=0.05),
             Group(RATIONED, self.shape, {**later, **QUOTA}),
             *(Group(name, self.small) for name in (LISTING, PAIR, LOOP)),
-            Group(START, self.small, times=3),
+            Group(START, self.small, times=3 if self.peers else 1),
         ]
         return {group.name: group for group in all_groups}
 

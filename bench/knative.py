@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from bench import place
+from bench.catalog import parsed
 
 Json = dict[str, Any]
 
@@ -19,15 +20,8 @@ _STATUS = {4: "True"}
 @lru_cache(maxsize=50_000)
 def revision(data: bytes) -> str:
     """One revision as JSON text, from its v2 message."""
-    from bench.catalog import parsed
-
     message = parsed("/revisions/", data)
-    name = message.name.rpartition("/")[2]
-    labels = {
-        **dict(message.labels),
-        "serving.knative.dev/service": message.service,
-        "cloud.googleapis.com/location": place.REGION,
-    }
+    labels = {**dict(message.labels), "serving.knative.dev/service": message.service}
     annotations = {
         **dict(message.annotations),
         "autoscaling.knative.dev/minScale": str(message.scaling.min_instance_count),
@@ -39,76 +33,48 @@ def revision(data: bytes) -> str:
         "run.googleapis.com/cpu-throttling": "true",
         "serving.knative.dev/creator": message.creator,
     }
-    return json.dumps(
-        {
-            "apiVersion": API,
-            "kind": "Revision",
-            "metadata": {
-                "name": name,
-                "namespace": place.NUMBER,
-                "uid": message.uid,
-                "resourceVersion": message.etag,
-                "generation": 1,
-                "creationTimestamp": message.create_time.ToJsonString(),
-                "labels": labels,
-                "annotations": annotations,
-            },
-            "spec": _spec(message),
-            "status": {
-                "observedGeneration": 1,
-                "logUrl": message.log_uri,
-                "conditions": _conditions(message.conditions),
-            },
-        }
-    )
+    status = {
+        "observedGeneration": 1,
+        "logUrl": message.log_uri,
+        "conditions": _conditions(message.conditions),
+    }
+    return _text("Revision", message, labels, annotations, _spec(message), status)
 
 
 @lru_cache(maxsize=5_000)
 def service(data: bytes, newest: bytes) -> str:
     """One service as JSON text, with its template from the newest revision."""
-    from bench.catalog import parsed
-
-    message = parsed("service", data)
-    made = json.loads(revision(newest))
-    name = message.name.rpartition("/")[2]
-    target = message.traffic[0]
+    message, made = parsed("service", data), json.loads(revision(newest))
+    target, latest = message.traffic[0], made["metadata"]["name"]
     traffic: Json = {"percent": target.percent}
     traffic |= {"revisionName": target.revision} if target.revision else {"latestRevision": True}
-    latest = message.latest_ready_revision.rpartition("/")[2]
-    return json.dumps(
-        {
-            "apiVersion": API,
-            "kind": "Service",
-            "metadata": {
-                "name": name,
-                "namespace": place.NUMBER,
-                "uid": message.uid,
-                "resourceVersion": message.etag,
-                "generation": message.generation,
-                "creationTimestamp": message.create_time.ToJsonString(),
-                "labels": {"cloud.googleapis.com/location": place.REGION},
-                "annotations": {"run.googleapis.com/ingress": "all"},
-            },
-            "spec": {
-                "template": {
-                    "metadata": {
-                        "name": latest,
-                        "annotations": made["metadata"]["annotations"],
-                    },
-                    "spec": made["spec"],
-                },
-                "traffic": [traffic],
-            },
-            "status": {
-                "observedGeneration": message.generation,
-                "latestReadyRevisionName": latest,
-                "latestCreatedRevisionName": latest,
-                "url": message.uri,
-                "traffic": [{"revisionName": target.revision or latest, "percent": 100}],
-                "conditions": _conditions(message.conditions or [message.terminal_condition]),
-            },
-        }
-    )
+    template = {"name": latest, "annotations": made["metadata"]["annotations"]}
+    spec = {"template": {"metadata": template, "spec": made["spec"]}, "traffic": [traffic]}
+    status = {
+        "observedGeneration": message.generation,
+        "latestReadyRevisionName": latest,
+        "latestCreatedRevisionName": latest,
+        "url": message.uri,
+        "traffic": [{"revisionName": target.revision or latest, "percent": 100}],
+        "conditions": _conditions([message.terminal_condition]),
+    }
+    return _text("Service", message, {}, {"run.googleapis.com/ingress": "all"}, spec, status)
+
+
+def _text(kind: str, message: Any, labels: Json, annotations: Json, *parts: Json) -> str:
+    spec, status = parts
+    metadata = {
+        "name": message.name.rpartition("/")[2],
+        "namespace": place.NUMBER,
+        "uid": message.uid,
+        "resourceVersion": message.etag,
+        "generation": message.generation,
+        "creationTimestamp": message.create_time.ToJsonString(),
+        "labels": {**labels, "cloud.googleapis.com/location": place.REGION},
+        "annotations": annotations,
+    }
+    whole = {"apiVersion": API, "kind": kind, "metadata": metadata, "spec": spec, "status": status}
+    return json.dumps(whole)
 
 
 def listed(kind: str, items: list[str], token: str) -> bytes:

@@ -18,7 +18,7 @@ def lines(results: dict[str, Any]) -> Iterator[str]:
     """The whole table, line by line."""
     yield f"profile {results['profile']}, rounds: {results['rounds']}; median of pairs (least-most)"
     yield ""
-    yield f"{'goal':5}{'what':44}{'limit':>9}  {'measured':>20}"
+    yield f"{'goal':5}{'what':42}{'limit':>9}  {'measured':>18}"
     for row in results["goals"]:
         yield from _goal(row)
     yield ""
@@ -33,8 +33,8 @@ def lines(results: dict[str, Any]) -> Iterator[str]:
 
 
 def _goal(row: dict[str, Any]) -> Iterator[str]:
-    first, *more = _wrapped(row["what"], 43)
-    yield f"{row['goal']:5}{first:44}{limit(row):>9}  {measured(row):>17} {verdict(row)}".rstrip()
+    first, *more = wrap(row["what"], 41)
+    yield f"{row['goal']:5}{first:42}{limit(row):>9}  {measured(row):>18} {verdict(row)}".rstrip()
     for line in more:
         yield f"{'':5}{line}"
 
@@ -79,7 +79,3 @@ def _side(name: str, records: list[Record]) -> str:
     wall, cpu = median(r.wall for r in right), median(r.cpu for r in right)
     peak, calls = median(r.rss for r in right), median(r.sent for r in right)
     return f"  {name:42}{wall:8.3f}{cpu:8.3f}{peak:9.0f}{calls:7.0f}"
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return wrap(text, width)

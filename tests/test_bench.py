@@ -13,6 +13,7 @@ import pytest
 from bench import page, table
 from bench.backend import Backend, Shape
 from bench.goals import PROFILES, WALL, Contest
+from bench.imports import HEAVY, heavy, imported
 from bench.programs import SIDES, gcloud_listed, ours_listed
 from bench.record import Record, bound
 from bench.rounds import Outcome, Ran
@@ -65,7 +66,8 @@ def test_page_is_current():
     if RESULTS.exists():
         results = json.loads(RESULTS.read_text())
         reasons = tomllib.loads(page.REASONS.read_text())
-        assert results["profile"] == "full"
+        assert (results["profile"], results["failures"]) == ("full", [])
+        assert results["rounds"] >= 5
         assert page.PAGE.read_text() == page.page(results, reasons)
 
 
@@ -84,7 +86,7 @@ def test_missed_goals_come_first_with_their_reason():
     text = page.page(results, {"P1": "Python is slow."})
 
     assert "- **P1** an audit: 3x (2.50-3.50) instead of <= 2x. Python is slow." in text
-    assert text.index("Python is slow") < text.index("| P1 |")
+    assert text.index("Python is slow") < text.index("| P1 |") < text.index("- **P9** The size")
 
 
 def test_outcome_is_the_median_of_the_pairs():
@@ -151,6 +153,13 @@ def test_peers_are_checked_too():
 
     assert gcloud_listed("[]", facts)
     assert ours_listed("[]", facts)
+
+
+def test_imports_are_seen(server, tmp_path):
+    """What a command imports is told by the interpreter: schemas need pydantic, the version not."""
+    assert "pydantic" in imported(["schema", "show", "report"], tmp_path)
+    assert not imported(["--version"], tmp_path) & HEAVY
+    assert not [told for told in heavy(server, tmp_path) if "compare" in told]
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -59,6 +59,9 @@ class Source(Protocol):
     def collect(self) -> Inventory:
         """Everything in scope."""
 
+    def every(self) -> Iterator[Snapshot | Unseen]:
+        """Every revision there is, as it is read, and what could not be read."""
+
     def chain(self, service: Service) -> Service:
         """The service with its history, as far as there is one; asked for when it is needed."""
 

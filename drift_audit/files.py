@@ -9,6 +9,7 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from drift_audit.errors import InputError, OutputError
@@ -97,8 +98,14 @@ ORDINARY = 0o666
 
 
 def write(path: str, text: str) -> None:
+    """Write a file so that a reader finds the old text or the new one. Raises OutputError."""
+    write_parts(path, (text,))
+
+
+def write_parts(path: str, parts: Iterable[str]) -> None:
     """
-    Write a file so that a reader finds the old text or the new one, never a mixture.
+    Write a file, part by part as they come, so that a reader finds the old text or the new one,
+    never a mixture.
 
     A temporary in the same folder, flushed to disk, takes the name, and with it the permissions of
     the file it replaces; then the folder is flushed too. A device or pipe is written to as it is.
@@ -107,9 +114,10 @@ def write(path: str, text: str) -> None:
     try:
         old = _mode(path)
         if path.startswith("/dev/") or (old is not None and not stat.S_ISREG(old)):
-            Path(path).write_text(text)
+            with Path(path).open("w") as file:
+                file.writelines(parts)
         else:
-            _replace(Path(os.path.realpath(path)), text.encode(), old)
+            _replace(Path(os.path.realpath(path)), parts, old)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason(error)}") from None
 
@@ -120,7 +128,7 @@ def create(path: Path, text: str, *, mode: int) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write_new(path, text.encode(), mode)
+        _write_new(path, (text,), mode)
     except OSError as error:
         raise OutputError(f"cannot create {path}: {reason(error)}") from None
 
@@ -133,11 +141,11 @@ def _mode(path: str) -> int | None:
         return None
 
 
-def _write_new(path: Path, data: bytes, mode: int) -> None:
+def _write_new(path: Path, parts: Iterable[str], mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
@@ -145,9 +153,9 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
         raise
 
 
-def _replace(target: Path, data: bytes, old: int | None) -> None:
+def _replace(target: Path, parts: Iterable[str], old: int | None) -> None:
     temporary = target.parent / f".drift-audit-{secrets.token_hex(8)}.tmp"
-    _write_new(temporary, data, ORDINARY)
+    _write_new(temporary, parts, ORDINARY)
     try:
         if old is not None:
             temporary.chmod(stat.S_IMODE(old))

@@ -217,16 +217,23 @@ def test_a_quota_that_outlasts_the_run():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "generations", "way"),
+    ("wanted", "generations", "latency", "way"),
     [
-        (3, [1, 2], "sweep"),
-        (1, [1], "gets"),
-        (2, [150], "gets"),
-        (1_000, [20] * 1_000, "sweep"),
-        (1_000, [900] * 1_000, "gets"),
-        (2, [10**9], "gets"),
+        (3, [1, 2], 0.001, "sweep"),
+        (3, [1, 2], 0.08, "sweep"),
+        (3, [200, 200], 0.08, "gets"),
+        (1, [1], 0.0, "gets"),
+        (2, [150], 0.0, "gets"),
+        (1_000, [20] * 1_000, 0.001, "sweep"),
+        (1_000, [20] * 1_000, 0.08, "gets"),
+        (2_000, [20] * 1_000, 0.08, "sweep"),
+        (1_000, [900] * 1_000, 0.001, "gets"),
+        (2, [10**9], 0.001, "gets"),
     ],
 )
-def test_plan(wanted, generations, way):
-    """The plan with fewer calls is taken; a service keeps no more than a thousand revisions."""
-    assert plan(wanted, generations).way == way
+def test_plan(wanted, generations, latency, way):
+    """
+    The plan that is over sooner is taken; a service keeps no more than a thousand revisions, and
+    the quota of a minute is not spent on one location.
+    """
+    assert plan(wanted, generations, latency, 16).way == way

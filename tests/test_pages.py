@@ -60,7 +60,7 @@ def listed(*pages, seconds=60.0):
         address = f"127.0.0.1:{port}"
         budget = Budget(time.monotonic, seconds, sleep=lambda _: None)
         with ThreadPoolExecutor(2) as executor:
-            api = Api(Connection(address, address), budget, executor)
+            api = Api(Connection(address, address), budget)
             family = api.families["service"]
             gatherer = Gatherer(api, PLACE, family, ("*",), sealer(), executor, NoMemory())
             found = [p.resource.identity.service for p in gatherer._listed({}).values()]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +16,10 @@ from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import Scope, find_policy, open_source, sealer
 from drift_audit.errors import ExitCode
 from drift_audit.renderer.encode import legible
+
+if TYPE_CHECKING:
+    from drift_audit.audit import Source
+    from drift_audit.snapshot import Snapshot, Unseen
 
 
 @click.command(short_help="Collect revisions and write them down, sealed.")
@@ -43,9 +46,6 @@ def command(**given: Any) -> None:
     drift-audit snapshot --project=shop-prod --region=europe-west1 -o all.json
     drift-audit snapshot --print-gcloud --project=shop-prod --service=api
     """
-    from drift_audit import files
-    from drift_audit.renderer.json import canonical
-
     policy = find_policy(given["config"], no_config=given["no_config"])
     if given["print_gcloud"]:
         scope = Scope.given(policy, given, lambda *_: None)
@@ -54,23 +54,58 @@ def command(**given: Any) -> None:
     bare = given["without_literals"]
     key = None if bare else keys.for_storing(quiet=given["quiet"])
     seal = sealer(policy, given["reveal"], without_literals=bare, key=key)
+    missed: list[Unseen] = []
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         source = open_source(Scope.given(policy, given, tell), seal)
-        inventory = source.collect()
-        services = [source.chain(s) if given["all_revisions"] else s for s in inventory.services]
-    snapshots = [r for s in services for r in s.revisions]
-    text = canonical([json.loads(s.model_dump_json()) for s in snapshots])
-    if given["output"]:
-        files.write(given["output"], text)
-    else:
-        echo(text)
-    unseen = [*inventory.unseen, *(u for s in services for u in s.unseen)]
-    unseen += [u for s in snapshots for u in s.seen.unseen]
-    for missed in unseen:
-        notice(f"not seen: {missed.where}: {missed.reason}")
-    if not snapshots:
+        read = source.every() if given["all_revisions"] else _in_use(source)
+        written = _write(given["output"], _kept(read, missed))
+    for one in missed:
+        notice(f"not seen: {one.where}: {one.reason}")
+    if not written:
         notice("nothing was collected")
-    finish(ExitCode.INCOMPLETE if unseen or not snapshots else ExitCode.CLEAN)
+    finish(ExitCode.INCOMPLETE if missed or not written else ExitCode.CLEAN)
+
+
+def _in_use(source: Source) -> Iterator[Snapshot | Unseen]:
+    """The revisions that serve or are newest, and what could not be read."""
+    inventory = source.collect()
+    yield from inventory.unseen
+    for service in inventory.services:
+        yield from service.unseen
+        yield from service.revisions
+
+
+def _kept(read: Iterable[Snapshot | Unseen], missed: list[Unseen]) -> Iterator[Snapshot]:
+    """The revisions alone; what was not seen of them, or instead of them, is added to `missed`."""
+    from drift_audit.snapshot import Snapshot
+
+    for one in read:
+        if isinstance(one, Snapshot):
+            missed.extend(one.seen.unseen)
+            yield one
+        else:
+            missed.append(one)
+
+
+def _write(path: str | None, snapshots: Iterable[Snapshot]) -> int:
+    """A JSON list with one revision on each line, written as they come; tells how many."""
+    from drift_audit import files
+    from drift_audit.renderer.json import line
+
+    written = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal written
+        for written, snapshot in enumerate(snapshots, 1):
+            yield ("[" if written == 1 else ",") + "\n" + line(snapshot)
+        yield "\n]\n" if written else "[]\n"
+
+    if path:
+        files.write_parts(path, lines())
+    else:
+        for part in lines():
+            echo(part)
+    return written
 
 
 def _gcloud(scope: Scope) -> Iterator[str]:

@@ -5,7 +5,6 @@ Cloud Run as one run may use it: google's clients, spent through a budget, as ra
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 from google.cloud import run_v2
@@ -15,6 +14,9 @@ from drift_audit.collector.connection import Connection
 from drift_audit.collector.listing import PAGE_SIZE, Listing, Message, items
 from drift_audit.collector.pace import CLOUD_RUN, Quota
 from drift_audit.snapshot import Kind
+
+IN_FLIGHT = 16
+"""Calls beside each other; more gains nothing (`performance.md` §3)."""
 
 
 class Location(NamedTuple):
@@ -59,9 +61,9 @@ class Api:
     where that makes sense; all raise Unanswered and Missing.
     """
 
-    def __init__(self, connection: Connection, budget: Budget, executor: Executor) -> None:
+    def __init__(self, connection: Connection, budget: Budget) -> None:
         clients = connection.cloud_run()
-        self._budget, self._executor = budget, executor
+        self._budget = budget
         self._list_revisions = clients.revisions.list_revisions
         self._get_revision = clients.revisions.get_revision
         self.families: dict[Kind, Family] = {
@@ -84,6 +86,11 @@ class Api:
             ),
         }  # fmt: skip
 
+    @property
+    def latency(self) -> float:
+        """Seconds of the quickest call so far."""
+        return self._budget.latency
+
     def parents(
         self, at: Location, family: Family, unreachable: Callable[[str], None] = lambda _: None
     ) -> Iterator[Message]:
@@ -97,7 +104,7 @@ class Api:
             again=lambda name: self.parent(at, family, name),
             unreachable=unreachable,
         )
-        return items(listing, self._budget, self._executor)
+        return items(listing, self._budget)
 
     def parent(self, at: Location, family: Family, name: str) -> Message:
         """One service, worker pool or job by its full name."""
@@ -115,7 +122,7 @@ class Api:
             quota=at.quota,
             again=lambda name: self.revision(at, name),
         )
-        return items(listing, self._budget, self._executor)
+        return items(listing, self._budget)
 
     def revision(self, at: Location, name: str) -> Message:
         """One revision by its full name."""

@@ -78,6 +78,8 @@ class Budget:
         self._end = clock() + seconds
         self._pace = pace or Pace(clock)
         self._again = AGAIN
+        self.latency = attempt
+        """Seconds of the quickest call so far."""
 
     def call(self, what: str, method: Callable[..., Reply], request: object, quota: Quota) -> Reply:
         """
@@ -117,7 +119,9 @@ class Budget:
             ours = _ours(error)
             _log.debug("%s: %s", what, ours)
             raise ours from None
-        _log.debug("%s: %.0f ms", what, 1000 * (self._clock() - begun))
+        took = self._clock() - begun
+        self.latency = min(self.latency, took)
+        _log.debug("%s: %.0f ms", what, 1000 * took)
         return reply
 
     def _wait_turn(self, quota: Quota) -> None:

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from drift_audit.collector import regions
-from drift_audit.collector.api import Api, Location
+from drift_audit.collector.api import IN_FLIGHT, Api, Location
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.connection import Connection
 from drift_audit.collector.gather import Gathered, Gatherer, NoMemory, Parent
@@ -35,8 +36,8 @@ from drift_audit.seal import Sealer
 from drift_audit.snapshot import Address, Snapshot, Unseen
 from drift_audit.strict import Refused
 
-IN_FLIGHT = 16
-"""Calls, and places, beside each other; more gains nothing (`performance.md` §3)."""
+AT_ONCE = 100
+"""Revisions that are held while their secrets are looked up."""
 
 Progress = Callable[[str, int, int], None]
 """What is being read, how many are done, of how many."""
@@ -82,7 +83,7 @@ class CloudRun:
         self._connection = connection
         self._calls = ThreadPoolExecutor(IN_FLIGHT, "call")
         self._places = ThreadPoolExecutor(IN_FLIGHT, "place")
-        self._api = Api(connection, budget, self._calls)
+        self._api = Api(connection, budget)
         self._secrets = SecretManager(connection.secret_manager(), budget, self._calls)
         self._memory = memory or NoMemory()
         self._parents: dict[Address, Parent] = {}
@@ -134,6 +135,28 @@ class CloudRun:
                 revisions = tuple(map(without_versions, service.revisions))
                 bare = service.but(revisions=revisions)
                 yield Remembered(mark=self._parents[at].seal_mark, service=bare)
+
+    def every(self) -> Iterator[Snapshot | Unseen]:
+        """Every revision in scope that still exists, as it is read, and what could not be read."""
+        locations, unseen = self._locations()
+        yield from unseen
+        read = (
+            one
+            for at in locations
+            for kind in self._where.kinds
+            for one in self._gatherer(at, kind).every(self._places)
+        )
+        for batch in _batched(read, AT_ONCE):
+            snapshots = [one for one in batch if isinstance(one, Snapshot)]
+            known = len(self._secrets.unseen)
+            self._resolve(asked_by(snapshots))
+            versions, numbers = self._secrets.known, self._secrets.numbers
+            for one in batch:
+                if isinstance(one, Snapshot):
+                    yield with_versions(one, versions, numbers)
+                else:
+                    yield one
+            yield from self._secrets.unseen[known:]
 
     def chain(self, service: Service) -> Service:
         """
@@ -190,13 +213,11 @@ class CloudRun:
         return self._told("locations", read, len(locations))
 
     def _gather(self, at: Location) -> list[Gathered]:
-        families = [self._api.families[kind] for kind in self._where.kinds]
-        return [
-            Gatherer(
-                self._api, at, family, self._globs, self._sealer, self._calls, self._memory
-            ).gather()
-            for family in families
-        ]
+        return [self._gatherer(at, kind).gather() for kind in self._where.kinds]
+
+    def _gatherer(self, at: Location, kind: Kind) -> Gatherer:
+        family = self._api.families[kind]
+        return Gatherer(self._api, at, family, self._globs, self._sealer, self._calls, self._memory)
 
     def _resolve(self, asked: Sequence[tuple[str, str, str]]) -> None:
         secrets = {(project, secret) for project, secret, _ in asked}
@@ -216,3 +237,10 @@ class CloudRun:
 
 def _location(service: Service) -> Location:
     return Location(service.project, service.region)
+
+
+def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of so many items, as they come; the last may be shorter."""
+    some = iter(items)
+    while batch := list(islice(some, size)):
+        yield batch

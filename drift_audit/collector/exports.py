@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -346,6 +346,14 @@ class Files:
     def chain(self, service: Service) -> Service:
         """The same service: files hold what they hold."""
         return service
+
+    def every(self) -> Iterator[Snapshot | Unseen]:
+        """Every revision that the files hold, and what they lack."""
+        inventory = self.collect()
+        yield from inventory.unseen
+        for service in inventory.services:
+            yield from service.unseen
+            yield from service.revisions
 
     def remember(self) -> Iterable[Remembered]:
         """Nothing: files are read whole each time."""

@@ -9,21 +9,23 @@ after the revisions were read, so that a deploy in between does not pass for a c
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Executor
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
+from typing import TypeVar
 
 from drift_audit import names
-from drift_audit.collector.api import Api, Family, Location
+from drift_audit.collector.api import IN_FLIGHT, Api, Family, Location
 from drift_audit.collector.budget import Missing, Unanswered
 from drift_audit.collector.listing import Message
 from drift_audit.collector.normalise import status
 from drift_audit.collector.plan import plan
 from drift_audit.collector.protobuf import to_json
 from drift_audit.collector.resources import Resource, from_v2, join
-from drift_audit.inventory import Memory, Remembered, Service
+from drift_audit.inventory import Memory, Remembered, Service, by_age
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Address, Snapshot, Unseen
 from drift_audit.strict import Refused
@@ -94,6 +96,27 @@ class Gathered:
     blind: bool = False
 
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def _ahead(
+    executor: Executor, function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[tuple[Item, Result]]:
+    """
+    What a function makes of each item, in order, with some of them under way and none too far
+    ahead: results that nobody takes yet would pile up.
+    """
+    under_way: deque[tuple[Item, Future[Result]]] = deque()
+    for item in items:
+        under_way.append((item, executor.submit(function, item)))
+        if len(under_way) > IN_FLIGHT:
+            first, result = under_way.popleft()
+            yield first, result.result()
+    for item, result in under_way:
+        yield item, result.result()
+
+
 def mark(message: Message) -> tuple[str, ...]:
     """What moves when a service is changed or deployed."""
     told = ("uid", "generation", "etag", "latest_created_revision", "latest_ready_revision")
@@ -134,6 +157,37 @@ class Gatherer:
                 self._found.services.append(service)
                 self._found.parents.append(parent)
         return self._found
+
+    def every(self, beside: Executor) -> Iterator[Snapshot | Unseen]:
+        """
+        Every revision in scope that still exists, service by service, as they are read; then what
+        is missing. `beside` lists several services at a time: no more than those are held.
+        """
+        parents = self._listed({})
+        read: set[int] = set()  # hashes: the names of a long history would outweigh its pages
+        in_order = [parent for _, parent in sorted(parents.items())]
+        for parent, messages in _ahead(beside, self._history, in_order):
+            snapshots = [s for m in messages if (s := self._snapshot(parent, m))]
+            here = {f"{parent.name}/revisions/{s.revision}" for s in snapshots}
+            snapshots += self._get((parent, name) for name in parent.wanted - here).values()
+            read |= {hash(name) for name in here | parent.wanted}
+            yield from sorted(snapshots, key=by_age, reverse=True)
+        if parents and self._family.revisions:
+            moved = self._settled(parents, {})[1]
+            yield from (s for name, s in sorted(moved.items()) if hash(name) not in read)
+        yield from self._found.unseen
+
+    def _history(self, parent: Parent) -> list[Message]:
+        """The revisions of one service; of a job, itself, which has none."""
+        if not self._family.revisions:
+            return [parent.message]
+        found: list[Message] = []
+        try:
+            found.extend(self._api.revisions(self._at, parent.name))
+        except (Unanswered, Missing) as error:
+            reason = str(error) or "there is no such service any more"
+            self._miss(f"revisions of {parent.name}", reason)
+        return found
 
     def _covers(self, name: str) -> bool:
         return any(fnmatchcase(name, glob) for glob in self._globs)
@@ -225,9 +279,8 @@ class Gatherer:
                 self._memory.forget(at)
 
     def _address(self, name: str) -> Address:
-        _, project, _, region, _, service = name.split("/")
-        place = names.place(self._family.kind, service)
-        return Address(project=project, region=region, service=place)
+        place = names.place(self._family.kind, name.rpartition("/")[2])
+        return Address(project=self._at.project, region=self._at.region, service=place)
 
     # Revisions
 
@@ -238,7 +291,7 @@ class Gatherer:
         read: dict[str, Snapshot] = {}
         if self._family.kind == "service" and not self._named():
             generations = (parent.message.generation for parent in parents.values())
-            chosen = plan(len(wanted), generations)
+            chosen = plan(len(wanted), generations, self._api.latency, IN_FLIGHT)
             _log.debug("revisions of %s: %s", self._at, chosen)
             if chosen.way == "sweep":
                 read, strangers = self._sweep(wanted, parents)

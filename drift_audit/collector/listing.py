@@ -8,7 +8,7 @@ duplicates through (`threats-and-promises.md` §0, §2.2), so pages are walked h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ class Listing:
     unreachable: Callable[[str], None] = lambda _: None
 
 
-def items(listing: Listing, budget: Budget, executor: Executor) -> Iterator[Message]:
+def items(listing: Listing, budget: Budget) -> Iterator[Message]:
     """
     Every item of a list. One that comes twice is dropped; one that comes again and has changed is
     read again, and comes again.
@@ -49,7 +49,9 @@ def items(listing: Listing, budget: Budget, executor: Executor) -> Iterator[Mess
     Raises Unanswered where the list breaks off, and Missing where there is none.
     """
     known: dict[int, int] = {}  # hashes: the names of a long history would outweigh its pages
-    for page in _pages(listing, budget, executor):
+    for page in _pages(listing, budget):
+        for place in getattr(page, "unreachable", ()):
+            listing.unreachable(place)
         for message in getattr(page, listing.field):
             name, version = hash(message.name), hash((getattr(message, "uid", ""), message.etag))
             if name not in known:
@@ -60,50 +62,54 @@ def items(listing: Listing, budget: Budget, executor: Executor) -> Iterator[Mess
                 yield listing.again(message.name)
 
 
-def _pages(listing: Listing, budget: Budget, executor: Executor) -> Iterator[Message]:
+def _pages(listing: Listing, budget: Budget) -> Iterator[Message]:
     """
-    Pages to the last one, each asked for while the one before is worked on.
-
-    An empty page with a token goes on; a token that comes twice does not. A token that the server
-    no longer takes starts the list anew, once: what comes again is dropped above.
+    Pages to the last one. A token that the server no longer takes starts the list anew, once: what
+    comes again is dropped above.
     """
-    asked = _ask(listing, budget, executor, "", 1)
-    tokens: set[str] = set()
-    fresh = True
-    for number in range(2, PAGES + 2):
+    first = _page(listing, budget, "", 1)
+    if not first.next_page_token:
+        yield first
+        return
+    # a thread of its own: one of a pool whose others wait for it may never get its turn
+    with ThreadPoolExecutor(1, "page") as ahead:
         try:
-            page = asked.result()
+            yield from _followed(listing, budget, first, ahead)
         except Stale:
-            if not tokens or not fresh:
-                raise
-            fresh = False
-            tokens.clear()
-            asked = _ask(listing, budget, executor, "", number)
-            continue
-        for place in getattr(page, "unreachable", ()):
-            listing.unreachable(place)
+            yield from _followed(listing, budget, _page(listing, budget, "", 1), ahead)
+
+
+def _followed(
+    listing: Listing, budget: Budget, page: Message, ahead: Executor
+) -> Iterator[Message]:
+    """
+    A page and those that follow it, each asked for while the one before is worked on.
+
+    An empty page with a token goes on; a token that comes twice does not.
+    """
+    tokens: set[str] = set()
+    for number in range(2, PAGES + 2):
         token = page.next_page_token
-        going_round = token in tokens
-        if token and not going_round and number <= PAGES:
-            asked = _ask(listing, budget, executor, token, number)
-        yield page
         if not token:
+            yield page
             return
-        if going_round:
-            raise Unanswered("the list repeats a page")
+        if token in tokens or number > PAGES:
+            yield page
+            break
         tokens.add(token)
-    raise Unanswered(f"the list goes on after {PAGES} pages")
+        following = ahead.submit(_page, listing, budget, token, number)
+        yield page
+        page = following.result()
+    raise Unanswered(
+        "the list repeats a page"
+        if page.next_page_token in tokens
+        else f"the list goes on after {PAGES} pages"
+    )
 
 
-def _ask(
-    listing: Listing, budget: Budget, executor: Executor, token: str, number: int
-) -> Future[Message]:
+def _page(listing: Listing, budget: Budget, token: str, number: int) -> Message:
     request = type(listing.request)(listing.request)
     request.page_token = token
-    return executor.submit(_page, listing, budget, request, number)
-
-
-def _page(listing: Listing, budget: Budget, request: Any, number: int) -> Message:
     what = f"list {listing.what}, page {number}"
     pager = budget.call(what, listing.method, request, listing.quota)
     first = next(pager.pages)

@@ -104,7 +104,7 @@ class SecretManager:
         )
         found: dict[str, Message] = {}
         try:
-            for message in items(listing, self._budget, self._executor):
+            for message in items(listing, self._budget):
                 self._learn(project, message.name)
                 found[message.name.rpartition("/")[2]] = message
         except (Unanswered, Missing):
@@ -157,7 +157,7 @@ class SecretManager:
         )
         found: dict[int, Message] = {}
         try:
-            for message in items(listing, self._budget, self._executor):
+            for message in items(listing, self._budget):
                 self._learn(secret[0], message.name)
                 number = message.name.rpartition("/")[2]
                 if number.isdecimal():

@@ -52,6 +52,7 @@ class Backend:
             text=True,
         )
         self._ports: dict[str, int] = {}
+        self.settings: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         assert self._process.stdout is not None
@@ -91,6 +92,7 @@ class Backend:
 
     def change(self, **settings: Any) -> None:
         """Change settings of the server, and make it forget what it counted."""
+        self.settings |= settings
         body = json.dumps(settings).encode()
         self._ask(urllib.request.Request(f"http://{self.web}/settings", body, method="POST"))
 

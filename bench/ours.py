@@ -14,6 +14,7 @@ from drift_audit.audit import Audit
 from drift_audit.collector.budget import Budget
 from drift_audit.collector.cloud_run import CloudRun, Where
 from drift_audit.collector.connection import Connection
+from drift_audit.collector.pace import CLOUD_RUN, PER_MINUTE, SECRET_MANAGER, Pace
 from drift_audit.policy import Policy
 from drift_audit.renderer import json as report_json
 from drift_audit.seal import KEY_BYTES, Sealer, SealKey
@@ -22,6 +23,7 @@ from drift_audit.store.archive import Archive
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 NO_SECONDS_LIMIT = 3_600.0
+FREELY = 10**9
 SEALER = Sealer(SealKey(bytes(range(KEY_BYTES)), lasting=True))
 
 
@@ -73,10 +75,22 @@ def _source(target: Target, archive: Archive | None) -> CloudRun:
     return CloudRun(
         Where([target.project], [target.region]),
         SEALER,
-        Budget(time.monotonic, NO_SECONDS_LIMIT),
+        Budget(time.monotonic, NO_SECONDS_LIMIT, pace=_pace(target)),
         Connection(run_emulator=target.address, secrets_emulator=target.address),
         memory=archive,
     )
+
+
+def _pace(target: Target) -> Pace:
+    """
+    As fast as it goes where the server has no quota; else what the program's own rates leave of
+    one, shared out between the two APIs because this server counts both together.
+    """
+    if not target.quota:
+        return Pace(time.monotonic, dict.fromkeys(PER_MINUTE, FREELY))
+    granted = sum(PER_MINUTE[api] for api in (CLOUD_RUN, SECRET_MANAGER))
+    rates = {api: target.quota * rate * 9 // (10 * granted) for api, rate in PER_MINUTE.items()}
+    return Pace(time.monotonic, rates, target.window)
 
 
 def _first(finding: object) -> str:

@@ -58,6 +58,7 @@ class Task:
         command = [
             *(sys.executable, "-m", "bench.task", self.name, f"--address={backend.address}"),
             *(f"--project={place.PROJECT}", f"--region={place.REGION}", f"--folder={folder}"),
+            *(f"--{name}={backend.settings.get(name, 0)}" for name in ("quota", "window")),
         ]
         done = subprocess.run(
             command,

@@ -10,12 +10,17 @@ from zlib import crc32
 
 @dataclass(frozen=True)
 class Target:
-    """Where the data is. `folder` is what a task may keep from one night to the next."""
+    """
+    Where the data is. `folder` is what a task may keep from one night to the next; `quota` is how
+    many calls the server grants in a window of so many seconds, 0 for as many as one likes.
+    """
 
     address: str
     project: str
     region: str
     folder: str = ""
+    quota: int = 0
+    window: float = 0.0
 
 
 @dataclass

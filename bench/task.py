@@ -36,9 +36,12 @@ def main() -> None:
     for word in ("address", "project", "region"):
         parser.add_argument(f"--{word}", required=True)
     parser.add_argument("--folder", default="")
+    parser.add_argument("--quota", type=int, default=0)
+    parser.add_argument("--window", type=float, default=0.0)
     given = parser.parse_args()
     task = _imported(TASKS[given.name])
-    target = Target(given.address, given.project, given.region, given.folder)
+    place = given.address, given.project, given.region
+    target = Target(*place, given.folder, given.quota, given.window)
     gc.collect()
     gc.freeze()  # as the program itself does: what is imported stays to the end
     imports_rss, cpu, begun = peak(), time.process_time(), time.perf_counter()

@@ -26,7 +26,7 @@ from tests.worlds import SHOP
         (["audit", "--input=empty"], 3, "nothing was audited"),
         (["audit", "--input=broken.json"], 4, "broken.json:1: not-json: cannot be parsed"),
         (["audit", "--input=deployment.json"], 4, "deployment.json:1: wrong-kind: a Deployment of apps"),
-        (["audit"], 2, "no project and region to look at"),
+        (["audit"], 2, "no project to look at"),
         (["audit", "--nonsense"], 2, "no such option '--nonsense'"),
         (["nonsense"], 2, "no such command 'nonsense'"),
         (["audit", "--project=shop", "--region=r1"], 3, "no usable application default credentials"),
@@ -84,16 +84,15 @@ def test_bad_input(here, arguments, code, says):
 def test_unreachable_endpoint(here):
     """A server that is not there is an incomplete audit that says so."""
     env = {"CLOUD_RUN_EMULATOR_HOST": "127.0.0.1:1", "SECRET_MANAGER_EMULATOR_HOST": "127.0.0.1:1"}
-    audit = run("audit", "--project=shop", "--region=r1", cwd=here, env=env)
-    compare = run(
-        "compare", "~1", "--project=shop", "--region=r1", "--service=api", cwd=here, env=env
-    )
+    scope = ("--project=shop", "--region=r1", "--kind=service", "--timeout=2")
+    audit = run("audit", *scope, cwd=here, env=env)
+    compare = run("compare", "~1", *scope, "--service=api", cwd=here, env=env)
 
     assert (audit.code, compare.code) == (3, 3)
     assert "services of projects/shop/locations/r1: the service cannot be reached" in audit.told
     assert (
         compare.err
-        == "drift-audit: services of projects/shop/locations/r1: the service cannot be reached\n"
+        == "drift-audit: service projects/shop/locations/r1/services/api: the service cannot be reached\n"
     )
 
 

@@ -273,7 +273,7 @@ def test_progress_is_told():
         budget = Budget(lambda: 0.0)
         CloudRun(where, sealer(), budget, connection, lambda *step: told.append(step)).collect()
 
-    assert told == [("locations", 1, 1), *(("secrets", n, 3) for n in (1, 2, 3))]
+    assert told == [("lists", 1, 1), *(("secrets", n, 3) for n in (1, 2, 3))]
 
 
 def test_unreachable_server():

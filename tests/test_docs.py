@@ -81,7 +81,7 @@ def test_documented_commands_parse(line, tmp_path):
     assert "--help" not in ran.err
     assert ran.code != ExitCode.DEFECT
     if ran.code == ExitCode.USAGE:
-        assert "no project and region to look at" in ran.err, ran.err
+        assert "no project to look at" in ran.err, ran.err
 
 
 def test_there_are_documented_commands():

@@ -217,14 +217,18 @@ def test_denied_history_is_incomplete(here):
 def test_log_names_every_call(here):
     """`--verbosity=debug` names each call and how it ended; without it, nothing is said."""
     with serving({**GOOD, "denied": ["projects/shop/secrets/jwt"]}, here) as env:
-        loud = run("audit", *SCOPE, "--verbosity=debug", cwd=here, env=env)
+        loud = run("audit", *SCOPE, "--kind=service", "--verbosity=debug", cwd=here, env=env)
         silent = run("audit", *SCOPE, cwd=here, env=env)
     place = "projects/shop/locations/europe-west1"
-    said = [re.sub(r"\d+ ms$", "N ms", line) for line in loud.err.splitlines()]
+    said = [re.sub(r"\d+ ms", "N ms", line) for line in loud.err.splitlines()]
 
     assert said == [
         f"debug: list services of {place}, page 1: N ms",
+        f"debug: revisions of {place}: gets (a sweep takes about 1 calls one after the other, "
+        "gets 1, at N ms for a call)",
         f"debug: get {place}/services/api/revisions/api-00001-good: N ms",
+        f"debug: list services of {place}, page 1: N ms",
+        "debug: get projects/shop/secrets/jwt: permission denied",
         "debug: get projects/shop/secrets/jwt/versions/7: permission denied",
     ]
     assert silent.err == ""
@@ -241,7 +245,11 @@ def test_permission_denied_is_incomplete(here):
 
     assert ran.code == 3
     assert report(here)["unseen"] == [
-        {"where": "secret projects/shop/secrets/jwt/versions/7", "reason": "permission denied"}
+        {"where": where, "reason": "permission denied"}
+        for where in (
+            "expiry and aliases of secret projects/shop/secrets/jwt",
+            "secret projects/shop/secrets/jwt/versions/7",
+        )
     ]
 
 

@@ -15,7 +15,7 @@ from drift_audit.collector import regions
 from drift_audit.collector.api import IN_FLIGHT, Api, Location
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.connection import Connection
-from drift_audit.collector.gather import Gathered, Gatherer, NoMemory, Parent
+from drift_audit.collector.gather import Gatherer, NoMemory, Parent
 from drift_audit.collector.protobuf import to_json
 from drift_audit.collector.resources import from_v2
 from drift_audit.collector.secret_manager import SecretManager
@@ -92,14 +92,15 @@ class CloudRun:
     def collect(self) -> Inventory:
         """Read the services in scope, and of each the revisions that serve or are newest."""
         locations, unseen = self._locations()
-        by_place = list(self._gathered(locations))
-        gathered = [found for place in by_place for found in place]
+        pairs = [(at, kind) for at in locations for kind in self._where.kinds]
+        read = self._places.map(lambda pair: self._gatherer(*pair).gather(), pairs)
+        gathered = list(self._told("lists", read, len(pairs)))
         for found in gathered:
-            pairs = zip(found.services, found.parents, strict=True)
-            self._parents |= {service.address: parent for service, parent in pairs}
+            parents = zip(found.services, found.parents, strict=True)
+            self._parents |= {service.address: parent for service, parent in parents}
             self._read |= {service.address: service for service in found.services}
-        blind_places = sum(any(found.blind for found in place) for place in by_place)
-        blind = bool(unseen) or bool(blind_places)
+        dark = {at for (at, _), found in zip(pairs, gathered, strict=True) if found.blind}
+        blind = bool(unseen or dark)
         unseen += [missed for found in gathered for missed in found.unseen]
         if not blind:  # where something could not be listed they may be there, as is told already
             unseen += absent(self._globs, {name for found in gathered for name in found.names})
@@ -108,7 +109,7 @@ class CloudRun:
         self._resolve(asked)
         return Inventory(
             locations=len(locations),
-            listed=len(locations) - blind_places,
+            listed=len(locations) - len(dark),
             scope=Scope(
                 source="Cloud Run",
                 projects=tuple(sorted(set(self._where.projects))),
@@ -206,14 +207,6 @@ class CloudRun:
                 _log.info("regions of %s: %s", project, ", ".join(told) or "none")
                 found += [Location(project, region) for region in told]
         return found, unseen
-
-    def _gathered(self, locations: Sequence[Location]) -> Iterator[list[Gathered]]:
-        """What each location holds, of every kind that is asked for."""
-        read = self._places.map(self._gather, locations)
-        return self._told("locations", read, len(locations))
-
-    def _gather(self, at: Location) -> list[Gathered]:
-        return [self._gatherer(at, kind).gather() for kind in self._where.kinds]
 
     def _gatherer(self, at: Location, kind: Kind) -> Gatherer:
         family = self._api.families[kind]

@@ -219,13 +219,12 @@ def test_log_names_every_call(here):
     with serving({**GOOD, "denied": ["projects/shop/secrets/jwt"]}, here) as env:
         loud = run("audit", *SCOPE, "--kind=service", "--verbosity=debug", cwd=here, env=env)
         silent = run("audit", *SCOPE, cwd=here, env=env)
-    place = "projects/shop/locations/europe-west1"
+    place, planned = "projects/shop/locations/europe-west1", "a sweep takes about 1 calls"
     said = [re.sub(r"\d+ ms", "N ms", line) for line in loud.err.splitlines()]
 
     assert said == [
         f"debug: list services of {place}, page 1: N ms",
-        f"debug: revisions of {place}: gets (a sweep takes about 1 calls one after the other, "
-        "gets 1, at N ms for a call)",
+        f"debug: revisions of {place}: gets ({planned} one after the other, gets 1, at N ms for a call)",
         f"debug: get {place}/services/api/revisions/api-00001-good: N ms",
         f"debug: list services of {place}, page 1: N ms",
         "debug: get projects/shop/secrets/jwt: permission denied",

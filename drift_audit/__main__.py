@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -57,12 +58,17 @@ def _open_closed_streams() -> None:
 
 def _lock_down() -> None:
     """
-    Keep google's libraries from writing responses, which hold plain values, to the terminal.
+    Keep plain values in this process: google's libraries may not write responses to the terminal,
+    nor the system what is in memory to a disk.
 
     The variable turns on structured logging of whole responses (`threats-and-promises.md` §0).
     """
     os.environ.pop("GOOGLE_SDK_PYTHON_LOGGING_SCOPE", None)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    with suppress(ImportError, OSError, ValueError):  # not every platform has limits
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

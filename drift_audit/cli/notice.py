@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 
+from drift_audit import quiet
 from drift_audit.renderer.encode import legible
 
 
@@ -28,6 +29,7 @@ def listen(verbosity: str) -> None:
     """
     Show our own log from a level on. Those of libraries stay unheard: they quote what they read.
     """
+    quiet.hush()
     logging.getLogger().handlers = [logging.NullHandler()]
     logger = logging.getLogger("drift_audit")
     logger.handlers = [_Notices()]

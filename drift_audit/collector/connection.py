@@ -25,6 +25,7 @@ from google.cloud.secretmanager_v1.services.secret_manager_service.transports im
     SecretManagerServiceGrpcTransport,
 )
 
+from drift_audit import quiet
 from drift_audit.collector.rest import Rest
 from drift_audit.errors import SourceError
 
@@ -58,6 +59,7 @@ class Connection:
     rest_emulator: str = ""
     impersonate: Sequence[str] = ()
 
+    @quiet.hushed()
     def cloud_run(self) -> CloudRunClients:
         """The clients of Cloud Run. Raises SourceError when there are no credentials."""
         if self.run_emulator:
@@ -75,6 +77,7 @@ class Connection:
             run_v2.JobsClient(credentials=self._credentials),
         )
 
+    @quiet.hushed()
     def rest(self) -> Rest:
         """
         What asks over HTTP. Raises SourceError when there are no credentials, and when the other
@@ -89,6 +92,7 @@ class Connection:
             )
         return Rest(AuthorizedSession(self._credentials))
 
+    @quiet.hushed()
     def secret_manager(self) -> secretmanager_v1.SecretManagerServiceClient:
         """The client of Secret Manager. Raises SourceError when there are no credentials."""
         if self.secrets_emulator:

@@ -29,6 +29,10 @@ class Unread(NamedTuple):
     node: Any
     noise: bool = False
 
+    def __repr__(self) -> str:
+        """The place alone: nobody knows what such a field holds."""
+        return f"Unread({self.name})"
+
     @property
     def name(self) -> str:
         """The path with dots, without positions: the order of a list carries no meaning."""

@@ -155,7 +155,7 @@ class _Box:
     """One container of the document."""
 
     name: str
-    doc: Doc
+    doc: Doc = field(repr=False)
     ingress: bool
     path: Path
 

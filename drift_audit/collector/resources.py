@@ -27,16 +27,16 @@ class Resource:
     One service, worker pool or revision. `template` is the revision's part; `parent` the part that
     changes without a new revision, None for a revision alone, with its place in the document and
     the fields of it that nobody knows. `shape` says which fields of the template are known; READ
-    where another reader has told the unknown ones already.
+    where another reader has told the unknown ones already. What is printed of it holds no values.
     """
 
     identity: Identity
-    template: Doc
+    template: Doc = field(repr=False)
     beside: Beside = field(default_factory=Beside)
-    parent: Doc | None = None
+    parent: Doc | None = field(default=None, repr=False)
     parent_path: Path = ()
     parent_unknown: Sequence[Unread] = ()
-    conditions: Node = None
+    conditions: Node = field(default=None, repr=False)
     shape: fields.Shape = fields.READ
 
     def named(self, project: str, region: str) -> Resource:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -35,7 +35,7 @@ DETAILS_LIMIT = 65_536
 class _Volume:
     """A volume of the document. What it says is worked out once, however often it is mounted."""
 
-    doc: Doc
+    doc: Doc = field(repr=False)
     path: Path
 
     @cached_property

@@ -87,7 +87,7 @@ class Sidecar(Part):
 
     name: str
     image: str
-    env: Env = {}
+    env: Env = Field({}, repr=False)
 
 
 class Configured(Part):
@@ -98,7 +98,7 @@ class Configured(Part):
     client: str | None = None
     container: str | None = None
     image: str | None = None
-    env: Env = {}
+    env: Env = Field({}, repr=False)
     files: dict[str, SecretKey | None] = {}
     sidecars: tuple[Sidecar, ...] | None = None
     labels: dict[str, str | None] = {}
@@ -109,7 +109,7 @@ class Configured(Part):
     cpu: str | None = None
     memory: str | None = None
     timeout: int | None = Field(None, ge=1, le=604_800)
-    args: tuple[str, ...] | None = None
+    args: tuple[str, ...] | None = Field(None, repr=False)
 
 
 class WorldRevision(Configured):

@@ -17,6 +17,7 @@ COMMANDS = {
     "schema": "Print the JSON Schema of a document.",
     "render": "Render a stored report again, without collecting anything.",
     "explain": "Explain a rule: what is wrong, why it matters, how to fix it.",
+    "doctor": "Tell what an audit lacks, and the command that fixes it.",
     "init": "Write a policy to start from, and a key to seal baselines.",
     "emulator": "Serve a world file as Cloud Run and Secret Manager on loopback.",
     "completion": "Print the completion script for a shell.",

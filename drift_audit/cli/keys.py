@@ -32,6 +32,14 @@ def named_file() -> Path | None:
     return Path(name) if name else None
 
 
+def where() -> str:
+    """Where `find` looks: the first of the three places that is named."""
+    if os.environ.get(VARIABLE):
+        return f"the variable {VARIABLE}"
+    named = named_file()
+    return f"{named}, which {FILE_VARIABLE} names" if named else str(default_file())
+
+
 def find() -> SealKey | None:
     """
     The lasting key, if there is one. Raises StoreError for one that cannot be used, and for a

@@ -49,16 +49,14 @@ def _many(name: str, help: str, *envvars: str, metavar: str = "NAME") -> Any:
     )
 
 
-scope = together(
+places = together(
     _many(
         "--project", "Project to look at; repeat it or give a comma list.", "DRIFT_AUDIT_PROJECT"
     ),
     _many("--region", "Region; as above. [those that Cloud Run names]", "DRIFT_AUDIT_REGION"),
-    _many(
-        "--service",
-        "Service, worker pool or job, or glob on names; as above.",
-        "DRIFT_AUDIT_SERVICE",
-    ),
+)
+
+kinds = together(
     click.option(
         "--kind",
         "kinds",
@@ -73,13 +71,9 @@ scope = together(
         help="Projects to look at besides, one on each line.",
         envvar="DRIFT_AUDIT_PROJECTS_FILE",
     ),
-    click.option(
-        "--input",
-        "inputs",
-        multiple=True,
-        metavar="FILE|DIR|-",
-        help="Read exported files instead of the live API; repeatable.",
-    ),
+)
+
+account = together(
     click.option(
         "--impersonate-service-account",
         "impersonate",
@@ -103,7 +97,25 @@ scope = together(
     ),
 )
 
-policy = together(
+scope = together(
+    places,
+    _many(
+        "--service",
+        "Service, worker pool or job, or glob on names; as above.",
+        "DRIFT_AUDIT_SERVICE",
+    ),
+    kinds,
+    click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        metavar="FILE|DIR|-",
+        help="Read exported files instead of the live API; repeatable.",
+    ),
+    account,
+)
+
+config = together(
     click.option(
         "--config",
         metavar="FILE",
@@ -111,6 +123,10 @@ policy = together(
         envvar="DRIFT_AUDIT_CONFIG",
     ),
     click.option("--no-config", is_flag=True, help="Read no policy file."),
+)
+
+policy = together(
+    config,
     click.option(
         "--reveal",
         multiple=True,
@@ -140,6 +156,14 @@ store = click.option(
     envvar="DRIFT_AUDIT_STORE",
 )
 
+color = click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Colours on standard output. [auto]",
+    envvar="DRIFT_AUDIT_COLOR",
+)
+
 output = together(
     click.option(
         "--format",
@@ -165,13 +189,7 @@ output = together(
         help="Lowest severity that pages show. [info]",
         envvar="DRIFT_AUDIT_MIN_SEVERITY",
     ),
-    click.option(
-        "--color",
-        type=click.Choice(["auto", "always", "never"]),
-        default="auto",
-        help="Colours on standard output. [auto]",
-        envvar="DRIFT_AUDIT_COLOR",
-    ),
+    color,
 )
 
 talk = together(

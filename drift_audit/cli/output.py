@@ -74,10 +74,17 @@ def _page(report: Report, shown: Report, format: str) -> str:
 
 
 def _text(report: Report, color: str) -> str:
-    from drift_audit.renderer.text import WIDTH, render
+    from drift_audit.renderer.text import render
+
+    return render(report, color=wants_color(color), width=columns())
+
+
+def columns() -> int:
+    """The width of text on standard output: that of the terminal, within reason."""
+    from drift_audit.renderer.text import WIDTH
 
     width = min(WIDTH, os.get_terminal_size().columns) if sys.stdout.isatty() else WIDTH
-    return render(report, color=wants_color(color), width=max(40, width))
+    return max(40, width)
 
 
 def wants_color(choice: str) -> bool:

@@ -12,6 +12,7 @@ DOCUMENTS = {
     "report": "drift_audit.report:Report",
     "snapshot": "drift_audit.snapshot:Snapshot",
     "baseline": "drift_audit.store.baseline:StoredBaseline",
+    "diagnosis": "drift_audit.diagnosis:Diagnosis",
     "policy": "drift_audit.policy:Policy",
     "world": "drift_audit.emulator.world:World",
 }

@@ -55,7 +55,7 @@ def find_policy(config: str | None, *, no_config: bool) -> Policy:
         if source is ParameterSource.COMMANDLINE:
             raise CommandError("--config and --no-config exclude each other")
         return Policy()
-    found = config or next((name for name in (FILE, PYPROJECT) if os.path.lexists(name)), None)
+    found = policy_file(config)
     if found is None:
         return Policy()
     # a file that was named may be a link, as a mounted one is; one that lies there may not
@@ -63,6 +63,11 @@ def find_policy(config: str | None, *, no_config: bool) -> Policy:
     text = _policy_text(os.path.realpath(found) if follow else found)
     table = TABLE if PurePath(found).name == PYPROJECT else ""
     return read_policy(text, file=found, table=table, rules=RULES, demanded=bool(config))
+
+
+def policy_file(config: str | None) -> str | None:
+    """The file that holds the policy: the one that is named, else one that lies here, if any."""
+    return config or next((name for name in (FILE, PYPROJECT) if os.path.lexists(name)), None)
 
 
 def _policy_text(path: str) -> str:

@@ -152,9 +152,11 @@ def _wait(state: RetryCallState) -> float:
     return _LATER(state) if error.slowly else _SOON(state)
 
 
+NOT_ACCEPTED = "the credentials were not accepted"
+
 _REASONS = {
     "PERMISSION_DENIED": "permission denied",
-    "UNAUTHENTICATED": "the credentials were not accepted",
+    "UNAUTHENTICATED": NOT_ACCEPTED,
     "DEADLINE_EXCEEDED": "no answer in time",
     "UNAVAILABLE": "the service cannot be reached",
     "RESOURCE_EXHAUSTED": "the quota is used up",

@@ -5,6 +5,7 @@ emulator.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,7 @@ from google.cloud.secretmanager_v1.services.secret_manager_service.transports im
 )
 
 from drift_audit import quiet
+from drift_audit.collector import account
 from drift_audit.collector.rest import Rest
 from drift_audit.errors import SourceError
 
@@ -101,10 +103,21 @@ class Connection:
             return secretmanager_v1.SecretManagerServiceClient(transport=transport)
         return secretmanager_v1.SecretManagerServiceClient(credentials=self._credentials)
 
+    def whose(self) -> account.Account:
+        """
+        Who acts. A machine may know its account only after the first call. Raises SourceError when
+        there are no credentials.
+        """
+        if self.run_emulator and self.secrets_emulator:
+            return account.Account("nobody: emulators are asked, without credentials")
+        return account.of(self._credentials)
+
     @cached_property
     def _credentials(self) -> Any:
         try:
-            credentials, _ = google.auth.default(scopes=[SCOPE])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # they name the file; doctor tells what they mean
+                credentials, _ = google.auth.default(scopes=[SCOPE])
         except GoogleAuthError:
             raise SourceError(
                 "no usable application default credentials were found",

@@ -37,16 +37,7 @@ def render(report: Report, *, color: bool = False, width: int = WIDTH) -> str:
     The report as text; with `color`, terminal colours that carry nothing the words do not say.
     """
     out = io.StringIO()
-    console = Console(
-        file=out,
-        width=width,
-        color_system="standard" if color else None,
-        force_terminal=color,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        legacy_windows=False,
-    )
+    console = terminal(out, color=color, width=width)
     page = _Page(console)
     page.head(report)
     page.coverage(report)
@@ -58,6 +49,25 @@ def render(report: Report, *, color: bool = False, width: int = WIDTH) -> str:
     page.skipped(report)
     console.print()
     page.line(told.result(report), STYLES[report.verdict])
+    return lines(out)
+
+
+def terminal(out: io.StringIO, *, color: bool, width: int) -> Console:
+    """What lays out text for a terminal, and takes nothing in it for more than text."""
+    return Console(
+        file=out,
+        width=width,
+        color_system="standard" if color else None,
+        force_terminal=color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+
+
+def lines(out: io.StringIO) -> str:
+    """What was laid out, without the blanks that fill up lines."""
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 

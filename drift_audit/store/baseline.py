@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
@@ -37,6 +38,11 @@ class StoredBaseline(Frozen):
         day = self.promoted_at.astimezone(dt.UTC).date()
         return f"promoted on {day} by {self.promoted_by}: {self.reason}"
 
+    @property
+    def sealed_with(self) -> frozenset[str]:
+        """The ids of the keys that its plain values are sealed with; none if it holds none."""
+        return frozenset(_key_ids(self.snapshot.model_dump(mode="json")))
+
     def signed(self) -> StoredBaseline:
         """The same with its digest."""
         return self.but(sha256=_digest(self.model_dump(mode="json")))
@@ -44,6 +50,16 @@ class StoredBaseline(Frozen):
     def text(self) -> str:
         """The file: canonical JSON, made to be reviewed line by line."""
         return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+
+
+def _key_ids(node: Any) -> Iterator[str]:
+    """The ids of keys anywhere in a document."""
+    inside = node.items() if isinstance(node, dict) else enumerate(node)
+    for name, one in inside:
+        if name == "key_id":
+            yield one
+        elif isinstance(one, dict | list):
+            yield from _key_ids(one)
 
 
 def _digest(document: dict[str, Any]) -> str:

@@ -1,0 +1,126 @@
+"""
+What `doctor` looks at on this machine: the policy, the store, and the key that seals what it holds.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from drift_audit.cli import keys
+from drift_audit.cli.subject import PYPROJECT, find_policy, open_store, policy_file
+from drift_audit.diagnosis import Check
+from drift_audit.errors import DriftAuditError, PolicyError, StoreError
+from drift_audit.policy import Policy
+from drift_audit.report import number
+from drift_audit.seal import SealKey
+from drift_audit.store.baseline import StoredBaseline
+
+MOST = 10
+"""Baselines that are told one by one."""
+
+_COMMANDS = ("chmod ", "drift-audit ", "gcloud ", "head ")
+
+
+def typed(error: DriftAuditError) -> tuple[str, ...]:
+    """The hint of an error, where it is a command and not a sentence."""
+    command = error.hint.removesuffix(" creates one").removesuffix(" makes a key")
+    return (command,) if command.startswith(_COMMANDS) else ()
+
+
+def told(error: DriftAuditError) -> str:
+    """An error with its hint, where that is a sentence."""
+    return f"{error}; {error.hint}" if error.hint and not typed(error) else str(error)
+
+
+def policy(config: str | None, *, no_config: bool) -> tuple[Policy, Check]:
+    """The policy, or an empty one in place of one that is wrong."""
+    try:
+        found = find_policy(config, no_config=no_config)
+    except PolicyError as error:
+        wrong = Check(
+            check="policy",
+            state="missing",
+            says=told(error),
+            fix=typed(error),
+            code=int(error.code),
+        )
+        return Policy(), wrong
+    file = None if no_config else policy_file(config)
+    if file is None or (file == PYPROJECT and found == Policy()):
+        none = "none here, so nothing is required; drift-audit init writes one"
+        says = "none is read, as asked" if no_config else none
+        return found, Check(check="policy", state="ok", says=says)
+    services, waivers = number(len(found.service), "entry"), number(len(found.waiver), "waiver")
+    says = f"{file} is valid: {services} for services, {waivers}"
+    return found, Check(check="policy", state="ok", says=says)
+
+
+def store(path: str) -> tuple[list[StoredBaseline], list[Check]]:
+    """The baselines that can be read, and what the others are refused for."""
+    found: list[StoredBaseline] = []
+    refused: list[Check] = []
+    try:
+        kept = open_store(path)
+        for at in kept.addresses():
+            try:
+                baseline = kept.read(at)
+            except StoreError as error:
+                refused.append(_refused(error))
+            else:
+                found += [baseline] if baseline else []
+    except StoreError as error:
+        refused.append(_refused(error))
+    if len(refused) > MOST:
+        says = f"{number(len(refused) - MOST, 'more baseline')} refused"
+        refused[MOST:] = [Check(check="store", state="missing", says=says, code=refused[0].code)]
+    if refused and not found:
+        return found, refused
+    names = tuple(str(baseline.snapshot.address) for baseline in found)
+    says = f"{path}: {number(len(found), 'baseline')}, each as it was promoted"
+    if not found:
+        says = f"{path}: no baselines; audits compare with what serves most traffic"
+    return found, [Check(check="store", state="ok", says=says, names=names), *refused]
+
+
+def _refused(error: StoreError) -> Check:
+    return Check(
+        check="store", state="missing", says=told(error), fix=typed(error), code=int(error.code)
+    )
+
+
+def key(baselines: Sequence[StoredBaseline]) -> Check:
+    """Whether the lasting key is there, and is the one that the baselines were sealed with."""
+    try:
+        found = keys.find()
+    except StoreError as error:
+        fix = typed(error)
+        return Check(check="key", state="missing", says=told(error), fix=fix, code=int(error.code))
+    strange = [b for b in baselines if b.sealed_with - _ids(found, b)]
+    names = tuple(str(b.snapshot.address) for b in strange)
+    if strange and found is None:
+        says = f"none, and {number(len(strange), 'baseline')} cannot be compared without theirs"
+        fix = (f"export {keys.VARIABLE}=KEY",)
+        return Check(check="key", state="missing", says=says, names=names, fix=fix, code=3)
+    if strange:
+        says = f"{keys.where()} is not what {number(len(strange), 'baseline')} were sealed with"
+        fix = tuple(_promotions(strange))
+        return Check(check="key", state="missing", says=says, names=names, fix=fix, code=3)
+    if found is None:
+        says = "none, and none is needed yet; drift-audit init creates one for baselines"
+        return Check(check="key", state="ok", says=says)
+    return Check(check="key", state="ok", says=f"found: {keys.where()}")
+
+
+def _ids(found: SealKey | None, baseline: StoredBaseline) -> set[str]:
+    return {found.id(baseline.snapshot.address)} if found else set()
+
+
+def _promotions(baselines: Sequence[StoredBaseline]) -> Iterator[str]:
+    """The commands that seal baselines anew."""
+    for one in baselines[:MOST]:
+        at = one.snapshot.address
+        service, _, kind = at.service.partition(".")
+        words = [f"--project={at.project}", f"--region={at.region}", f"--service={service}"]
+        words += [f"--kind={kind}"] if kind else []
+        yield f"drift-audit baseline promote {shlex.join(words)} --reason=REASON"

@@ -10,10 +10,12 @@ import shutil
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from google.auth import compute_engine, external_account_authorized_user, identity_pool
+from google.auth.credentials import AnonymousCredentials
 from jsonschema import Draft202012Validator
 
 from drift_audit.cli.access import grouped
-from drift_audit.collector import permissions
+from drift_audit.collector import account, permissions
 from drift_audit.collector.budget import Budget
 from drift_audit.collector.connection import Connection
 from drift_audit.names import KINDS
@@ -355,10 +357,10 @@ def test_baselines_and_their_key(kept):
 @pytest.mark.parametrize(
     ("env", "code", "says", "fix"),
     [
-        ({}, 3, "none, and 2 baselines cannot be compared", "export DRIFT_AUDIT_SEAL_KEY=KEY"),
+        ({}, 3, "none, and without it 2 baselines cannot be compared", "export DRIFT_AUDIT_SEAL_KEY=KEY"),
         (
             {"DRIFT_AUDIT_SEAL_KEY": OTHER_KEY}, 3,
-            "the variable DRIFT_AUDIT_SEAL_KEY is not what 2 baselines were sealed with",
+            "the variable DRIFT_AUDIT_SEAL_KEY: 2 baselines sealed with another",
             "drift-audit baseline promote --project=shop --region=europe-west1 --service=api --reason=REASON",
         ),
         ({"DRIFT_AUDIT_SEAL_KEY": CANARY}, 4, "the variable DRIFT_AUDIT_SEAL_KEY: not 32", "head -c 32"),
@@ -508,3 +510,40 @@ def test_grouped():
     assert grouped(["run.jobs.get", "run.jobs.list", "run.services.get"]) == (
         "run.jobs.get/list, run.services.get"
     )
+
+
+POOL = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q"
+FEDERATED = {
+    "audience": POOL,
+    "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+    "token_url": "https://sts.googleapis.com/v1/token",
+    "credential_source": {"file": "/none"},
+}
+ACTING = {
+    "service_account_impersonation_url": "https://iamcredentials.googleapis.com/v1/projects/-"
+    f"/serviceAccounts/{ROBOT}:generateAccessToken"
+}
+
+
+@pytest.mark.parametrize(
+    ("credentials", "words", "member"),
+    [
+        (compute_engine.Credentials(), "the service account of this machine", "MEMBER"),
+        (compute_engine.Credentials(service_account_email=ROBOT), ROBOT, f"serviceAccount:{ROBOT}"),
+        (
+            identity_pool.Credentials(**FEDERATED),
+            "a workload of another identity provider",
+            "MEMBER",
+        ),
+        (identity_pool.Credentials(**FEDERATED, **ACTING), ROBOT, f"serviceAccount:{ROBOT}"),
+        (
+            external_account_authorized_user.Credentials(token=CANARY),
+            "a person of another identity provider",
+            "MEMBER",
+        ),
+        (AnonymousCredentials(), "an account without a name", "MEMBER"),
+    ],
+)
+def test_other_credentials(credentials, words, member):
+    """Machines, workloads and people of elsewhere are told by what google's library knows of them."""
+    assert account.of(credentials)[:2] == (words, member)

@@ -99,11 +99,11 @@ def key(baselines: Sequence[StoredBaseline]) -> Check:
     strange = [b for b in baselines if b.sealed_with - _ids(found, b)]
     names = tuple(str(b.snapshot.address) for b in strange)
     if strange and found is None:
-        says = f"none, and {number(len(strange), 'baseline')} cannot be compared without theirs"
+        says = f"none, and without it {number(len(strange), 'baseline')} cannot be compared"
         fix = (f"export {keys.VARIABLE}=KEY",)
         return Check(check="key", state="missing", says=says, names=names, fix=fix, code=3)
     if strange:
-        says = f"{keys.where()} is not what {number(len(strange), 'baseline')} were sealed with"
+        says = f"{keys.where()}: {number(len(strange), 'baseline')} sealed with another"
         fix = tuple(_promotions(strange))
         return Check(check="key", state="missing", says=says, names=names, fix=fix, code=3)
     if found is None:

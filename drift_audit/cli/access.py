@@ -18,7 +18,7 @@ from drift_audit.collector.permissions import Access
 from drift_audit.collector.rest import RESOURCE_MANAGER
 from drift_audit.diagnosis import Check
 from drift_audit.errors import ExitCode, SourceError
-from drift_audit.report import number
+from drift_audit.headline import number
 from drift_audit.snapshot import Unseen
 
 INCOMPLETE = int(ExitCode.INCOMPLETE)

@@ -11,8 +11,8 @@ from drift_audit.cli import keys
 from drift_audit.cli.subject import PYPROJECT, find_policy, open_store, policy_file
 from drift_audit.diagnosis import Check
 from drift_audit.errors import DriftAuditError, PolicyError, StoreError
+from drift_audit.headline import number
 from drift_audit.policy import Policy
-from drift_audit.report import number
 from drift_audit.seal import SealKey
 from drift_audit.store.baseline import StoredBaseline
 

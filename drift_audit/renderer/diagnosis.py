@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from drift_audit.diagnosis import Check, Diagnosis
+from drift_audit.headline import number
 from drift_audit.renderer.encode import legible, visible
 from drift_audit.renderer.text import WIDTH, lines, terminal
-from drift_audit.report import number
 
 STYLES = {"ok": "green", "warning": "yellow", "missing": "bold red", "not seen": "bold yellow"}
 

@@ -27,6 +27,8 @@ UNKNOWN_FIELD = b"\xfa\x3f\x07unknown"
 
 RETRY_AFTER = 0.2
 
+LOCATION = "cloud.googleapis.com/location"
+
 
 @dataclass(frozen=True)
 class Call:
@@ -149,6 +151,10 @@ def asked_of(request: Any) -> str:
 def _unreachable(page: Page, parent: str, rpc: Rpc) -> Page | None:
     """The page with its location said not to have answered, where the reply can say so."""
     assert rpc.paged is not None
+    if parent.endswith("/locations/-"):  # of all locations, the one that comes last in the page
+        places = [item["metadata"]["labels"][LOCATION] for item in page.items]
+        kept = [item for item, at in zip(page.items, places, strict=True) if at != places[-1]]
+        return replace(page, items=kept, unreachable=(places[-1],)) if places else None
     told = replace(page, unreachable=(parent,))
     reply = rpc.paged(told)
     can = "unreachable" in reply if isinstance(reply, dict) else hasattr(reply, "unreachable")

@@ -63,7 +63,8 @@ class _SecretManager:
 
     def _name(self, secret: WorldSecret) -> str:
         """Answers name the project by number, whatever was asked (`cloud-run-api.md` §5.1)."""
-        return f"projects/{self._world.number(secret.project)}/secrets/{secret.name}"
+        project = self._world.numbers.get(secret.project, secret.project)
+        return f"projects/{project}/secrets/{secret.name}"
 
     def secrets(self, request: Any) -> list[Any]:
         """The secrets of a project."""

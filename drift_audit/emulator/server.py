@@ -18,10 +18,11 @@ import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 
-from drift_audit.emulator import cloud_run, secret_manager
+from drift_audit.emulator import cloud_run, cloud_run_v1, secret_manager
 from drift_audit.emulator.desk import Answer, Call, Desk, Rpc
 from drift_audit.emulator.faults import RELAYED, Fault
 from drift_audit.emulator.relay import Relay
+from drift_audit.emulator.rest import Rest
 from drift_audit.emulator.state import State
 from drift_audit.emulator.status import Refusal
 from drift_audit.emulator.wire import oversize, truncated
@@ -38,20 +39,23 @@ WORKERS = 64
 
 class Emulator:
     """
-    Both services over gRPC on one port. Use as a context manager; `address` is what gRPC clients
-    connect to.
+    All services, over gRPC at `address` and over HTTP at `rest`. Use as a context manager.
 
-    With port 0 the system chooses one. `faults` come to those of the world. Raises CommandError for
-    a port that cannot be had, and for a fault that could never happen.
+    With port 0 the system chooses one. What is deployed through one front shows on all. `faults`
+    come to those of the world. Raises CommandError for a port that cannot be had, and for a fault
+    that could never happen.
     """
 
-    def __init__(self, world: World, port: int = 0, *, faults: Sequence[Fault] = ()) -> None:
+    def __init__(
+        self, world: World, port: int = 0, rest_port: int = 0, *, faults: Sequence[Fault] = ()
+    ) -> None:
         state = State(world)
         rpcs = {
             cloud_run.PACKAGE: cloud_run.rpcs(state),
             secret_manager.PACKAGE: secret_manager.rpcs(world),
         }
         every = {name: rpc for known in rpcs.values() for name, rpc in known.items()}
+        every |= cloud_run_v1.rpcs(state, world)
         planned = (*world.faults, *faults)
         self._desk = Desk(world, state, every, planned)
         alone = (("grpc.so_reuseport", 0),)  # or two servers could share a port, and its calls
@@ -61,6 +65,8 @@ class Emulator:
             behind = self._server.add_insecure_port(f"{LOOPBACK}:{0 if relayed else port}")
             self._relay = Relay(LOOPBACK, port, behind) if relayed else None
         self._port = self._relay.port if self._relay else behind
+        with _claiming(rest_port):
+            self._rest = Rest(LOOPBACK, rest_port, self._desk, world)
         handlers = [
             _Handler(package, names, self._desk, self._relay) for package, names in rpcs.items()
         ]
@@ -70,6 +76,11 @@ class Emulator:
     def address(self) -> str:
         """What an emulator variable holds: host and port."""
         return f"{LOOPBACK}:{self._port}"
+
+    @property
+    def rest(self) -> str:
+        """The same for clients that speak HTTP."""
+        return f"{LOOPBACK}:{self._rest.port}"
 
     @property
     def calls(self) -> list[Call]:
@@ -83,6 +94,7 @@ class Emulator:
 
     def __enter__(self) -> Self:
         self._server.start()
+        self._rest.start()
         if self._relay:
             self._relay.start()
         return self
@@ -93,6 +105,7 @@ class Emulator:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._rest.stop()
         self._server.stop(grace=None).wait()
         if self._relay:
             self._relay.stop()

@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import threading
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,10 +28,14 @@ DEPLOY = dt.timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Revision:
-    """One revision, as v2 shows it, and what v1 alone tells: the document, if it was put so."""
+    """
+    One revision, as v2 shows it, and what v1 alone tells: the claimed client, the generation of its
+    service that it is of (0: it is counted), and the template, if that was put through v1.
+    """
 
     message: Any
     client: str = ""
+    generation: int = 0
     document: Json | None = None
 
     @property
@@ -41,7 +46,10 @@ class Revision:
 
 @dataclass(frozen=True)
 class Held:
-    """One service, worker pool or job, as v2 shows it, and its revisions, newest first."""
+    """
+    One service, worker pool or job, as v2 shows it, its revisions, newest first, and what clients
+    wrote of it, if that was put through v1.
+    """
 
     message: Any
     revisions: tuple[Revision, ...] = ()
@@ -112,7 +120,8 @@ class State:
         body.update_time.FromJsonString(now)
         moved = touched(held.message, number, now)
         moved.template.revision = name.rpartition("/")[2]
-        return settled(moved, (replace(newest, message=body, document=None), *held.revisions))
+        again = replace(newest, message=body, generation=number)
+        return settled(moved, (again, *held.revisions), renamed(held.document))
 
 
 def _held(
@@ -154,13 +163,29 @@ def revision_name(service: str, number: int) -> str:
     return f"{service}-{number:05}-{suffix}"
 
 
+def renamed(document: Json | None) -> Json | None:
+    """What clients wrote of a service, without the name of a revision that is not the newest."""
+    if document is None:
+        return None
+    found = deepcopy(document)
+    found["spec"]["template"].get("metadata", {}).pop("name", None)
+    return found
+
+
 def settled(parent: Any, revisions: tuple[Revision, ...], document: Json | None = None) -> Held:
     """
-    A service or worker pool after a deploy: the newest revision is Ready, and those that no traffic
-    or split names are retired.
+    A service or worker pool after a change: what its revisions make of it, and those retired that
+    no traffic or split names.
     """
-    newest = revisions[0].message.name
-    parent = copy(parent, latest_created_revision=newest, latest_ready_revision=newest)
+    newest = revisions[0]
+    ready = next((r for r in revisions if _is_ready(r)), newest)
+    parent = copy(
+        parent,
+        latest_created_revision=newest.message.name,
+        latest_ready_revision=ready.message.name,
+    )
+    told = v2.ready(good=_is_ready(newest))
+    parent.terminal_condition.CopyFrom(message(run_v2.Condition, told))
     pool = isinstance(parent, run_v2.WorkerPool.pb())
     asked, observed = ("instance_splits", "instance_split_statuses") if pool else _TRAFFIC
     parent.ClearField(observed)
@@ -168,10 +193,15 @@ def settled(parent: Any, revisions: tuple[Revision, ...], document: Json | None 
     for target in getattr(parent, asked):
         serves = {field.name: value for field, value in target.ListFields()}
         getattr(parent, observed).add(**serves)
-        addressed.add(target.revision.rpartition("/")[2] or revisions[0].short)
+        addressed.add(target.revision.rpartition("/")[2] or ready.short)
     return Held(
         parent, tuple(_active(r, on=r.short in addressed) for r in revisions), document=document
     )
+
+
+def _is_ready(revision: Revision) -> bool:
+    succeeded = run_v2.Condition.State.CONDITION_SUCCEEDED
+    return any(c.type_ == "Ready" and c.state == succeeded for c in revision.message.conditions)
 
 
 _TRAFFIC = ("traffic", "traffic_statuses")

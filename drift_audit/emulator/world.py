@@ -24,6 +24,7 @@ does a world: each revision says only what differs from the one before it.
 from __future__ import annotations
 
 import datetime as dt
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -317,12 +318,17 @@ class World(Part):
         return any(f"{name}/".startswith(f"{one}/") for one in self.denied)
 
     def number(self, project: str) -> str:
-        """The number of a project, or its id where the world does not tell."""
-        return self.numbers.get(project, project)
+        """The number of a project: one that is made up from its id, where the world tells none."""
+        if project.isdecimal():
+            return project
+        return self.numbers.get(project) or str(10**11 + zlib.crc32(project.encode()))
 
     def project(self, name: str) -> str:
         """The id of a project that is named by id or by number."""
-        return next((p for p, number in self.numbers.items() if number == name), name)
+        placed: tuple[Parent | WorldJob | WorldSecret, ...]
+        placed = (*self.services, *self.worker_pools, *self.jobs, *self.secrets)
+        known = {one.project for one in placed} | self.numbers.keys()
+        return next((p for p in sorted(known) if self.number(p) == name), name)
 
     def regions(self, project: str) -> list[str]:
         """The locations of a project."""

@@ -1,0 +1,177 @@
+"""
+Cloud Run v1 and what stands beside it: services and revisions as gcloud asks for them, locations,
+the state of the API, and which permissions the caller has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from drift_audit.emulator import deploys, knative
+from drift_audit.emulator.cloud_run import refused
+from drift_audit.emulator.desk import Rpc
+from drift_audit.emulator.paging import Page
+from drift_audit.emulator.state import Held, State
+from drift_audit.emulator.status import invalid, not_found
+from drift_audit.emulator.world import Json, World
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    One request: the full v2 name of what it is about, or of the location it is to be looked for in.
+    """
+
+    name: str
+    page_size: int = 0
+    page_token: str = ""
+    selector: str = ""
+    body: Any = None
+
+
+def rpcs(state: State, world: World) -> dict[str, Rpc]:
+    """The methods by name. A service is replaced and created; nothing is deleted."""
+    here = _CloudRun(state, world)
+    return {
+        "v1.Services/ListServices": Rpc(Asked, here.services, listing("Service")),
+        "v1.Services/GetService": Rpc(Asked, here.service),
+        "v1.Services/ReplaceService": Rpc(Asked, here.replaced, kind="write"),
+        "v1.Services/CreateService": Rpc(Asked, here.created, kind="write"),
+        "v1.Services/DeleteService": Rpc(Asked, refused, kind="write"),
+        "v1.Services/TestIamPermissions": Rpc(Asked, here.tested, open=True),
+        "v1.Revisions/ListRevisions": Rpc(Asked, here.revisions, listing("Revision")),
+        "v1.Revisions/GetRevision": Rpc(Asked, here.revision),
+        "v1.Revisions/DeleteRevision": Rpc(Asked, refused, kind="write"),
+        "Locations/ListLocations": Rpc(Asked, here.locations, _locations),
+        "Projects/TestIamPermissions": Rpc(Asked, here.tested, open=True),
+        "ServiceUsage/GetService": Rpc(Asked, here.enabled),
+    }
+
+
+def listing(kind: str) -> Callable[[Page], Json]:
+    """How a page becomes a v1 list, in which `unreachable` stands at the top (§3)."""
+
+    def paged(page: Page) -> Json:
+        return {
+            "apiVersion": knative.GROUP,
+            "kind": f"{kind}List",
+            "metadata": {"continue": page.token} if page.token else {},
+            "items": list(page.items),
+            "unreachable": [name.rpartition("/")[2] for name in page.unreachable],
+        }
+
+    return paged
+
+
+def _locations(page: Page) -> Json:
+    return {"locations": list(page.items), "nextPageToken": page.token}
+
+
+class _CloudRun:
+    def __init__(self, state: State, world: World) -> None:
+        self._state, self._world = state, world
+
+    def _below(self, parent: str, known: dict[str, Held]) -> list[Held]:
+        """What a location holds; all of a project for its location `-`."""
+        return self._state.below(parent.removesuffix("/locations/-"), known)
+
+    def services(self, asked: Asked) -> list[Json]:
+        """The services of a location, or of all that a project has."""
+        found = self._below(asked.name, self._state.services)
+        documents = (knative.service(held, self._world) for held in found)
+        return _selected(documents, asked.selector)
+
+    def service(self, asked: Asked) -> Json:
+        """One service."""
+        return knative.service(self._held(asked.name), self._world)
+
+    def replaced(self, asked: Asked) -> Json:
+        """A service after a write of the whole of it."""
+        name = self._held(asked.name).message.name
+        held = deploys.replace(self._state, self._world, name, asked.body)
+        return knative.service(held, self._world)
+
+    def created(self, asked: Asked) -> Json:
+        """A service that is new."""
+        metadata = asked.body.get("metadata") if isinstance(asked.body, dict) else None
+        if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+            raise invalid("metadata.name is required")
+        if asked.name.endswith("/-"):
+            raise invalid("a service is created in a region, which the host or the path names")
+        name = f"{asked.name}/services/{metadata['name']}"
+        held = deploys.create(self._state, self._world, name, asked.body)
+        return knative.service(held, self._world)
+
+    def revisions(self, asked: Asked) -> list[Json]:
+        """The revisions of a location, those of worker pools among them, as v1 gives them (§3)."""
+        parents = [
+            *self._below(asked.name, self._state.services),
+            *self._below(asked.name, self._state.pools),
+        ]
+        documents = (
+            knative.revision(r, held, self._world) for held in parents for r in held.revisions
+        )
+        return _selected(documents, asked.selector)
+
+    def revision(self, asked: Asked) -> Json:
+        """One revision, by its own name alone."""
+        location, _, short = asked.name.rpartition("/revisions/")
+        for known in (self._state.services, self._state.pools):
+            for held in self._below(location, known):
+                for revision in held.revisions:
+                    if revision.short == short:
+                        return knative.revision(revision, held, self._world)
+        raise not_found(f"Resource '{short}' of kind 'REVISION'")
+
+    def _held(self, name: str) -> Held:
+        location, _, short = name.rpartition("/services/")
+        for held in self._below(location, self._state.services):
+            if held.short == short:
+                return held
+        raise not_found(f"Resource '{short}' of kind 'SERVICE'")
+
+    def locations(self, asked: Asked) -> list[Json]:
+        """The regions of a project."""
+        project = asked.name.partition("/")[2]
+        return [
+            {
+                "name": f"{asked.name}/locations/{region}",
+                "locationId": region,
+                "displayName": region,
+                "labels": {"cloud.googleapis.com/region": region},
+            }
+            for region in self._world.regions(project)
+        ]
+
+    def tested(self, asked: Asked) -> Json:
+        """Which of some permissions the caller has in a project, or on what is in it."""
+        wanted = asked.body.get("permissions", ()) if isinstance(asked.body, dict) else ()
+        denied = self._world.denies(asked.name)
+        held = () if denied else self._world.held(asked.name.split("/")[1])
+        return {"permissions": [p for p in wanted if p in held]}
+
+    def enabled(self, asked: Asked) -> Json:
+        """An API is always enabled."""
+        return {"name": asked.name, "state": "ENABLED"}
+
+
+_TERM = re.compile(r"(?P<label>[\w./-]+)(?:\s*(?P<not>!)?={1,2}\s*(?P<value>[\w.-]*))?")
+
+
+def _selected(documents: Any, selector: str) -> list[Json]:
+    """
+    The documents whose labels are as `label = value`, `label != value` or `label`, comma separated.
+    """
+    terms = [_TERM.fullmatch(term.strip()) for term in selector.split(",") if term.strip()]
+    if not all(terms):
+        raise invalid("labelSelector is not one of label=value, label!=value and label")
+    return [d for d in documents if all(_holds(d["metadata"]["labels"], t) for t in terms if t)]
+
+
+def _holds(labels: Json, term: re.Match[str]) -> bool:
+    if term["value"] is None:
+        return term["label"] in labels
+    return bool((labels.get(term["label"]) == term["value"]) != bool(term["not"]))

@@ -1,0 +1,168 @@
+"""
+Deploys: a service is put through v1, and what follows from it shows on every front.
+
+As Cloud Run does it: a write of something that has moved on is refused; the template makes a new
+revision if it differs from what the service has; everything that the document leaves out is gone.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import grpc
+from google.cloud import run_v2
+from google.protobuf.json_format import ParseError
+
+from drift_audit.emulator import annotations as at
+from drift_audit.emulator import knative, manifest, v2
+from drift_audit.emulator.desk import LOCATION
+from drift_audit.emulator.state import Held, Revision, State, message, revision_name, settled
+from drift_audit.emulator.status import Refusal, invalid, not_found
+from drift_audit.emulator.world import Json, World
+
+WRITTEN_BY_SERVER = (at.CREATOR, at.LAST_MODIFIER, at.OPERATION, at.URLS, at.INGRESS_STATUS)
+
+
+def replace(state: State, world: World, name: str, document: Json) -> Held:
+    """A service after it was replaced. Raises Refusal."""
+    with state.lock:
+        held = state.services.get(name)
+        if held is None:
+            raise not_found(f"Resource '{name.rpartition('/')[2]}' of kind 'SERVICE'")
+        _check_version(held, document)
+        return _put(state, world, name, document)
+
+
+def create(state: State, world: World, name: str, document: Json) -> Held:
+    """A service that was not there. Raises Refusal."""
+    with state.lock:
+        if name in state.services:
+            short = name.rpartition("/")[2]
+            raise _exists(f"Resource '{short}' already exists")
+        return _put(state, world, name, document)
+
+
+def _exists(text: str) -> Refusal:
+    return Refusal(grpc.StatusCode.ALREADY_EXISTS, text)
+
+
+def _check_version(held: Held, document: Json) -> None:
+    version = (document.get("metadata") or {}).get("resourceVersion")
+    current = held.message.etag
+    if version and version != current:
+        text = (
+            f"Conflict for resource '{held.short}': "
+            f"version '{version}' was specified but current version is '{current}'."
+        )
+        raise Refusal(grpc.StatusCode.ABORTED, text)
+
+
+def _put(state: State, world: World, name: str, document: Json) -> Held:
+    try:
+        held = _Deploy(state, world, name, document).held()
+    except (AttributeError, KeyError, ParseError, TypeError, ValueError):
+        raise invalid("the body is not a service of serving.knative.dev/v1") from None
+    state.services[name] = held
+    return held
+
+
+class _Deploy:
+    """One write of one service, which may be there already."""
+
+    def __init__(self, state: State, world: World, name: str, document: Json) -> None:
+        self._world, self._name, self._short = world, name, name.rpartition("/")[2]
+        self._before = state.services.get(name)
+        self._own = _written(document, self._short)
+        self._number = self._before.message.generation + 1 if self._before else 1
+        self._now = state.now()
+
+    def held(self) -> Held:
+        """The service after the write. Raises Refusal."""
+        template = self._own["spec"]["template"]
+        service = message(run_v2.Service, self._service(template))
+        revisions = self._before.revisions if self._before else ()
+        if self._before is None or self._differs(template):
+            revisions = (self._revision(template, {r.short for r in revisions}), *revisions)
+        known = {r.short for r in revisions}
+        for target in service.traffic:
+            if target.revision and target.revision not in known:
+                raise invalid(f"Revision '{target.revision}' not found")
+        return settled(service, revisions, self._own)
+
+    def _differs(self, template: Json) -> bool:
+        assert self._before is not None
+        current = knative.part(self._before, self._world)["spec"]["template"]
+        return bool(_bare(template) != _bare(current))
+
+    def _revision(self, template: Json, known: set[str]) -> Revision:
+        short = (template.get("metadata") or {}).get("name")
+        short = short or revision_name(self._short, self._number)
+        if short in known:
+            raise _exists(f"Revision named '{short}' with different configuration already exists.")
+        if not short.startswith(f"{self._short}-"):
+            raise invalid(f"Revision name '{short}' must be prefixed by the name of the service")
+        name = f"{self._name}/revisions/{short}"
+        shown = manifest.template(template, self._world)
+        shown.pop("healthCheckDisabled", None)  # a template has it, a revision does not show it
+        body = shown | {
+            "name": name,
+            "uid": v2.uid(name),
+            "generation": "1",
+            "createTime": self._now,
+            "updateTime": self._now,
+            "service": self._short,
+            "creator": self._world.caller,
+            "launchStage": "GA",
+            "conditions": [v2.condition("Ready", True)],
+            "etag": v2.etag(name, 1),
+        }
+        return Revision(
+            message(run_v2.Revision, body), manifest.client(template), self._number, template
+        )
+
+    def _service(self, template: Json) -> Json:
+        shown = manifest.template(template, self._world)
+        if name := (template.get("metadata") or {}).get("name"):
+            shown["revision"] = name
+        region = self._name.split("/")[3]
+        number = self._world.numbers.get(self._name.split("/")[1], "0")
+        first = self._before.message if self._before else None
+        return {
+            **manifest.service(self._own),
+            "name": self._name,
+            "uid": v2.uid(self._name),
+            "generation": str(self._number),
+            "observedGeneration": str(self._number),
+            "createTime": first.create_time.ToJsonString() if first else self._now,
+            "updateTime": self._now,
+            "creator": first.creator if first else self._world.caller,
+            "lastModifier": self._world.caller,
+            "template": shown,
+            "urls": [f"https://{self._short}-{number}.{region}.run.app"],
+            "etag": v2.etag(self._name, self._number),
+        }
+
+
+def _written(document: Json, short: str) -> Json:
+    """What clients write of a service, of all that stands in a document. Raises Refusal."""
+    metadata, spec = document["metadata"], document["spec"]
+    if metadata.get("name") != short:
+        raise invalid(f"metadata.name must be '{short}'")
+    notes = dict(metadata.get("annotations") or {})
+    for name in WRITTEN_BY_SERVER:
+        notes.pop(name, None)
+    labels = dict(metadata.get("labels") or {})
+    labels.pop(LOCATION, None)
+    own = {"metadata": {"labels": labels, "annotations": notes}, "spec": deepcopy(spec)}
+    own["spec"].setdefault("traffic", [{"latestRevision": True, "percent": 100}])
+    own["spec"]["template"].setdefault("metadata", {})
+    return own
+
+
+def _bare(node: Any) -> Any:
+    """A document without what is empty, which says nothing."""
+    if isinstance(node, dict):
+        kept = ((name, _bare(value)) for name, value in node.items())
+        return {name: value for name, value in kept if value not in (None, "", {}, [])}
+    return [_bare(item) for item in node] if isinstance(node, list) else node

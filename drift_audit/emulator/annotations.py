@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.status import invalid
-from drift_audit.emulator.world import Json
 
 RUN = "run.googleapis.com/"
 CREATOR = "serving.knative.dev/creator"

@@ -6,17 +6,18 @@ the state of the API, and which permissions the caller has.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from drift_audit.emulator import deploys, knative
 from drift_audit.emulator.cloud_run import refused
+from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import Rpc
 from drift_audit.emulator.paging import Page
 from drift_audit.emulator.state import Held, State
 from drift_audit.emulator.status import invalid, not_found
-from drift_audit.emulator.world import Json, World
+from drift_audit.emulator.world import World
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,12 @@ class _CloudRun:
         """What a location holds; all of a project for its location `-`."""
         return self._state.below(parent.removesuffix("/locations/-"), known)
 
-    def services(self, asked: Asked) -> list[Json]:
+    def services(self, asked: Asked) -> Sequence[Json]:
         """The services of a location, or of all that a project has."""
+        chosen = _Selector(asked.selector)
         found = self._below(asked.name, self._state.services)
-        documents = (knative.service(held, self._world) for held in found)
-        return _selected(documents, asked.selector)
+        kept = [held for held in found if chosen.of(knative.service_labels(held))]
+        return Documents(kept, lambda held: knative.service(held, self._world))
 
     def service(self, asked: Asked) -> Json:
         """One service."""
@@ -105,16 +107,16 @@ class _CloudRun:
         held = deploys.create(self._state, self._world, name, asked.body)
         return knative.service(held, self._world)
 
-    def revisions(self, asked: Asked) -> list[Json]:
+    def revisions(self, asked: Asked) -> Sequence[Json]:
         """The revisions of a location, those of worker pools among them, as v1 gives them (§3)."""
+        chosen = _Selector(asked.selector)
         parents = [
             *self._below(asked.name, self._state.services),
             *self._below(asked.name, self._state.pools),
         ]
-        documents = (
-            knative.revision(r, held, self._world) for held in parents for r in held.revisions
-        )
-        return _selected(documents, asked.selector)
+        found = ((revision, held) for held in parents for revision in held.revisions)
+        kept = [(r, held) for r, held in found if chosen.of(knative.revision_labels(r, held))]
+        return Documents(kept, lambda pair: knative.revision(pair[0], pair[1], self._world))
 
     def revision(self, asked: Asked) -> Json:
         """One revision, by its own name alone."""
@@ -158,20 +160,44 @@ class _CloudRun:
         return {"name": asked.name, "state": "ENABLED"}
 
 
+class Documents(Sequence[Json]):
+    """A list whose documents are written when they are looked at: a page of it costs a page."""
+
+    def __init__(self, held: Sequence[Any], write: Callable[[Any], Json]) -> None:
+        self._held, self._write = held, write
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __getitem__(self, at: Any) -> Any:
+        found = self._held[at]
+        return [self._write(one) for one in found] if isinstance(at, slice) else self._write(found)
+
+
 _TERM = re.compile(r"(?P<label>[\w./-]+)(?:\s*(?P<not>!)?={1,2}\s*(?P<value>[\w.-]*))?")
 
 
-def _selected(documents: Any, selector: str) -> list[Json]:
+class _Selector:
     """
-    The documents whose labels are as `label = value`, `label != value` or `label`, comma separated.
+    Labels that are as `label = value`, `label != value` or `label`, comma separated.
+
+    Raises Refusal for what says something else.
     """
-    terms = [_TERM.fullmatch(term.strip()) for term in selector.split(",") if term.strip()]
-    if not all(terms):
-        raise invalid("labelSelector is not one of label=value, label!=value and label")
-    return [d for d in documents if all(_holds(d["metadata"]["labels"], t) for t in terms if t)]
+
+    def __init__(self, text: str) -> None:
+        self._terms = []
+        for written in filter(None, (part.strip() for part in text.split(","))):
+            term = _TERM.fullmatch(written)
+            if term is None:
+                raise invalid("labelSelector is not one of label=value, label!=value and label")
+            self._terms.append(term)
+
+    def of(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether labels are so."""
+        return all(_holds(labels, term) for term in self._terms)
 
 
-def _holds(labels: Json, term: re.Match[str]) -> bool:
+def _holds(labels: Mapping[str, str], term: re.Match[str]) -> bool:
     if term["value"] is None:
         return term["label"] in labels
-    return bool((labels.get(term["label"]) == term["value"]) != bool(term["not"]))
+    return (labels.get(term["label"]) == term["value"]) != bool(term["not"])

@@ -16,10 +16,11 @@ from google.protobuf.json_format import ParseError
 
 from drift_audit.emulator import annotations as at
 from drift_audit.emulator import knative, manifest, v2
+from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import LOCATION
 from drift_audit.emulator.state import Held, Revision, State, message, revision_name, settled
 from drift_audit.emulator.status import Refusal, invalid, not_found
-from drift_audit.emulator.world import Json, World
+from drift_audit.emulator.world import World
 
 WRITTEN_BY_SERVER = (at.CREATOR, at.LAST_MODIFIER, at.OPERATION, at.URLS, at.INGRESS_STATUS)
 
@@ -118,7 +119,7 @@ class _Deploy:
             "etag": v2.etag(name, 1),
         }
         return Revision(
-            message(run_v2.Revision, body), manifest.client(template), self._number, template
+            message(run_v2.Revision, body), self._number, manifest.client(template), template
         )
 
     def _service(self, template: Json) -> Json:

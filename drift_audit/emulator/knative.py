@@ -16,9 +16,10 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from drift_audit.emulator import annotations as at
+from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import LOCATION
 from drift_audit.emulator.state import Held, Revision
-from drift_audit.emulator.world import Json, World
+from drift_audit.emulator.world import World
 
 GROUP = "serving.knative.dev/v1"
 SERVICE_LABEL = "serving.knative.dev/service"
@@ -38,14 +39,13 @@ def service(held: Held, world: World) -> Json:
     }
     if at.RUN + "ingress" in notes:
         notes[at.INGRESS_STATUS] = notes[at.RUN + "ingress"]
-    labels = metadata.get("labels", {}) | {LOCATION: shown["name"].split("/")[3]}
     return {
         "apiVersion": GROUP,
         "kind": "Service",
         "metadata": {
             **_metadata(shown, "services", world),
             "generation": int(shown["generation"]),
-            "labels": labels,
+            "labels": service_labels(held),
             "annotations": notes,
         },
         "spec": own["spec"],
@@ -74,15 +74,6 @@ def revision(one: Revision, held: Held, world: World) -> Json:
     shown = MessageToDict(one.message)
     template = deepcopy(one.document) if one.document else template_of(shown, one.client, world)
     metadata = template["metadata"]
-    number = str(_generation(one, held))
-    pool = "/workerPools/" in shown["name"]
-    labels = metadata.get("labels", {}) | {
-        (POOL_LABEL if pool else SERVICE_LABEL): held.short,
-        "serving.knative.dev/configuration": held.short,
-        "serving.knative.dev/configurationGeneration": number,
-        "serving.knative.dev/serviceUid": held.message.uid,
-        LOCATION: shown["name"].split("/")[3],
-    }
     notes = metadata.get("annotations", {}) | {at.OPERATION: _operation(shown)}
     if shown.get("creator"):
         notes[at.CREATOR] = shown["creator"]
@@ -93,7 +84,7 @@ def revision(one: Revision, held: Held, world: World) -> Json:
         "metadata": {
             **_metadata(shown, "revisions", world),
             "generation": 1,
-            "labels": labels,
+            "labels": revision_labels(one, held),
             "annotations": notes,
         },
         "spec": template["spec"],
@@ -123,12 +114,24 @@ def _operation(shown: Json) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, shown["etag"]))
 
 
-def _generation(one: Revision, held: Held) -> int:
-    """Of which generation of its service a revision is: it says so, or is counted."""
-    for i, known in enumerate(reversed(held.revisions), 1):
-        if known is one:
-            return one.generation or i
-    return 1
+def service_labels(held: Held) -> dict[str, str]:
+    """The labels of a service."""
+    own = held.document["metadata"].get("labels", {}) if held.document else held.message.labels
+    return {**own, LOCATION: held.message.name.split("/")[3]}
+
+
+def revision_labels(one: Revision, held: Held) -> dict[str, str]:
+    """The labels of a revision: its own, and those that say what it belongs to."""
+    own = one.document["metadata"].get("labels", {}) if one.document else one.message.labels
+    pool = "/workerPools/" in one.message.name
+    return {
+        **own,
+        (POOL_LABEL if pool else SERVICE_LABEL): held.short,
+        "serving.knative.dev/configuration": held.short,
+        "serving.knative.dev/configurationGeneration": str(one.generation),
+        "serving.knative.dev/serviceUid": held.message.uid,
+        LOCATION: one.message.name.split("/")[3],
+    }
 
 
 def _digest(container: Json) -> Json:

@@ -13,9 +13,10 @@ from copy import deepcopy
 from typing import Any
 
 from drift_audit.emulator import annotations as at
+from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.status import invalid
 from drift_audit.emulator.v2 import SCALE
-from drift_audit.emulator.world import Json, World
+from drift_audit.emulator.world import World
 
 
 def service(document: Json) -> Json:

@@ -12,6 +12,7 @@ import json
 import select
 import socket
 import struct
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -22,12 +23,13 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import Answer, Desk
 from drift_audit.emulator.relay import PAUSE, STEPS
 from drift_audit.emulator.routes import Received, asking
 from drift_audit.emulator.status import Refusal, invalid
 from drift_audit.emulator.wire import LIMIT
-from drift_audit.emulator.world import Json, World
+from drift_audit.emulator.world import World
 
 BODY_LIMIT = 10 * 2**20
 
@@ -90,7 +92,9 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a client that went away is no error."""
+        """Tell of a defect; a client that went away is none."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 def _close(one: socket.socket) -> None:
@@ -119,9 +123,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _received(self) -> Received:
         length = self.headers.get("Content-Length") or "0"
-        if not length.isdecimal() or int(length) > BODY_LIMIT:
+        chunked = "Transfer-Encoding" in self.headers
+        if chunked or not length.isdecimal() or int(length) > BODY_LIMIT:
             self.close_connection = True
-            raise invalid("the body is too large")
+            raise invalid("the body is too large, or its length is not told")
         return Received(
             self.command, self.path, self.headers.get("Host") or "", self.rfile.read(int(length))
         )

@@ -8,11 +8,12 @@ from google.cloud import secretmanager_v1 as sm
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from drift_audit.emulator.cloud_run import listing, refused
+from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import Rpc
 from drift_audit.emulator.state import message
 from drift_audit.emulator.status import not_found
 from drift_audit.emulator.v2 import instant
-from drift_audit.emulator.world import Json, World, WorldSecret
+from drift_audit.emulator.world import World, WorldSecret
 
 PACKAGE = "google.cloud.secretmanager.v1"
 SERVICE = "SecretManagerService"

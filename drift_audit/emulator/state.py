@@ -20,7 +20,8 @@ from google.cloud import run_v2
 from google.protobuf.json_format import ParseDict
 
 from drift_audit.emulator import v2
-from drift_audit.emulator.world import Json, World
+from drift_audit.emulator.deployed import Json
+from drift_audit.emulator.world import World
 
 DEPLOY = dt.timedelta(minutes=1)
 """How much later than all there is the next deploy happens: the world has no clock but its own."""
@@ -29,13 +30,13 @@ DEPLOY = dt.timedelta(minutes=1)
 @dataclass(frozen=True)
 class Revision:
     """
-    One revision, as v2 shows it, and what v1 alone tells: the claimed client, the generation of its
-    service that it is of (0: it is counted), and the template, if that was put through v1.
+    One revision, as v2 shows it, and what v1 alone tells: the generation of its service that it is
+    of, the claimed client, and the template, if that was put through v1.
     """
 
     message: Any
+    generation: int
     client: str = ""
-    generation: int = 0
     document: Json | None = None
 
     @property
@@ -128,9 +129,11 @@ def _held(
     kind: Any, listed: Iterable[tuple[Json, list[Json]]], told: Any
 ) -> Iterator[tuple[str, Held]]:
     for (parent, revisions), of_world in zip(listed, told, strict=True):
-        clients = [r.client or "" for r in reversed(of_world.whole())]
-        pairs = zip(revisions, clients, strict=True)
-        held = tuple(Revision(message(run_v2.Revision, r), client) for r, client in pairs)
+        clients = [r.client or "" for r in of_world.whole()]
+        numbered = zip(revisions, reversed(list(enumerate(clients, 1))), strict=True)
+        held = tuple(
+            Revision(message(run_v2.Revision, r), n, client) for r, (n, client) in numbered
+        )
         yield parent["name"], Held(message(kind, parent), held)
 
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from drift_audit.emulator.world import (
+from drift_audit.emulator.deployed import (
     Configured,
     Env,
     Json,
@@ -17,12 +17,12 @@ from drift_audit.emulator.world import (
     SecretKey,
     Split,
     Traffic,
-    World,
     WorldJob,
     WorldPool,
     WorldRevision,
     WorldService,
 )
+from drift_audit.emulator.world import World
 
 SCALE = "TRAFFIC_TARGET_ALLOCATION_TYPE_"
 SPLIT = "INSTANCE_SPLIT_ALLOCATION_TYPE_"
@@ -76,7 +76,6 @@ def condition(kind: str, good: bool, reason: str = "") -> Json:
 def _parent(parent: WorldService | WorldPool, whole: list[WorldRevision]) -> Json:
     """What services and worker pools have in common."""
     newest = whole[-1]
-    working = next((r for r in reversed(whole) if r.ready), newest)
     client, _, version = (newest.client or "").partition(" ")
     return {
         "name": parent.name,
@@ -92,9 +91,14 @@ def _parent(parent: WorldService | WorldPool, whole: list[WorldRevision]) -> Jso
         "observedGeneration": str(len(whole)),
         "terminalCondition": ready(good=newest.ready),
         "latestCreatedRevision": f"{parent.name}/revisions/{newest.name}",
-        "latestReadyRevision": f"{parent.name}/revisions/{working.name}",
+        "latestReadyRevision": f"{parent.name}/revisions/{_working(whole).name}",
         "etag": etag(parent.name, len(whole)),
     }
+
+
+def _working(whole: list[WorldRevision]) -> WorldRevision:
+    """The newest revision that is Ready: the one that LATEST means."""
+    return next((r for r in reversed(whole) if r.ready), whole[-1])
 
 
 def service_v2(service: WorldService, whole: list[WorldRevision], world: World) -> Json:
@@ -146,7 +150,7 @@ def _revisions(
 ) -> list[Json]:
     addressed = {t.to for t in targets}
     if "LATEST" in addressed:
-        addressed.add(whole[-1].name)
+        addressed.add(_working(whole).name)
     return [_revision(parent, r, active=r.name in addressed) for r in reversed(whole)]
 
 

@@ -345,12 +345,13 @@ def test_calls_without_a_deadline_are_counted():
 
 
 def test_unknown_service_of_the_protocol():
-    """A method that nobody serves is unimplemented, as with any gRPC server."""
+    """A method that nobody serves is unimplemented, as with any gRPC server, and is counted."""
     with playing() as emulator, grpc.insecure_channel(emulator.address) as channel:
         call = channel.unary_unary("/google.cloud.run.v2.Builds/SubmitBuild", bytes, bytes)
         with pytest.raises(grpc.RpcError) as error:
             call(b"", timeout=5)
     assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert [(c.method, c.kind) for c in emulator.calls] == [("Builds/SubmitBuild", "write")]
 
 
 def test_revisions_inherit():

@@ -286,6 +286,31 @@ def test_generation_bump():
     assert len(emulator.fired) == 2
 
 
+@pytest.mark.parametrize(
+    ("rpc", "parent", "moves"),
+    [
+        ("WorkerPools/ListWorkerPools", NAME, "WorkerPools/GetWorkerPool"),
+        (REVISIONS, f"{NAME}/workerPools/-", "WorkerPools/GetWorkerPool"),
+        ("Jobs/ListJobs", NAME, "Jobs/GetJob"),
+    ],
+)
+def test_generation_bump_of_a_list(rpc, parent, moves):
+    """What moves on after a list is something that was listed."""
+    place = f"/google.cloud.run.v2.{moves}"
+    with Emulator(world(MORE), faults=[Fault(rpc, 1, "generation-bump")]) as emulator:
+        channel = grpc.insecure_channel(emulator.address)
+        listing = channel.unary_unary(f"/google.cloud.run.v2.{rpc}", None, None)
+        listing(run_v2.ListRevisionsRequest(parent=parent)._pb.SerializeToString(), timeout=5)
+        reply = channel.unary_unary(place, None, None)
+        asked: Any = READS[moves]
+        got = reply(asked._pb.SerializeToString(), timeout=5)
+        channel.close()
+    kind = run_v2.Job if moves.startswith("Jobs") else run_v2.WorkerPool
+
+    assert kind.deserialize(got).generation == (2 if kind is run_v2.Job else 3)
+    assert len(emulator.fired) == 1
+
+
 @pytest.mark.parametrize(("rpc", "path"), [(LIST, "services"), (GET, "")])
 def test_unknown_field(rpc, path):
     """Resources carry a field that the client does not know, and it keeps it."""

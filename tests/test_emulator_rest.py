@@ -545,6 +545,15 @@ def test_errors(what):
     assert error["message"]
 
 
+def test_calls_that_nothing_answers_are_counted():
+    """Who tries to write where nothing is served is found out."""
+    with playing() as emulator:
+        Client(emulator).error("POST", f"{RUN}/v2/{NAME}/jobs/nightly:run", 404)
+        calls = [(c.method, c.kind) for c in emulator.calls]
+
+    assert calls == [(f"POST /v2/{NAME}/jobs/nightly:run", "write")]
+
+
 def test_bad_bodies():
     """A body that is not JSON, not the right message, or too large is refused."""
     iam = "http://sm.test/v1/projects/shop/secrets/jwt:testIamPermissions"
@@ -658,6 +667,19 @@ def test_ways_that_work_over_http(kind):
     ]
     assert [("field1023" in json.dumps(f)) for f in found] == [kind == "unknown-field"] * 2
     assert len(emulator.fired) == 2
+
+
+def test_locations_go_wrong():
+    """The list of locations can go wrong like any other."""
+    rpc = "Locations/ListLocations"
+    with Emulator(world(MORE, page=1), faults=[Fault(rpc, 1, "changed-duplicate")]) as emulator:
+        client, url, found, token = Client(emulator), f"{RUN}/v1/projects/shop/locations", [], ""
+        for _ in range(3):
+            page = client.get(url, pageToken=token)
+            found += [at["displayName"] for at in page["locations"]]
+            token = page["nextPageToken"]
+
+    assert found == ["europe-west1-before", "europe-west1", "europe-west4"]
 
 
 def test_lists_go_wrong_over_http():

@@ -104,9 +104,16 @@ class Desk:
             if fault.kind == "unknown-field":
                 reply = _with_unknown(reply)
                 self.schedule.fire(fault)
-            elif fault.kind == "generation-bump" and self._state.redeploy(asked_of(request)):
+            elif fault.kind == "generation-bump" and self._moved_on(method, request):
                 self.schedule.fire(fault)
         return Answer(reply, tuple(f for f in due if f.kind in TRANSPORT))
+
+    def _moved_on(self, method: str, request: Any) -> bool:
+        return self._state.redeploy(asked_of(request), method.partition("/")[0])
+
+    def unserved(self, method: str, *, reads: bool) -> None:
+        """Count a call that nothing answers: whoever tries to write is found out all the same."""
+        self.calls.append(Call(method, None, "read" if reads else "write"))
 
     def _refuse(self, fault: Fault, request: Any) -> None:
         """End the call with the code that a fault gives it. Raises Refusal."""
@@ -165,7 +172,8 @@ def _as_before(item: Any) -> Any:
     """An item as it was before it changed: the same with another etag."""
     if isinstance(item, dict):
         found = deepcopy(item)
-        found["metadata"]["resourceVersion"] += "-before"
+        holder, field = found.get("metadata", found), "resourceVersion"
+        holder[field if field in holder else "displayName"] += "-before"
         return found
     return copy(item, etag=f"{item.etag}-before")
 

@@ -111,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         try:
             received = self._received()
-            method, request = asking(received, self.server.desk.rpcs, self.server.world)
+            method, request = self._asked(received)
             answer = self.server.desk.answer(method, request, deadline=None)
             numbers = "enum-encoding=int" in received.query("$alt", "alt")
             self._send(HTTPStatus.OK, _body(answer, numbers=numbers), answer)
@@ -120,6 +120,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(code, body)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815  # http.server's names
+
+    def _asked(self, received: Received) -> tuple[str, Any]:
+        """The method and its message. What no method is for is counted and refused."""
+        try:
+            return asking(received, self.server.desk.rpcs, self.server.world)
+        except Refusal:
+            name = f"{received.verb} {received.path}"
+            self.server.desk.unserved(name, reads=received.verb == "GET")
+            raise
 
     def _received(self) -> Received:
         length = self.headers.get("Content-Length") or "0"

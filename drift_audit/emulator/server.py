@@ -135,7 +135,10 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # no generic 
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         method = details.method.removeprefix(f"/{self._package}.")
+        if method == details.method:
+            return None
         if method not in self._rpcs:
+            self._desk.unserved(method, reads=method.partition("/")[2].startswith(("Get", "List")))
             return None
         message = self._rpcs[method].request
 

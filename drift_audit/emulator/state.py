@@ -92,17 +92,21 @@ class State:
         """The service or worker pool of that name."""
         return self.services.get(name) or self.pools.get(name)
 
-    def redeploy(self, name: str) -> bool:
+    def redeploy(self, name: str, kind: str = "") -> bool:
         """
         Move something on: the same configuration is deployed again.
 
-        `name` is that of a resource, of one of its revisions, or of a location, of which the first
-        service moves. Tells whether there was anything.
+        `name` is that of a resource, of one of its revisions, or of a location, in which the first
+        moves of a kind (`WorkerPools`, `Jobs`), by default the first service. Tells whether there
+        was anything.
         """
-        name = name.partition("/revisions/")[0].removesuffix("/-")
-        name = name.removesuffix("/services")
-        for known in (self.services, self.pools, self.jobs):
-            for full in (name, *(n for n in known if n.startswith(f"{name}/"))):
+        name = name.partition("/revisions/")[0]
+        if name.endswith("/workerPools/-"):
+            kind = "WorkerPools"
+        name = name.removesuffix("/-").removesuffix("/services").removesuffix("/workerPools")
+        held = {"WorkerPools": self.pools, "Jobs": self.jobs}
+        for known in (held.get(kind, self.services), self.services, self.pools, self.jobs):
+            for full in (name, *(n for n in list(known) if n.startswith(f"{name}/"))):
                 if full in known:
                     with self.lock:
                         known[full] = self._moved(known[full])

@@ -6,6 +6,13 @@ does a world: each revision says only what differs from the one before it.
 
     secrets:
       - {project: shop, name: jwt-key, versions: {1: destroyed, 2: enabled}, aliases: {prod: 2}}
+    jobs:
+      - project: shop
+        region: europe-west1
+        job: nightly
+        at: 2026-01-01T08:00:00Z
+        image: europe-docker.pkg.dev/shop/api/nightly:1
+        tasks: 3
     services:
       - project: shop
         region: europe-west1

@@ -40,7 +40,7 @@ def serving(tmp_path):
 def test_serves_over_grpc_and_http(serving):
     """It prints where both are, and the same services are there; a fault happens in its turn."""
     told = serving("--fault=Services/ListServices:2:NOT_FOUND", lines=3)
-    services, _ = Connection(told["CLOUD_RUN_EMULATOR_HOST"]).cloud_run()
+    services = Connection(told["CLOUD_RUN_EMULATOR_HOST"]).cloud_run().services
     place = "projects/shop/locations/europe-west1"
     listed = [s.name for s in services.list_services(parent=place)]
     url = f"http://{told['CLOUD_RUN_EMULATOR_REST_HOST']}/v2/{place}/services"

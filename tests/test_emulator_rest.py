@@ -229,7 +229,7 @@ def test_put_makes_a_revision_on_every_front():
         listed = client.get(f"{V1}/revisions", labelSelector="serving.knative.dev/service=api")
         raw = client.get(f"{V1}/revisions/api-00002-rich")
         v2 = client.get(f"{RUN}/v2/{NAME}/services/api/revisions/api-00002-rich")
-        services, revisions = Connection(emulator.address).cloud_run()
+        services, revisions, *_ = Connection(emulator.address).cloud_run()
         got = services.get_service(name=f"{NAME}/services/api")
         one = revisions.get_revision(name=got.latest_created_revision)
 
@@ -296,7 +296,7 @@ def test_rich_template_survives():
     text = json.dumps(to_json(first))
     with playing() as emulator:
         put_rich(Client(emulator))
-        services, _ = Connection(emulator.address).cloud_run()
+        services = Connection(emulator.address).cloud_run().services
         got = services.get_service(name=f"{NAME}/services/api").template
     again = manifest.template(knative.template_of(to_json(first), "", known), known)
 
@@ -421,7 +421,7 @@ def test_create():
         again = client.error("POST", f"{V1}/services", 409, json=new)
         nowhere = client.error("POST", V1.replace("europe-west1-", "") + "/services", 400, json=new)
         nameless = client.error("POST", f"{V1}/services", 400, json={})
-        services, _ = Connection(emulator.address).cloud_run()
+        services = Connection(emulator.address).cloud_run().services
         got = services.get_service(name=f"{NAME}/services/fresh")
 
     assert created["status"]["latestReadyRevisionName"].startswith("fresh-00001-")
@@ -456,7 +456,7 @@ def rest(kind, emulator):
 def test_v2_and_secrets_over_google_rest():
     """Google's own HTTP clients read what the gRPC clients read."""
     with playing(MORE, page=1) as emulator:
-        services, revisions = Connection(emulator.address).cloud_run()
+        services, revisions, *_ = Connection(emulator.address).cloud_run()
         secrets = Connection(secrets_emulator=emulator.address).secret_manager()
         pools = rest(run_v2.WorkerPoolsClient, emulator)
         jobs = rest(run_v2.JobsClient, emulator)

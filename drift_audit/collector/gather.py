@@ -57,7 +57,7 @@ class Parent:
     """
 
     name: str
-    message: Message
+    message: Message = field(repr=False)
     seal_mark: str
     known: Service | None = None
 

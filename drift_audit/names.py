@@ -49,6 +49,9 @@ PLACEHOLDER = re.compile(
 )
 """The styles of real templates (`real-shapes.md`). A word in capitals alone may be a value."""
 
+_MAYBE = re.compile(r"[$%{<]|[A-Z]{4}")
+"""What every one of them holds: most texts need no closer look."""
+
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 
 
@@ -67,7 +70,7 @@ def place(kind: str, name: str) -> str:
 
 def is_placeholder(text: str) -> bool:
     """Tell whether some part of the text was meant to be filled in by a template."""
-    return PLACEHOLDER.search(text) is not None
+    return _MAYBE.search(text) is not None and PLACEHOLDER.search(text) is not None
 
 
 def is_unfilled(name: str) -> bool:

@@ -292,7 +292,7 @@ class Identity(Frozen):
     client_version: str = ""
     labels: tuple[Label, ...] = ()
 
-    @property
+    @cached_property
     def address(self) -> Address:
         """The address of the service, worker pool or job."""
         place = names.place(self.kind, self.service)

@@ -69,8 +69,9 @@ def _source(
         except Refused:
             reason = f"the value of {key} is not text; put it in quotes"
             raise Refused("not-a-string", reason, path=path) from None
-        at = identity.address.at(container, key=key)
-        return sealer.seal(at, value) if value else Empty()
+        if not value:
+            return Empty()
+        return sealer.seal_at(identity.address, container, "key", key, value)
     if "secretKeyRef" in source:
         ref = nodes.mapping(source["secretKeyRef"], *path, "secretKeyRef")
         return reference(ref.get("secret"), ref.get("version"), identity, path)

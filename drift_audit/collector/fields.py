@@ -49,14 +49,22 @@ def survey(node: Any, shape: Shape, path: Path = ()) -> Iterator[Unread]:
     if shape == NOISE:
         yield Unread(path, node, noise=True)
     elif isinstance(shape, list):
+        plain = _plain(shape[0])
         for i, item in enumerate(node if isinstance(node, list) else [node]):
-            yield from survey(item, shape[0], (*path, i))
+            if not (isinstance(item, dict) and item.keys() <= plain):
+                yield from survey(item, shape[0], (*path, i))
     elif isinstance(shape, dict) and isinstance(node, dict):
         for name, value in node.items():
-            if name in shape:
-                yield from survey(value, shape[name], (*path, name))
-            else:
+            inner = shape.get(name)
+            if inner is None:
                 yield Unread((*path, name), value)
+            elif inner != READ:
+                yield from survey(value, inner, (*path, name))
+
+
+def _plain(shape: Shape) -> set[str]:
+    """The fields of one item of a list that are read and hold nothing more."""
+    return {n for n, inner in shape.items() if inner == READ} if isinstance(shape, dict) else set()
 
 
 def _fields(use: Use, text: str) -> dict[str, Shape]:

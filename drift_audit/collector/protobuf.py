@@ -8,6 +8,8 @@ their number, so that the normaliser reports them instead of losing them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -19,10 +21,81 @@ _WELL_KNOWN = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration"
 
 def to_json(message: Message) -> dict[str, Any]:
     """The message as the REST API would print it; an empty value that was set stays."""
-    found: dict[str, Any] = {}
+    return _known(message) if _knows_all(message) else _with_unknown(message)
+
+
+def _knows_all(message: Message) -> bool:
+    """Tell whether no part of a message holds a field that the library does not know."""
+    known = type(message)()
+    known.CopyFrom(message)
+    known.DiscardUnknownFields()
+    return known.ByteSize() == message.ByteSize()
+
+
+def _known(message: Message) -> dict[str, Any]:
+    found = {}
     for field, value in message.ListFields():
-        found[field.json_name] = _field(field, value)
+        name, read = _readers.get(field) or _remember(field, _readers, _known)
+        found[name] = read(value)
+    return found
+
+
+def _with_unknown(message: Message) -> dict[str, Any]:
+    found = {}
+    for field, value in message.ListFields():
+        readers = _readers_with_unknown
+        name, read = readers.get(field) or _remember(field, readers, _with_unknown)
+        found[name] = read(value)
     return found | _unknown(UnknownFieldSet(message))
+
+
+Reader = Callable[[Any], Any]
+Readers = dict[FieldDescriptor, tuple[str, Reader]]
+
+_readers: Readers = {}
+_readers_with_unknown: Readers = {}
+"""
+How each field is told, by its descriptor: looked up once, as that takes longer than telling it.
+"""
+
+
+def _remember(field: FieldDescriptor, readers: Readers, inner: Reader) -> tuple[str, Reader]:
+    readers[field] = field.json_name, _reader(field, inner)
+    return readers[field]
+
+
+def _reader(field: FieldDescriptor, inner: Reader) -> Reader:
+    """How a field is told."""
+    entry = field.message_type
+    if entry is not None and entry.GetOptions().map_entry:
+        return dict  # labels, annotations, limits: all maps of text to text
+    single: Reader = _itself
+    if entry is not None:
+        single = _well_known if entry.full_name in _WELL_KNOWN else inner
+    elif field.enum_type is not None:
+        named = {number: v.name for number, v in field.enum_type.values_by_number.items()}
+        single = _Enumeration(named)
+    if not field.is_repeated:
+        return single
+    return list if single is _itself else partial(_each, single)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _each(single: Reader, values: Iterable[Any]) -> list[Any]:
+    return [single(value) for value in values]
+
+
+class _Enumeration:
+    """Tells members by name; those that the library does not know by number."""
+
+    def __init__(self, named: Mapping[int, str]) -> None:
+        self._named = named
+
+    def __call__(self, value: int) -> str:
+        return self._named.get(value) or str(value)
 
 
 def _unknown(fields: Any) -> dict[str, Any]:
@@ -35,28 +108,9 @@ def _unknown(fields: Any) -> dict[str, Any]:
     return {name: told if len(told) > 1 else told[0] for name, told in found.items()}
 
 
-def _field(field: FieldDescriptor, value: Any) -> Any:
-    entry = field.message_type
-    if entry is not None and entry.GetOptions().map_entry:
-        return dict(value)  # labels, annotations, limits: all maps of text to text
-    if field.is_repeated:
-        return [_single(field, item) for item in value]
-    return _single(field, value)
-
-
 def _well_known(value: Any) -> str:
     """A time or duration. One out of range is told as text that whoever reads the field refuses."""
     try:
         return str(value.ToJsonString())
     except ValueError:
         return "out of range"
-
-
-def _single(field: FieldDescriptor, value: Any) -> Any:
-    if field.message_type is not None:
-        known = field.message_type.full_name in _WELL_KNOWN
-        return _well_known(value) if known else to_json(value)
-    if field.enum_type is not None:
-        named = field.enum_type.values_by_number.get(value)
-        return named.name if named else str(value)
-    return value

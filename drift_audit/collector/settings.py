@@ -51,8 +51,9 @@ class SettingsOf:
     def seal(self, name: str, *values: str) -> None:
         """Add a setting that may hold a secret."""
         if values:
-            at = self._home.at(self._container, setting=self._prefix + name)
-            self.add(name, self._sealer.seal(at, *values))
+            full = self._prefix + name
+            sealed = self._sealer.seal_at(self._home, self._container, "setting", full, *values)
+            self.add(name, sealed)
 
     def sorted(self) -> tuple[Setting, ...]:
         """All settings by container and name."""

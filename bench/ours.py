@@ -44,11 +44,11 @@ def second_night(target: Target) -> Tally:
 
 def every_revision(target: Target) -> Tally:
     """What `snapshot --all-revisions` does, up to and with its JSON."""
-    tally = Tally()
+    tally, lines = Tally(), report_json.Lines()
     with Path(os.devnull).open("w", encoding="ascii") as file:
         for one in _source(target, None).every():
             if isinstance(one, Snapshot):
-                file.write(report_json.line(one))
+                file.write(lines.line(one))
                 tally.add(_full_name(one), len(one.bindings))
             else:
                 tally.unseen += 1

@@ -387,6 +387,11 @@ class Snapshot(Frozen):
         """The name of the container that requests reach; the first one where none is marked."""
         return next((c.name for c in self.containers if c.ingress), self.containers[0].name)
 
+    def secrets(self) -> Iterator[SecretReference]:
+        """Every secret this revision reads, as often as it does."""
+        yield from (b.source for b in self.bindings if isinstance(b.source, SecretReference))
+        yield from (m.source for m in self.mounts)
+
     def references(self) -> Iterator[tuple[Address, SecretReference]]:
         """Every secret this revision reads, with the place that reads it."""
         for b in self.bindings:

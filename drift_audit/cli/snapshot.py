@@ -90,14 +90,14 @@ def _kept(read: Iterable[Snapshot | Unseen], missed: list[Unseen]) -> Iterator[S
 def _write(path: str | None, snapshots: Iterable[Snapshot]) -> int:
     """A JSON list with one revision on each line, written as they come; tells how many."""
     from drift_audit import files
-    from drift_audit.renderer.json import line
+    from drift_audit.renderer.json import Lines
 
-    written = 0
+    written, told = 0, Lines()
 
     def lines() -> Iterator[str]:
         nonlocal written
         for written, snapshot in enumerate(snapshots, 1):
-            yield ("[" if written == 1 else ",") + "\n" + line(snapshot)
+            yield ("[" if written == 1 else ",") + "\n" + told.line(snapshot)
         yield "\n]\n" if written else "[]\n"
 
     if path:

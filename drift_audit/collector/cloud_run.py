@@ -16,10 +16,14 @@ from drift_audit.collector.api import IN_FLIGHT, Api, Location
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.connection import Connection
 from drift_audit.collector.gather import Gatherer, NoMemory, Parent
-from drift_audit.collector.protobuf import to_json
-from drift_audit.collector.resources import from_v2
 from drift_audit.collector.secret_manager import SecretManager
-from drift_audit.collector.secret_versions import asked_by, with_versions, without_versions
+from drift_audit.collector.secret_versions import (
+    all_with_versions,
+    asked_by,
+    with_versions,
+    without_versions,
+)
+from drift_audit.collector.series import Series
 from drift_audit.inventory import (
     Evidence,
     Inventory,
@@ -151,12 +155,8 @@ class CloudRun:
             snapshots = [one for one in batch if isinstance(one, Snapshot)]
             known = len(self._secrets.unseen)
             self._resolve(asked_by(snapshots))
-            versions, numbers = self._secrets.known, self._secrets.numbers
-            for one in batch:
-                if isinstance(one, Snapshot):
-                    yield with_versions(one, versions, numbers)
-                else:
-                    yield one
+            yield from all_with_versions(snapshots, self._secrets.known, self._secrets.numbers)
+            yield from (one for one in batch if isinstance(one, Unseen))
             yield from self._secrets.unseen[known:]
 
     def chain(self, service: Service) -> Service:
@@ -168,12 +168,11 @@ class CloudRun:
         parent = self._parents[service.address]
         what = f"revisions of {parent.name}"
         found = {r.identity.revision: r for r in service.revisions}
+        series = Series(parent.resource, self._sealer)
         try:
             for message in self._api.revisions(_location(service), parent.name):
-                if message.name.rpartition("/")[2] not in found:
-                    snapshot = from_v2(to_json(message)).of(parent.resource)
-                    read = snapshot.snapshot(self._sealer, service.traffic)
-                    found[read.identity.revision] = read
+                if (name := message.name.rpartition("/")[2]) not in found:
+                    found[name] = series.snapshot(message)
         except (Unanswered, Missing, Refused) as error:
             missed = Unseen(where=what, reason=str(error) or "there is no such service any more")
             return service.but(unseen=(*service.unseen, missed))

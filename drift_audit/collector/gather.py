@@ -25,6 +25,7 @@ from drift_audit.collector.normalise import status
 from drift_audit.collector.plan import plan
 from drift_audit.collector.protobuf import to_json
 from drift_audit.collector.resources import Resource, from_v2, join
+from drift_audit.collector.series import Series
 from drift_audit.inventory import Memory, Remembered, Service, by_age
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Address, Snapshot, Unseen
@@ -167,7 +168,7 @@ class Gatherer:
         read: set[int] = set()  # hashes: the names of a long history would outweigh its pages
         in_order = [parent for _, parent in sorted(parents.items())]
         for parent, messages in _ahead(beside, self._history, in_order):
-            snapshots = [s for m in messages if (s := self._snapshot(parent, m))]
+            snapshots = self._in_series(parent, messages)
             here = {f"{parent.name}/revisions/{s.revision}" for s in snapshots}
             snapshots += self._get((parent, name) for name in parent.wanted - here).values()
             read |= {hash(name) for name in here | parent.wanted}
@@ -176,6 +177,19 @@ class Gatherer:
             moved = self._settled(parents, {})[1]
             yield from (s for name, s in sorted(moved.items()) if hash(name) not in read)
         yield from self._found.unseen
+
+    def _in_series(self, parent: Parent, messages: Iterable[Message]) -> list[Snapshot]:
+        """The revisions of one service; those that cannot be taken apart are unseen."""
+        if not self._family.revisions:
+            return [s for message in messages if (s := self._snapshot(parent, message))]
+        series = Series(parent.resource, self._sealer)
+        found: list[Snapshot] = []
+        for message in messages:
+            try:
+                found.append(series.snapshot(message))
+            except Refused as refused:
+                self._miss(f"revision {message.name}", str(refused))
+        return found
 
     def _history(self, parent: Parent) -> list[Message]:
         """The revisions of one service; of a job, itself, which has none."""

@@ -230,6 +230,10 @@ def _canonical(node: Node) -> str:
     return json.dumps(node, sort_keys=True, default=str)
 
 
+CONDITIONS = ("Ready", "Active")
+"""The conditions that are read."""
+
+
 def status(
     conditions: Node, name: str, traffic: Sequence[TrafficTarget], path: Path = ()
 ) -> Status:

@@ -21,10 +21,10 @@ _WELL_KNOWN = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration"
 
 def to_json(message: Message) -> dict[str, Any]:
     """The message as the REST API would print it; an empty value that was set stays."""
-    return _known(message) if _knows_all(message) else _with_unknown(message)
+    return _known(message) if knows_all(message) else _with_unknown(message)
 
 
-def _knows_all(message: Message) -> bool:
+def knows_all(message: Message) -> bool:
     """Tell whether no part of a message holds a field that the library does not know."""
     known = type(message)()
     known.CopyFrom(message)

@@ -6,12 +6,15 @@ asked for.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 from drift_audit.snapshot import (
     UNKNOWN,
+    Binding,
     Identity,
+    Mount,
     SecretReference,
     Snapshot,
     Source,
@@ -33,6 +36,8 @@ class Version:
     rotates: dt.datetime | None = None
 
 
+Holder = TypeVar("Holder", Binding, Mount)
+
 Asked = tuple[str, str, str]
 """Project, secret and version as a revision asks for them; the project is never empty."""
 
@@ -44,7 +49,7 @@ def asked(identity: Identity, ref: SecretReference) -> Asked:
 
 def asked_by(snapshots: Iterable[Snapshot]) -> list[Asked]:
     """Everything that some revisions read, once each, sorted."""
-    return sorted({asked(s.identity, ref) for s in snapshots for _, ref in s.references()})
+    return sorted({asked(s.identity, ref) for s in snapshots for ref in s.secrets()})
 
 
 def project_numbers(known: Iterable[Identity]) -> dict[str, str]:
@@ -79,31 +84,54 @@ def with_versions(
     `numbers` are those of projects by id: Secret Manager names projects by number (§5.1), so a
     secret is the service's own, and its version known, under either name.
     """
-    who = snapshot.identity
-    who = who.but(project_number=who.project_number or numbers.get(who.project, ""))
+    [found] = all_with_versions([snapshot], versions, numbers)
+    return found
 
-    def known(source: Source) -> Source:
-        if not isinstance(source, SecretReference):
-            return source
-        if source.project and source.project == who.project_number:
-            source = source.but(project="")
-        project, secret, wanted = asked(who, source)
-        by_number = numbers.get(project, project)
-        version = versions.get((project, secret, wanted)) or versions.get(
-            (by_number, secret, wanted)
-        )
-        if version is None:
-            return source
-        return source.but(
-            resolved=version.number,
-            version_state=version.state,
-            destroyed_at=version.destroyed,
-            expires_at=version.expires,
-            rotates_at=version.rotates,
-        )
 
-    return snapshot.but(
-        identity=who,
-        bindings=tuple(b.but(source=known(b.source)) for b in snapshot.bindings),
-        mounts=tuple(m.but(source=known(m.source)) for m in snapshot.mounts),
+def all_with_versions(
+    snapshots: Sequence[Snapshot], versions: Mapping[Asked, Version], numbers: Mapping[str, str]
+) -> list[Snapshot]:
+    """
+    The same for several. Bindings that the snapshots share, the very same objects, they share after
+    it too.
+    """
+    done: dict[tuple[int, str, str], Binding | Mount] = {}
+
+    def resolved(who: Identity, holder: Holder) -> Holder:
+        place = id(holder), who.project, who.project_number
+        if place not in done:
+            source = _known(who, holder.source, versions, numbers)
+            done[place] = holder if source is holder.source else holder.but(source=source)
+        return cast("Holder", done[place])
+
+    found = []
+    for snapshot in snapshots:
+        who = snapshot.identity
+        if not who.project_number and who.project in numbers:
+            who = who.but(project_number=numbers[who.project])
+        bindings = tuple(resolved(who, b) for b in snapshot.bindings)
+        mounts = tuple(resolved(who, m) for m in snapshot.mounts)
+        found.append(snapshot.but(identity=who, bindings=bindings, mounts=mounts))
+    return found
+
+
+def _known(
+    who: Identity, source: Source, versions: Mapping[Asked, Version], numbers: Mapping[str, str]
+) -> Source:
+    """What a binding reads, with what is known of its version."""
+    if not isinstance(source, SecretReference):
+        return source
+    if source.project and source.project == who.project_number:
+        source = source.but(project="")
+    project, secret, wanted = asked(who, source)
+    by_number = numbers.get(project, project)
+    version = versions.get((project, secret, wanted)) or versions.get((by_number, secret, wanted))
+    if version is None:
+        return source
+    return source.but(
+        resolved=version.number,
+        version_state=version.state,
+        destroyed_at=version.destroyed,
+        expires_at=version.expires,
+        rotates_at=version.rotates,
     )

@@ -5,13 +5,13 @@ The report itself, canonical: sorted keys, ASCII, and no character that a page o
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Mapping
 from typing import Any
 
 from drift_audit.report import Report
 from drift_audit.snapshot import Frozen
 
-_ACTIVE = re.compile("[<>&\x7f`|]")
+_ACTIVE = "<>&\x7f`|"
 
 
 def render(report: Report) -> str:
@@ -19,13 +19,47 @@ def render(report: Report) -> str:
     return canonical(report.model_dump(mode="json"))
 
 
-def line(model: Frozen) -> str:
-    """A model as JSON on one line, inert like the rest."""
-    text = model.model_dump_json(ensure_ascii=True)
-    return _ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+class Lines:
+    """
+    Writes models as JSON, one to a line, inert like the rest.
+
+    Parts that a model shares with the one before it, the very same objects, are not written anew.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[int, tuple[Frozen, str]] = {}
+
+    def line(self, model: Frozen) -> str:
+        """One model, as `model_dump_json` tells it."""
+        before, self._told = self._told, {}
+        fields = ((name, getattr(model, name)) for name in type(model).model_fields)
+        told = (f"{json.dumps(name)}:{self._value(value, before)}" for name, value in fields)
+        return "{" + ",".join(told) + "}"
+
+    def _value(self, value: Any, before: Mapping[int, tuple[Frozen, str]]) -> str:
+        if isinstance(value, tuple):
+            return "[" + ",".join(self._value(item, before) for item in value) + "]"
+        if not isinstance(value, Frozen):
+            return _inert(json.dumps(value))
+        known = before.get(id(value))
+        same = known is not None and known[0] is value
+        text = known[1] if known is not None and same else _inert(_dumped(value))
+        self._told[id(value)] = value, text
+        return text
+
+
+def _dumped(model: Frozen) -> str:
+    return model.model_dump_json(ensure_ascii=True)
+
+
+def _inert(text: str) -> str:
+    """JSON with the characters that a page or shell acts on escaped: they stand in texts only."""
+    if not any(char in text for char in _ACTIVE):
+        return text
+    return "".join(f"\\u{ord(c):04x}" if c in _ACTIVE else c for c in text)
 
 
 def canonical(document: Any) -> str:
     """A document as JSON that is the same bytes for the same content."""
     text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False)
-    return _ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+    return _inert(text) + "\n"

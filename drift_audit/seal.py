@@ -132,7 +132,7 @@ class Sealer:
         self, home: Address, container: str, kind: Place, name: str, *values: str
     ) -> LiteralValue:
         """The same for a key or setting of a service, without an address made for it."""
-        shown = kind == "key" and any(fnmatchcase(name, glob) for glob in self._reveal)
+        shown = kind == "key" and self._reveal and self._reveals(name)
         marks = traits(name, values[0]) if len(values) == 1 else _traits_of_all(name, values)
         seal = self._seal(home, kind, name, values) if self._keep else None
         if "credential" in marks:
@@ -143,6 +143,9 @@ class Sealer:
             clear=_printable(values[0]) if shown and self._keep else None,
             traits=tuple(sorted(marks)) if marks else (),
         )
+
+    def _reveals(self, name: str) -> bool:
+        return any(fnmatchcase(name, glob) for glob in self._reveal)
 
     @property
     def lasting(self) -> bool:
@@ -258,11 +261,10 @@ _SECRET_SHAPES = re.compile(  # linear: no part looks through the same text from
     r"|AIza[\w-]{30,}|ya29\.[\w-]{8,}|sk_(?:live|test)_\w{8,}|sk-[\w-]{16,})"
     r"|(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+\."  # a JWT
 )
-_SECRET_PARTS = (
-    *("://", "Bearer", "-----BEGIN", "AKIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
-    *("glpat-", "xox", "AIza", "ya29.", "sk_", "sk-", "eyJ"),
+_SECRET_PARTS = re.compile(
+    r"://|Bearer|-----BEGIN|AKIA|gh[pousr]_|github_pat_|glpat-|xox|AIza|ya29\.|sk[_-]|eyJ"
 )
-"""One of these stands in every shape: looking for them first takes a tenth of the time."""
+"""One of these stands in every shape: to look for them first takes a tenth of the time."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9+/=_-]{20,128}")
 _HARMLESS = re.compile(
@@ -286,7 +288,7 @@ def looks_like_credential(name: str, value: str) -> bool:
     """
     if _HARMLESS.fullmatch(value):
         return False
-    if any(part in value for part in _SECRET_PARTS) and _SECRET_SHAPES.search(value):
+    if _SECRET_PARTS.search(value) and _SECRET_SHAPES.search(value):
         return True
     if _names_a_secret(name):
         return True

@@ -392,13 +392,19 @@ class Snapshot(Frozen):
         yield from (b.source for b in self.bindings if isinstance(b.source, SecretReference))
         yield from (m.source for m in self.mounts)
 
-    def references(self) -> Iterator[tuple[Address, SecretReference]]:
+    def references(self) -> tuple[tuple[Address, SecretReference], ...]:
         """Every secret this revision reads, with the place that reads it."""
-        for b in self.bindings:
-            if isinstance(b.source, SecretReference):
-                yield self.address.at(b.container, key=b.key), b.source
-        for m in self.mounts:
-            yield self.address.at(m.container, mount=m.path), m.source
+        return self._references
+
+    @cached_property
+    def _references(self) -> tuple[tuple[Address, SecretReference], ...]:
+        home = self.address
+        keys = (
+            (home.at(b.container, key=b.key), b.source)
+            for b in self.bindings
+            if isinstance(b.source, SecretReference)
+        )
+        return *keys, *((home.at(m.container, mount=m.path), m.source) for m in self.mounts)
 
     def setting(self, name: str, container: str = "") -> Value | None:
         """One setting's value, None where the revision has none of that name."""

@@ -14,7 +14,6 @@ from drift_audit.snapshot import (
     Empty,
     LiteralValue,
     SecretReference,
-    Setting,
     Source,
     is_blank,
 )
@@ -240,7 +239,7 @@ def value_odd(case: Case) -> Iterator[Hit]:
 
     Fix: set the value again without the character, for instance from a file.
     """
-    for at, value in literals(case):
+    for at, value in marked(case):
         if odd := [TRAITS[trait] for trait in value.traits if trait in TRAITS]:
             yield Hit(at, f"the value of {at.name} {', '.join(odd)}")
 
@@ -255,7 +254,7 @@ def value_placeholder(case: Case) -> Iterator[Hit]:
 
     Fix: render the template before the deploy, or set the real value.
     """
-    for at, value in literals(case):
+    for at, value in marked(case):
         if "placeholder" in value.traits:
             severity = Severity.HIGH if case.policy.requires(at) else Severity.MEDIUM
             yield Hit(at, f"the value of {at.name} is a placeholder", severity)
@@ -271,17 +270,19 @@ def credential_in_plain(case: Case) -> Iterator[Hit]:
 
     Fix: move the value to Secret Manager, bind the key to it, and rotate the credential.
     """
-    for at, value in literals(case):
+    for at, value in marked(case):
         if "credential" in value.traits:
             yield Hit(at, f"{at.name} looks like a credential and is a plain value")
 
 
-def literals(case: Case) -> Iterator[tuple[Address, LiteralValue]]:
-    """Every plain value of the candidate: of keys, shadowed ones too, and of sealed settings."""
+def marked(case: Case) -> Iterator[tuple[Address, LiteralValue]]:
+    """The plain values of the candidate that are odd: of keys, each once, and of sealed settings."""
     home = case.candidate.address
-    for item in case.after.values():
-        if isinstance(item, Binding):
-            values = {s: None for s in (*item.shadowed, item.source) if isinstance(s, LiteralValue)}
-            yield from ((home.at(item.container, key=item.key), value) for value in values)
-        elif isinstance(item, Setting) and isinstance(item.value, LiteralValue):
-            yield home.at(item.container, setting=item.name), item.value
+    for item in case.candidate.bindings:
+        sources = (*item.shadowed, item.source)
+        odd = (s for s in sources if isinstance(s, LiteralValue) and s.traits)
+        for value in dict.fromkeys(odd):
+            yield home.at(item.container, key=item.key), value
+    for setting in (*case.candidate.settings, *(case.candidate.service or ())):
+        if isinstance(setting.value, LiteralValue) and setting.value.traits:
+            yield home.at(setting.container, setting=setting.name), setting.value

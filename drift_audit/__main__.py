@@ -81,6 +81,7 @@ def _run(arguments: list[str]) -> int:
     from drift_audit.cli import cli
 
     gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)  # snapshots have no cycles: looking for them took a third
     gc.enable()
     try:
         code = cli.main(

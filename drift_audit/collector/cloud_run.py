@@ -177,7 +177,8 @@ class CloudRun:
             missed = Unseen(where=what, reason=str(error) or "there is no such service any more")
             return service.but(unseen=(*service.unseen, missed))
         newest_first = tuple(sorted(found.values(), key=by_age, reverse=True))
-        self._read[service.address] = self._read[service.address].but(revisions=newest_first)
+        known = self._read[service.address].but(revisions=newest_first, complete=True)
+        self._read[service.address] = known
         return self._resolved(service.but(revisions=newest_first, complete=True))
 
     def resolve(self, snapshot: Snapshot) -> Snapshot:

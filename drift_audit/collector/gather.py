@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TypeVar
@@ -156,7 +156,7 @@ class Gatherer:
         for parent in parents.values():
             if service := self._joined(parent, read):
                 self._found.services.append(service)
-                self._found.parents.append(parent)
+                self._found.parents.append(replace(parent))  # without what was made of it
         return self._found
 
     def every(self, beside: Executor) -> Iterator[Snapshot | Unseen]:

@@ -276,7 +276,7 @@ def credential_in_plain(case: Case) -> Iterator[Hit]:
 
 
 def marked(case: Case) -> Iterator[tuple[Address, LiteralValue]]:
-    """The plain values of the candidate that are odd: of keys, each once, and of sealed settings."""
+    """The odd plain values of the candidate: of keys, each once, and of sealed settings."""
     home = case.candidate.address
     for item in case.candidate.bindings:
         sources = (*item.shadowed, item.source)

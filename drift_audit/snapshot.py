@@ -129,6 +129,13 @@ Moment = Annotated[AwareDatetime | None, Field(exclude_if=_is_none)]
 """A time that is written down only where there is one."""
 
 
+Access = Literal["granted", "not-proven"]
+"""
+Whether the secret's own policy lets the service account of the revision read it. What a project or
+folder grants is not seen there: without a grant of its own, access is not proven, and may be there.
+"""
+
+
 class SecretReference(Frozen):
     """
     A value that Secret Manager holds.
@@ -137,7 +144,8 @@ class SecretReference(Frozen):
     by number or not at all. `version` is what was asked for (empty: nothing, which means `latest`),
     `resolved` the number it stood for when we looked, `version_state` what Secret Manager said of
     it; both are None when nobody asked. The times are those that Secret Manager gave: when the
-    version is going to be destroyed, when the secret expires, when it is to be rotated.
+    version is going to be destroyed, when the secret expires, when it is to be rotated. `access` is
+    None where nobody looked.
     """
 
     state: Literal["secret"] = "secret"
@@ -149,6 +157,7 @@ class SecretReference(Frozen):
     destroyed_at: Moment = None
     expires_at: Moment = None
     rotates_at: Moment = None
+    access: Annotated[Access | None, Field(exclude_if=_is_none)] = None
 
     @property
     def pinned(self) -> bool:

@@ -140,6 +140,7 @@ def _secret(given: Mapping[str, Any]) -> SecretReference:
         version=given.get("version", "latest"),
         resolved=given.get("resolved"),
         version_state=given.get("state"),
+        access=given.get("access"),
     )
 
 

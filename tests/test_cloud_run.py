@@ -445,3 +445,63 @@ def test_number_of_a_project_from_secret_manager():
     [binding] = with_versions(one, versions, live._secrets.numbers).bindings
 
     assert binding.source == far.but(project="", resolved=3, version_state="enabled")
+
+
+READERS = """
+numbers: {shop: "123456789012"}
+secrets:
+  - {project: shop, name: own, versions: {1: enabled}, accessors: ["serviceAccount:api@shop.iam.gserviceaccount.com"]}
+  - {project: shop, name: default, versions: {1: enabled}, accessors: ["serviceAccount:123456789012-compute@developer.gserviceaccount.com"]}
+  - {project: shop, name: public, versions: {1: enabled}, accessors: [allUsers]}
+  - {project: shop, name: bare, versions: {1: enabled}}
+services:
+  - project: shop
+    region: europe-west1
+    service: api
+    revisions:
+      - name: api-00001-a
+        at: 2026-01-01T08:00:00Z
+        image: r/api
+        service_account: ACCOUNT
+        env:
+          OWN: {secret: own, version: "1"}
+          DEFAULT: {secret: default, version: "1"}
+          PUBLIC: {secret: public, version: "1"}
+          BARE: {secret: bare, version: "1"}
+          GONE: {secret: gone, version: "1"}
+"""
+
+
+def readable(account, **more):
+    """What the policies of secrets say of an account, by key, and what could not be seen."""
+    with playing(READERS.replace("ACCOUNT", account), **more) as emulator:
+        inventory = source(emulator, check_access=True).collect()
+        asked = [c.method for c in emulator.calls if c.method.endswith("GetIamPolicy")]
+    [service] = inventory.services
+    told = {b.key: b.source.access for b in service.newest.bindings}
+    return told, [u.where for u in inventory.unseen], len(asked)
+
+
+def test_who_may_read():
+    """The policy of a secret says whether the service's account, or everybody, may read it."""
+    told, unseen, asked = readable("api@shop.iam.gserviceaccount.com")
+
+    assert told == {
+        "OWN": "granted", "DEFAULT": "not-proven", "PUBLIC": "granted", "BARE": "not-proven", "GONE": None,
+    }  # fmt: skip
+    assert (unseen, asked) == ([], 5)
+
+
+def test_who_may_read_by_default():
+    """A service without an account of its own runs as the default one of its project."""
+    told, _, _ = readable("''")
+
+    assert (told["OWN"], told["DEFAULT"]) == ("not-proven", "granted")
+
+
+def test_policy_that_may_not_be_read():
+    """A policy that may not be read is unseen, and says nothing of who may read the secret."""
+    told, unseen, _ = readable("api@x", denied=["projects/shop/secrets/own"])
+
+    assert told["OWN"] is None
+    assert "readers of secret projects/shop/secrets/own" in unseen

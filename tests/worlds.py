@@ -82,12 +82,13 @@ def source(
     kinds: tuple[Kind, ...] = ("service",),
     seal: Sealer | None = None,
     seconds: float = 60,
+    check_access: bool = False,
 ) -> CloudRun:
     """The live collector, pointed at an emulator; it waits for nothing between two attempts."""
     connection = Connection(emulator.address, emulator.address)
     budget = Budget(time.monotonic, seconds, sleep=lambda _: None)
     where = Where([place.project], [place.region], services, kinds)
-    return CloudRun(where, seal or sealer(), budget, connection)
+    return CloudRun(where, seal or sealer(), budget, connection, check_access=check_access)
 
 
 @contextmanager

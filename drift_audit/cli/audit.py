@@ -34,6 +34,12 @@ from drift_audit.cli.subject import (
     is_flag=True,
     help="Read everything, also what has not changed since the last audit with this store.",
 )
+@click.option(
+    "--check-access",
+    is_flag=True,
+    help="Look at the policies of secrets too: may the services read what they are bound to?",
+    envvar="DRIFT_AUDIT_CHECK_ACCESS",
+)
 @options.output
 @options.talk
 def command(**given: Any) -> None:
@@ -53,7 +59,7 @@ def command(**given: Any) -> None:
         scope = Scope.given(policy, given, tell)
         store = open_store(given["store"])
         archive = open_archive(given["store"], seal, full=given["full"])
-        source = open_source(scope, seal, archive)
+        source = open_source(scope, seal, archive, check_access=given["check_access"])
         audit = Audit(
             policy=policy,
             now=now(),

@@ -234,13 +234,15 @@ def open_archive(path: str, seal: Sealer, *, full: bool) -> Archive | None:
     return Archive(path, seal, now(), full=full)
 
 
-def open_source(scope: Scope, seal: Sealer, archive: Archive | None = None) -> Source:
+def open_source(
+    scope: Scope, seal: Sealer, archive: Archive | None = None, *, check_access: bool = False
+) -> Source:
     """
     Files where inputs are given, else the live API. Raises CommandError when neither is named.
     """
     if scope.inputs:
         return Files(scope.documents, seal, scope.asked.services)
-    return _live(scope, seal, archive)
+    return _live(scope, seal, archive, check_access=check_access)
 
 
 def expand(inputs: Sequence[str]) -> list[str]:
@@ -253,7 +255,7 @@ def expand(inputs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _live(scope: Scope, seal: Sealer, archive: Archive | None) -> Source:
+def _live(scope: Scope, seal: Sealer, archive: Archive | None, *, check_access: bool) -> Source:
     if not scope.projects:
         raise CommandError(
             "no project to look at", hint="give --project, or exported files with --input"
@@ -268,6 +270,7 @@ def _live(scope: Scope, seal: Sealer, archive: Archive | None) -> Source:
         connection(scope.impersonate),
         scope.progress,
         archive,
+        check_access=check_access,
     )
 
 

@@ -81,6 +81,8 @@ class CloudRun:
         connection: Connection,
         progress: Progress = lambda *_: None,
         memory: Memory | None = None,
+        *,
+        check_access: bool = False,
     ) -> None:
         self._where, self._globs = where, tuple(where.services) or ("*",)
         self._sealer, self._budget, self._progress = sealer, budget, progress
@@ -89,7 +91,7 @@ class CloudRun:
         self._places = ThreadPoolExecutor(IN_FLIGHT, "place")
         self._api = Api(connection, budget)
         self._secrets = SecretManager(connection.secret_manager(), budget, self._calls)
-        self._memory = memory or NoMemory()
+        self._memory, self._check_access = memory or NoMemory(), check_access
         self._parents: dict[Address, Parent] = {}
         self._read: dict[Address, Service] = {}
 
@@ -111,6 +113,8 @@ class CloudRun:
         services = [service for found in gathered for service in found.services]
         asked = asked_by(r for s in services for r in s.revisions)
         self._resolve(asked)
+        if self._check_access:
+            self._secrets.look_at_policies(asked)
         return Inventory(
             locations=len(locations),
             listed=len(locations) - len(dark),
@@ -218,8 +222,8 @@ class CloudRun:
             pass
 
     def _resolved(self, service: Service) -> Service:
-        versions, numbers = self._secrets.known, self._secrets.numbers
-        revisions = (with_versions(r, versions, numbers) for r in service.revisions)
+        known, numbers, readers = self._secrets.known, self._secrets.numbers, self._secrets.readers
+        revisions = all_with_versions(service.revisions, known, numbers, readers)
         return service.but(revisions=tuple(revisions))
 
     def _told(self, what: str, results: Iterable[Item], total: int) -> Iterator[Item]:

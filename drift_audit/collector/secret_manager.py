@@ -14,6 +14,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 from google.cloud import secretmanager_v1 as sm
+from google.iam.v1 import iam_policy_pb2
 
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.listing import Listing, Message, items
@@ -26,6 +27,11 @@ _STATES: dict[int, VersionState] = {
     sm.SecretVersion.State.DISABLED: "disabled",
     sm.SecretVersion.State.DESTROYED: "destroyed",
 }
+
+READING = frozenset(
+    {"roles/secretmanager.secretAccessor", "roles/secretmanager.admin", "roles/owner"}
+)
+"""The roles of Google that may read a payload (`cloud-run-api.md` §5.3)."""
 
 PAGE_SIZE = 25_000
 """The most that a page holds (`cloud-run-api.md` §5.1)."""
@@ -44,7 +50,8 @@ def _name(secret: Secret) -> str:
 class SecretManager:
     """
     Resolves what revisions ask for, each once in a run. What could not be asked collects in
-    `unseen`, and the numbers of projects that answers give away in `numbers`.
+    `unseen`, the numbers of projects that answers give away in `numbers`, and who may read the
+    secrets, where that was asked, in `readers`.
     """
 
     def __init__(
@@ -55,6 +62,7 @@ class SecretManager:
         self._metadata: dict[Secret, Message | None] = {}
         self.unseen: list[Unseen] = []
         self.numbers: dict[str, str] = {}
+        self.readers: dict[Secret, frozenset[str]] = {}
 
     @property
     def known(self) -> Mapping[Asked, Version]:
@@ -74,6 +82,32 @@ class SecretManager:
         for done, (place, found) in enumerate(zip(wanted, answers, strict=True), 1):
             self._known |= {(*place, version): told for version, told in found.items()}
             yield done
+
+    def look_at_policies(self, asked: Iterable[Asked]) -> None:
+        """
+        Read who may read the secrets, by their own policies, into `readers`. Each once in a run.
+        """
+        wanted = sorted({(project, secret) for project, secret, _ in asked} - self.readers.keys())
+        found = zip(wanted, self._executor.map(self._members, wanted), strict=True)
+        self.readers |= {secret: members for secret, members in found if members is not None}
+
+    def _members(self, secret: Secret) -> frozenset[str] | None:
+        """
+        Who has a role that reads payloads, without a condition; None where that cannot be seen.
+        """
+        name = _name(secret)
+        request = iam_policy_pb2.GetIamPolicyRequest(resource=name)
+        quota = Quota(SECRET_MANAGER, secret[0])
+        method = self._client.get_iam_policy
+        try:
+            policy = self._budget.call(f"get the policy of {name}", method, request, quota)
+        except Missing:
+            return None  # that it is not there is told of its versions
+        except Unanswered as error:
+            self.unseen.append(Unseen(where=f"readers of secret {name}", reason=str(error)))
+            return None
+        granted = (b for b in policy.bindings if b.role in READING and not b.HasField("condition"))
+        return frozenset(member for binding in granted for member in binding.members)
 
     # Secrets
 

@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 
 from drift_audit.snapshot import (
     UNKNOWN,
+    Access,
     Binding,
     Identity,
     Mount,
@@ -35,6 +36,8 @@ class Version:
     expires: dt.datetime | None = None
     rotates: dt.datetime | None = None
 
+
+NOBODY_LOOKED: Mapping[tuple[str, str], frozenset[str]] = {}
 
 Holder = TypeVar("Holder", Binding, Mount)
 
@@ -75,8 +78,15 @@ def without_versions(snapshot: Snapshot) -> Snapshot:
     )
 
 
+Readers = Mapping[tuple[str, str], frozenset[str]]
+"""Who may read a secret by its own policy, by project and name."""
+
+
 def with_versions(
-    snapshot: Snapshot, versions: Mapping[Asked, Version], numbers: Mapping[str, str]
+    snapshot: Snapshot,
+    versions: Mapping[Asked, Version],
+    numbers: Mapping[str, str],
+    readers: Readers = NOBODY_LOOKED,
 ) -> Snapshot:
     """
     The snapshot with what is known of each version it reads; others stay not looked at.
@@ -84,23 +94,28 @@ def with_versions(
     `numbers` are those of projects by id: Secret Manager names projects by number (§5.1), so a
     secret is the service's own, and its version known, under either name.
     """
-    [found] = all_with_versions([snapshot], versions, numbers)
+    [found] = all_with_versions([snapshot], versions, numbers, readers)
     return found
 
 
 def all_with_versions(
-    snapshots: Sequence[Snapshot], versions: Mapping[Asked, Version], numbers: Mapping[str, str]
+    snapshots: Sequence[Snapshot],
+    versions: Mapping[Asked, Version],
+    numbers: Mapping[str, str],
+    readers: Readers = NOBODY_LOOKED,
 ) -> list[Snapshot]:
     """
     The same for several. Bindings that the snapshots share, the very same objects, they share after
     it too.
     """
-    done: dict[tuple[int, str, str], Binding | Mount] = {}
+    done: dict[tuple[int, str, str, str], Binding | Mount] = {}
 
-    def resolved(who: Identity, holder: Holder) -> Holder:
-        place = id(holder), who.project, who.project_number
+    def resolved(who: Identity, account: str, holder: Holder) -> Holder:
+        place = id(holder), who.project, who.project_number, account
         if place not in done:
             source = _known(who, holder.source, versions, numbers)
+            if readers and isinstance(source, SecretReference):
+                source = source.but(access=_access(who, source, account, readers))
             done[place] = holder if source is holder.source else holder.but(source=source)
         return cast("Holder", done[place])
 
@@ -109,8 +124,9 @@ def all_with_versions(
         who = snapshot.identity
         if not who.project_number and who.project in numbers:
             who = who.but(project_number=numbers[who.project])
-        bindings = tuple(resolved(who, b) for b in snapshot.bindings)
-        mounts = tuple(resolved(who, m) for m in snapshot.mounts)
+        account = _account(who, snapshot) if readers else ""
+        bindings = tuple(resolved(who, account, b) for b in snapshot.bindings)
+        mounts = tuple(resolved(who, account, m) for m in snapshot.mounts)
         found.append(snapshot.but(identity=who, bindings=bindings, mounts=mounts))
     return found
 
@@ -135,3 +151,27 @@ def _known(
         expires_at=version.expires,
         rotates_at=version.rotates,
     )
+
+
+EVERYBODY = frozenset({"allUsers", "allAuthenticatedUsers"})
+
+
+def _account(who: Identity, snapshot: Snapshot) -> str:
+    """The service account of a revision, empty where that is the default of an unknown number."""
+    account = str(snapshot.setting("service_account") or "default")
+    if account != "default":
+        return account
+    number = who.project_number
+    return f"{number}-compute@developer.gserviceaccount.com" if number else ""
+
+
+def _access(
+    who: Identity, source: SecretReference, account: str, readers: Readers
+) -> Access | None:
+    """What the policy of a secret says of an account; None where it was not read."""
+    project, secret, _ = asked(who, source)
+    found = readers.get((project, secret))
+    if found is None or not account:
+        return None
+    granted = EVERYBODY | {f"serviceAccount:{account}"}
+    return "granted" if found & granted else "not-proven"

@@ -197,6 +197,22 @@ def secret_not_found(case: Case) -> Iterator[Hit]:
             yield Hit(at, f"{at.name} reads {ref}, which does not exist")
 
 
+@rule("secret-access-unproven", Severity.MEDIUM)
+def secret_access_unproven(case: Case) -> Iterator[Hit]:
+    """
+    The policy of a bound secret does not let the service account of the revision read it.
+
+    A role on the project or above may still grant it: that cannot be seen from the secret. If
+    nothing does, no new instance starts.
+
+    Fix: grant roles/secretmanager.secretAccessor on the secret to the service account, or make sure
+    that the project does.
+    """
+    for at, ref in case.candidate.references():
+        if ref.access == "not-proven":
+            yield Hit(at, f"nothing on {ref.resource} itself lets the service read {at.name}")
+
+
 def _exactly(ref: SecretReference) -> str:
     """The reference with the number that an alias stands for."""
     follows = ref.resolved is not None and not ref.pinned

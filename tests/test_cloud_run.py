@@ -205,7 +205,7 @@ def test_resolve_looks_up_what_is_left():
     assert past.keys["app", "FAR"].source.version_state is None
     assert whole.keys["app", "FAR"].source.version_state == "enabled"
     assert again == whole
-    assert asked == 3
+    assert asked == 2
 
 
 def test_resolve_tells_what_it_may_not_see():

@@ -18,6 +18,7 @@ from drift_audit.collector.connection import Connection
 from drift_audit.collector.gather import Gatherer, NoMemory, Parent
 from drift_audit.collector.secret_manager import SecretManager
 from drift_audit.collector.secret_versions import (
+    Asked,
     all_with_versions,
     asked_by,
     with_versions,
@@ -158,7 +159,7 @@ class CloudRun:
         for batch in _batched(read, AT_ONCE):
             snapshots = [one for one in batch if isinstance(one, Snapshot)]
             known = len(self._secrets.unseen)
-            self._resolve(asked_by(snapshots))
+            self._resolve(asked_by(snapshots), more_to_come=True)
             yield from all_with_versions(snapshots, self._secrets.known, self._secrets.numbers)
             yield from (one for one in batch if isinstance(one, Unseen))
             yield from self._secrets.unseen[known:]
@@ -216,9 +217,10 @@ class CloudRun:
         family = self._api.families[kind]
         return Gatherer(self._api, at, family, self._globs, self._sealer, self._calls, self._memory)
 
-    def _resolve(self, asked: Sequence[tuple[str, str, str]]) -> None:
+    def _resolve(self, asked: Sequence[Asked], *, more_to_come: bool = False) -> None:
         secrets = {(project, secret) for project, secret, _ in asked}
-        for _ in self._told("secrets", self._secrets.resolve(asked), len(secrets)):
+        done = self._secrets.resolve(asked, more_to_come=more_to_come)
+        for _ in self._told("secrets", done, len(secrets)):
             pass
 
     def _resolved(self, service: Service) -> Service:

@@ -164,15 +164,16 @@ class Gatherer:
         Every revision in scope that still exists, service by service, as they are read; then what
         is missing. `beside` lists several services at a time: no more than those are held.
         """
-        parents = self._listed({})
+        parents = {name: replace(parent) for name, parent in self._listed({}).items()}
         read: set[int] = set()  # hashes: the names of a long history would outweigh its pages
-        in_order = [parent for _, parent in sorted(parents.items())]
+        in_order = (parents[name] for name in sorted(parents))
         for parent, messages in _ahead(beside, self._history, in_order):
             snapshots = self._in_series(parent, messages)
             here = {f"{parent.name}/revisions/{s.revision}" for s in snapshots}
             snapshots += self._get((parent, name) for name in parent.wanted - here).values()
             read |= {hash(name) for name in here | parent.wanted}
             yield from sorted(snapshots, key=by_age, reverse=True)
+            parents[parent.name] = replace(parent)  # without what was made of it
         if parents and self._family.revisions:
             moved = self._settled(parents, {})[1]
             yield from (s for name, s in sorted(moved.items()) if hash(name) not in read)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from itertools import repeat
 from typing import Any
 
 from google.cloud import secretmanager_v1 as sm
@@ -60,6 +61,8 @@ class SecretManager:
         self._client, self._budget, self._executor = client, budget, executor
         self._known: dict[Asked, Version] = {}
         self._metadata: dict[Secret, Message | None] = {}
+        self._projects: dict[str, dict[str, Message]] = {}
+        self._listed: dict[Secret, dict[int, Version]] = {}
         self.unseen: list[Unseen] = []
         self.numbers: dict[str, str] = {}
         self.readers: dict[Secret, frozenset[str]] = {}
@@ -69,16 +72,19 @@ class SecretManager:
         """Everything that was resolved so far."""
         return self._known
 
-    def resolve(self, asked: Iterable[Asked]) -> Iterable[int]:
+    def resolve(self, asked: Iterable[Asked], *, more_to_come: bool = False) -> Iterable[int]:
         """
         Look up what is not known yet. Yields how many of the secrets are done, as they are.
+
+        Where more versions of the same secrets will be asked for, all of them are listed at once.
         """
         wanted: dict[Secret, list[str]] = {}
         for project, secret, version in asked:
             if (project, secret, version) not in self._known:
                 wanted.setdefault((project, secret), []).append(version)
         self._read_metadata(wanted)
-        answers = self._executor.map(self._versions, wanted.keys(), wanted.values())
+        listing = repeat(more_to_come)
+        answers = self._executor.map(self._versions, wanted.keys(), wanted.values(), listing)
         for done, (place, found) in enumerate(zip(wanted, answers, strict=True), 1):
             self._known |= {(*place, version): told for version, told in found.items()}
             yield done
@@ -117,10 +123,14 @@ class SecretManager:
         for secret in wanted:
             if secret not in self._metadata:
                 by_project.setdefault(secret[0], []).append(secret)
-        several = [project for project, own in by_project.items() if len(own) >= SEVERAL]
-        listed = dict(zip(several, self._executor.map(self._list, several), strict=True))
+        several = [
+            project
+            for project, own in by_project.items()
+            if len(own) >= SEVERAL and project not in self._projects
+        ]
+        self._projects |= zip(several, self._executor.map(self._list, several), strict=True)
         for project, own in by_project.items():
-            found = listed.get(project, {})
+            found = self._projects.get(project, {})
             self._metadata |= {secret: found[secret[1]] for secret in own if secret[1] in found}
         # what a list did not say is asked for by name: it may have been denied, or cut short
         missing = [s for own in by_project.values() for s in own if s not in self._metadata]
@@ -166,20 +176,20 @@ class SecretManager:
 
     # Versions
 
-    def _versions(self, secret: Secret, asked: list[str]) -> dict[str, Version]:
+    def _versions(self, secret: Secret, asked: list[str], more_to_come: bool) -> dict[str, Version]:
         """The versions of one secret that are asked for."""
-        listed = self._list_versions(secret) if len(asked) >= SEVERAL else {}
+        if secret not in self._listed and (more_to_come or len(asked) >= SEVERAL):
+            self._listed[secret] = self._list_versions(secret)
+        listed = self._listed.get(secret, {})
         aliases = getattr(self._metadata.get(secret), "version_aliases", {})
         found: dict[str, Version] = {}
         for version in asked:
             number = _meant(version, listed, aliases)
-            message = listed.get(number) if number is not None else None
-            found[version] = (
-                self._told(secret, message) if message else self._get_version(secret, version)
-            )
+            known = listed.get(number) if number is not None else None
+            found[version] = known or self._get_version(secret, version)
         return found
 
-    def _list_versions(self, secret: Secret) -> dict[int, Message]:
+    def _list_versions(self, secret: Secret) -> dict[int, Version]:
         name = _name(secret)
         listing = Listing(
             what=f"versions of {name}",
@@ -189,13 +199,12 @@ class SecretManager:
             quota=Quota(SECRET_MANAGER, secret[0]),
             again=lambda version: self._version(secret, version),
         )
-        found: dict[int, Message] = {}
+        found: dict[int, Version] = {}
         try:
             for message in items(listing, self._budget):
-                self._learn(secret[0], message.name)
-                number = message.name.rpartition("/")[2]
-                if number.isdecimal():
-                    found[int(number)] = message
+                known = self._told(secret, message) if message.state in _STATES else None
+                if known is not None and known.number is not None:
+                    found[known.number] = known
         except (Unanswered, Missing):
             return {}  # each version is asked for by name, and told if that fails
         return found
@@ -240,7 +249,7 @@ class SecretManager:
             self.numbers[project] = number[0]
 
 
-def _meant(version: str, listed: Mapping[int, Message], aliases: Mapping[str, int]) -> int | None:
+def _meant(version: str, listed: Mapping[int, Version], aliases: Mapping[str, int]) -> int | None:
     """
     The number that a version stands for. `latest` is the one created last, whatever its state (§0).
     """

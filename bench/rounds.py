@@ -59,7 +59,7 @@ class Outcome:
 
 
 class Rounds:
-    """Runs groups on running servers, which are known by name: `` and `small`."""
+    """Runs groups on running servers, which are known by name: ``, `small` and `short`."""
 
     def __init__(
         self, backends: Mapping[str, Backend], folder: Path, settings: dict[str, Any], tell: Tell

@@ -51,7 +51,7 @@ def measure(
     settings = {"hole": given.hole, "run_page": given.page}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        shapes = {"": profile.shape, "small": profile.small}
+        shapes = {"": profile.shape, "small": profile.small, "short": profile.short}
         backends = {name: stack.enter_context(Backend(shape)) for name, shape in shapes.items()}
         rounds = Rounds(backends, folder, settings, _tell)
         ran = {}

@@ -22,7 +22,7 @@ lint: $(READY)  ## check style, types and the rules between modules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(READY)  ## write docs/rules.md and docs/cli.md anew
+docs: $(READY)  ## write docs/rules.md, docs/cli.md and the texts of explain anew
 	$(BIN)/python docs/generate.py
 
 bench: $(READY)  ## measure everything against the floor and gcloud, and write docs/performance.md

@@ -1,7 +1,8 @@
-"""Writes docs/rules.md and docs/cli.md from the program; a test compares."""
+"""Writes docs/rules.md, docs/cli.md and the texts of `explain` from the program; a test compares."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from drift_audit.__main__ import HELP_WIDTH
 from drift_audit.cli import cli
 from drift_audit.rules import FAMILIES, RULES, Rule
 
-HERE = Path(__file__).parent
-CASES = HERE.parent / "tests" / "cases"
+ROOT = Path(__file__).parents[1]
+CASES = ROOT / "tests" / "cases"
 WIDTH = HELP_WIDTH - 2
 
 
@@ -70,9 +71,27 @@ def _walk(command: click.Command, path: str) -> list[tuple[str, click.Command]]:
     return found
 
 
-PAGES = {"rules.md": rules, "cli.md": commands}
+def texts() -> str:
+    """What the rules say of themselves, by family, for `drift-audit explain`."""
+    found: dict[str, dict[str, object]] = {}
+    for rule in sorted(RULES.values(), key=lambda r: _order(r.family)):
+        found.setdefault(rule.family, {})[rule.id] = {
+            "severity": rule.severity.word,
+            "what": rule.what,
+            "why": rule.why,
+            "fix": rule.fix,
+            "needs": sorted(rule.needs),
+        }
+    return json.dumps(found, indent=1) + "\n"
+
+
+def _order(family: str) -> int:
+    return [module.__name__.rpartition(".")[2] for module in FAMILIES].index(family)
+
+
+PAGES = {"docs/rules.md": rules, "docs/cli.md": commands, "drift_audit/rules/rules.json": texts}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
-        (HERE / name).write_text(page())
-        sys.stdout.write(f"wrote docs/{name}\n")
+        (ROOT / name).write_text(page())
+        sys.stdout.write(f"wrote {name}\n")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drift_audit.cli import keys, options
+from drift_audit.cli.echo import echo
 from drift_audit.cli.notice import notice
-from drift_audit.cli.output import echo, now
+from drift_audit.cli.output import now
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import Scope, find_policy, open_store, sealer
 from drift_audit.errors import CommandError, InputError, StoreError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from drift_audit.cli.output import echo
+from drift_audit.cli.echo import echo
 
 
 @click.command(short_help="Print the completion script for a shell.")

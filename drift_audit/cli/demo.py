@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from drift_audit.cli.output import echo, finish
+from drift_audit.cli.echo import echo
+from drift_audit.cli.output import finish
 from drift_audit.errors import ExitCode
 from drift_audit.seal import Sealer, SealKey
 

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from drift_audit.cli import checks, options
-from drift_audit.cli.output import columns, echo, finish, wants_color
+from drift_audit.cli.echo import echo
+from drift_audit.cli.output import columns, finish, wants_color
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import Scope
 from drift_audit.diagnosis import Diagnosis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from drift_audit.cli.output import echo
+from drift_audit.cli.echo import echo
 from drift_audit.errors import CommandError
 
 PORT = click.IntRange(0, 65535)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from drift_audit import files
+from drift_audit.cli.echo import echo
 from drift_audit.cli.notice import notice
 from drift_audit.errors import CommandError, ExitCode, OutputError
 from drift_audit.finding import Severity
@@ -105,17 +106,6 @@ def _write(output: Output, text: str) -> None:
         echo(text)
     else:
         files.write(output.path, text)
-
-
-def echo(text: str) -> None:
-    """Print to standard output, and know that it arrived. Raises OutputError."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        # the interpreter would try to flush the rest once more at its end, and fail aloud
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputError(f"cannot write to standard output: {files.reason(error)}") from None
 
 
 def from_severity(report: Report, lowest: Severity) -> Report:

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from drift_audit.cli.output import echo
+from drift_audit.cli.echo import echo
 
 DOCUMENTS = {
     "report": "drift_audit.report:Report",

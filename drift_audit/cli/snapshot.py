@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drift_audit.cli import keys, options
+from drift_audit.cli.echo import echo
 from drift_audit.cli.notice import notice
-from drift_audit.cli.output import echo, finish
+from drift_audit.cli.output import finish
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import Scope, find_policy, open_source, sealer
 from drift_audit.errors import ExitCode

@@ -1,4 +1,4 @@
-"""Writes docs/rules.md, docs/cli.md and the texts of `explain` from the program; a test compares."""
+"""Writes docs/rules.md, docs/cli.md and the texts of `explain`; a test compares."""
 
 from __future__ import annotations
 

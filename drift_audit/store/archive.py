@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -53,6 +54,7 @@ class Archive:
     def __init__(self, root: str, sealer: Sealer, now: dt.datetime, *, full: bool = False) -> None:
         self._folder, self._sealer = Path(root) / FOLDER, sealer
         self._now, self._full = now, full
+        self._lock = threading.Lock()
         self._known: dict[tuple[str, str], dict[str, str]] = {}
         self._full_at: dict[tuple[str, str], dt.datetime] = {}
 
@@ -69,7 +71,7 @@ class Archive:
 
     def services(self, project: str, region: str) -> list[Address]:
         """The services of a location that an earlier audit read."""
-        kept = (at.rpartition("/")[2] for at in self._lines((project, region)))
+        kept = [at.rpartition("/")[2] for at in list(self._lines((project, region)))]
         return [Address(project=project, region=region, service=name) for name in sorted(kept)]
 
     def forget(self, at: Address) -> None:
@@ -86,6 +88,8 @@ class Archive:
             at = one.service.address
             self._lines((at.project, at.region))[str(at)] = one.model_dump_json()
         for place, lines in self._known.items():
+            if not lines and not self._path(place).exists():
+                continue
             text = "".join(f"{at}\t{line}\n" for at, line in sorted(lines.items()))
             try:
                 self._write(place, text)
@@ -93,22 +97,27 @@ class Archive:
                 _log.info("%s", error)
 
     def _lines(self, place: tuple[str, str]) -> dict[str, str]:
-        """What is kept of a location, as text by address; loaded when it is asked for first."""
-        if place not in self._known:
-            self._known[place] = self._load(place)
-        return self._known[place]
+        """
+        What is kept of a location, as text by address; loaded when it is asked for first. Of one
+        whose name is no part of a path nothing is.
+        """
+        if not (names.PROJECT.fullmatch(place[0]) and names.SERVICE.fullmatch(place[1])):
+            return {}
+        with self._lock:  # the kinds of a location are read beside each other
+            if place not in self._known:
+                self._known[place] = self._load(place)
+            return self._known[place]
 
     def _write(self, place: tuple[str, str], text: str) -> None:
-        path = self._path(place)
+        path, ignored = self._path(place), self._folder / ".gitignore"
         path.parent.mkdir(parents=True, exist_ok=True)
-        ignored = self._folder / ".gitignore"
+        for one in (path, ignored):
+            self._check_inside(one)
         if not ignored.exists():
             files.write(str(ignored), "*\n")
-        head = _Head(
-            tool=__version__,
-            full_at=self._full_at.get(place, self._now),
-            mark=self._mark(path, text),
-        )
+        full_at = self._full_at.get(place, self._now)
+        mark = self._mark(path, full_at, text)
+        head = _Head(tool=__version__, full_at=full_at, mark=mark)
         files.write(str(path), f"{head.model_dump_json()}\n{text}")
 
     def _load(self, place: tuple[str, str]) -> dict[str, str]:
@@ -117,28 +126,35 @@ class Archive:
         if self._full or not path.exists():
             return {}
         try:
+            self._check_inside(path)
             first, _, text = files.read(str(path), limit=LIMIT).decode().partition("\n")
             head = _Head.model_validate_json(first)
-        except (InputError, UnicodeDecodeError, ValidationError):
+        except (InputError, OutputError, UnicodeDecodeError, ValidationError):
             _log.warning("%s: not an archive of this version: everything is read", path)
             return {}
-        if head.tool != __version__ or self._mark(path, text) != head.mark:
+        if head.tool != __version__ or self._mark(path, head.full_at, text) != head.mark:
             _log.warning("%s: written by another version, or another key: all is read", path)
             return {}
         if not dt.timedelta(0) <= self._now - head.full_at < FULL_AFTER:
             _log.info("%s: last read whole on %s: everything is read", path, head.full_at.date())
             return {}
         self._full_at[place] = head.full_at
-        pairs = (line.partition("\t") for line in text.splitlines())
+        pairs = (line.partition("\t") for line in text.split("\n")[:-1])
         return {at: remembered for at, _, remembered in pairs}
 
-    def _mark(self, path: Path, text: str) -> str:
-        """A keyed digest of the lines, bound to their place and to this version."""
+    def _mark(self, path: Path, full_at: dt.datetime, text: str) -> str:
+        """A keyed digest of the lines and their age, bound to their place and to this version."""
         where = "/".join(path.relative_to(self._folder).parts)
-        return self._sealer.mark(f"archive {where} {__version__}", text.encode())
+        what = f"archive {where} {__version__} {full_at.isoformat()}"
+        return self._sealer.mark(what, text.encode())
+
+    def _check_inside(self, path: Path) -> None:
+        """Refuse what a link puts elsewhere. Raises OutputError."""
+        inside = path.relative_to(self._folder)
+        store = self._folder.parent.resolve()
+        if path.is_symlink() or path.parent.resolve() != (store / FOLDER / inside).parent:
+            raise OutputError(f"{path}: a link, which is not followed")
 
     def _path(self, place: tuple[str, str]) -> Path:
-        """The file of a location; Cloud Run's own names are safe as parts of a path."""
-        assert names.PROJECT.fullmatch(place[0])
-        assert names.SERVICE.fullmatch(place[1])
+        """The file of a location."""
         return self._folder / place[0] / f"{place[1]}.jsonl"

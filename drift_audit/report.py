@@ -27,9 +27,6 @@ from drift_audit.snapshot import (
 
 Verdict = Literal["clean", "drift", "incomplete"]
 
-ENDS = frozenset({ExitCode.CLEAN, ExitCode.INCOMPLETE, ExitCode.REFUSED, ExitCode.DRIFT})
-"""How a run that made a report can have ended. A lost output is known only after it."""
-
 
 class RuleText(Frozen):
     """What a rule that fired says of itself."""
@@ -121,16 +118,18 @@ class Report(Frozen):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         """A report that was changed by hand must not say one thing and end with another."""
-        if self.exit_code not in ENDS:
-            raise ValueError("not an exit code of a report")
-        blind = self.exit_code == ExitCode.INCOMPLETE
-        if (self.verdict == "incomplete") != blind:
-            raise ValueError("verdict and exit code do not agree")
-        if self.verdict == "clean" and self.exit_code == ExitCode.DRIFT:
-            raise ValueError("verdict and exit code do not agree")
-        hidden = self.unseen or any(s.blocking for s in self.skipped) or not self.coverage.whole
-        if hidden and not blind:
-            raise ValueError("something was not seen, and the verdict does not say so")
+        complete = _complete(self.services, self.skipped, self.unseen, self.coverage)
+        found = _verdict(self.services, self.all_findings, self.fail_on, complete=complete)
+        if self.verdict != found:
+            raise ValueError("the verdict does not follow from what was found")
+        drift = _fails(self.all_findings, self.fail_on)
+        wanting = _without_reference(self.services)  # a baseline may have been demanded, or not
+        ends = {
+            exit_code(complete=complete, baseline_wanting=demanded, drift=drift)
+            for demanded in (False, wanting)
+        }
+        if self.exit_code not in ends:
+            raise ValueError("the exit code does not follow from what was found")
         told = self.counts.findings, self.counts.unseen, self.counts.skipped
         if told != (len(self.all_findings), len(self.unseen), len(self.skipped)):
             raise ValueError("the counts do not agree with what is listed")
@@ -183,18 +182,14 @@ def assemble(
     """
     everything = [*findings, *(f for s in services for f in s.findings)]
     open_findings = [f for f in everything if f.waived is None]
-    failed = any(fail_on is not None and f.severity >= fail_on for f in open_findings)
-    blocked = any(s.blocking for s in skipped)
-    complete = bool(services) and not unseen and not blocked and coverage.whole
-    grave = failed or any(f.severity >= Severity.HIGH for f in open_findings)
-    unlike = grave or any(map(differs, services))
-    verdict: Verdict = "incomplete" if not complete else "drift" if unlike else "clean"
-    wanting = require_baseline and any(s.reference is None for s in services)
+    complete = _complete(services, skipped, unseen, coverage)
+    wanting = require_baseline and _without_reference(services)
+    drift = _fails(everything, fail_on)
     return Report(
         tool=tool,
         generated_at=now,
-        verdict=verdict,
-        exit_code=exit_code(complete=complete, baseline_wanting=wanting, drift=failed),
+        verdict=_verdict(services, everything, fail_on, complete=complete),
+        exit_code=exit_code(complete=complete, baseline_wanting=wanting, drift=drift),
         headline=headline(services, open_findings, unseen, skipped, fail_on),
         fail_on=fail_on,
         scope=scope,
@@ -210,6 +205,40 @@ def assemble(
             for id in sorted({f.rule for f in everything})
         },
     )
+
+
+def _complete(
+    services: Sequence[ServiceReport],
+    skipped: Sequence[Skip],
+    unseen: Sequence[Unseen],
+    coverage: Coverage,
+) -> bool:
+    """Whether something was looked at, and all of it."""
+    blocked = any(s.blocking for s in skipped)
+    return bool(services) and not unseen and not blocked and coverage.whole
+
+
+def _fails(findings: Iterable[Finding], fail_on: Severity | None) -> bool:
+    """Whether a finding that nobody accepted reaches the threshold."""
+    return fail_on is not None and any(f.waived is None and f.severity >= fail_on for f in findings)
+
+
+def _verdict(
+    services: Sequence[ServiceReport],
+    findings: Sequence[Finding],
+    fail_on: Severity | None,
+    *,
+    complete: bool,
+) -> Verdict:
+    """What the facts come to. Whatever differs, or is grave in itself, is drift."""
+    if not complete:
+        return "incomplete"
+    grave = _fails(findings, fail_on) or _fails(findings, Severity.HIGH)
+    return "drift" if grave or any(map(differs, services)) else "clean"
+
+
+def _without_reference(services: Sequence[ServiceReport]) -> bool:
+    return any(service.reference is None for service in services)
 
 
 def _counts(

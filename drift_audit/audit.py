@@ -294,8 +294,7 @@ def _left(inventory: Inventory, store: Store | None) -> list[Address]:
         return []
     found = {service.address for service in inventory.services}
     gone = [a for a in store.addresses() if inventory.scope.covers(a) and a not in found]
-    kept = ((at, store.read(at)) for at in gone)
-    return [at for at, kept_as in kept if kept_as and kept_as.snapshot.identity.kind == "service"]
+    return [at for at in gone if store.read(at) is not None]
 
 
 def _restored(findings: Sequence[Finding]) -> set[Address]:

@@ -133,12 +133,16 @@ class Scope(Frozen):
     kinds: tuple[Kind, ...] = ()
 
     def covers(self, at: Address) -> bool:
-        """Tell whether a service lies in it; a job or worker pool goes by its own name."""
-        name = at.service.partition(".")[0]
+        """
+        Tell whether a service lies in it; a job or worker pool goes by its own name. Where the API
+        was asked for the regions, every region does.
+        """
+        name, kind = names.taken_apart(at.service)
         return (
             (not self.projects or at.project in self.projects)
-            and (not self.regions or at.region in self.regions)
+            and (not self.regions or self.regions_found or at.region in self.regions)
             and (not self.services or any(fnmatchcase(name, g) for g in self.services))
+            and (not self.kinds or kind in self.kinds)
         )
 
     @property

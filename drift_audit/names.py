@@ -68,6 +68,12 @@ def place(kind: str, name: str) -> str:
     return name if kind == "service" else f"{name}.{kind}"
 
 
+def taken_apart(place: str) -> tuple[str, str]:
+    """The name and the kind of what `place` names."""
+    name, _, kind = place.partition(".")
+    return name, kind or "service"
+
+
 def is_placeholder(text: str) -> bool:
     """Tell whether some part of the text was meant to be filled in by a template."""
     return _MAYBE.search(text) is not None and PLACEHOLDER.search(text) is not None

@@ -295,7 +295,7 @@ def test_history_is_read_once():
 
 
 def test_baselines_without_a_service(tmp_path):
-    """A live audit names the services that a baseline is kept of and that are not there any more."""
+    """A live audit names what a baseline is kept of and is not there any more, of every kind."""
     store = Folder(str(tmp_path))
     for name, kind in (("api", "service"), ("gone", "service"), ("pool", "worker-pool")):
         store.write(
@@ -307,7 +307,8 @@ def test_baselines_without_a_service(tmp_path):
     offline = Audit(Policy(), NOW).of(Still(here), store)
 
     assert [f.says for f in live.findings] == [
-        "a baseline of shop/europe-west1/gone is kept, and the service was not found"
+        "a baseline of shop/europe-west1/gone is kept, and the service was not found",
+        "a baseline of shop/europe-west1/pool.worker-pool is kept, and the service was not found",
     ]
     assert offline.findings == ()
 

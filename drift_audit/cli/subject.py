@@ -241,7 +241,7 @@ def open_source(
     Files where inputs are given, else the live API. Raises CommandError when neither is named.
     """
     if scope.inputs:
-        return Files(scope.documents, seal, scope.asked.services)
+        return Files(scope.documents, seal, scope.asked.services, scope.asked.kinds)
     return _live(scope, seal, archive, check_access=check_access)
 
 

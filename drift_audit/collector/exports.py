@@ -10,13 +10,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
 
-from drift_audit import files, strict
+from drift_audit import files, names, strict
 from drift_audit.collector import nodes
 from drift_audit.collector.knative import is_knative, resource
 from drift_audit.collector.resources import Resource, from_v2, is_v2, join
@@ -29,6 +28,7 @@ from drift_audit.collector.secret_versions import (
 )
 from drift_audit.errors import InputError
 from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service, Twins, absent
+from drift_audit.names import Kind
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import UNKNOWN, Address, Identity, Snapshot, Unseen
 from drift_audit.strict import Node, Path, Refused
@@ -246,12 +246,18 @@ def _version(
 
 
 def inventory(
-    documents: Sequence[Documents], sealer: Sealer, *, source: str, services: Sequence[str] = ()
+    documents: Sequence[Documents],
+    sealer: Sealer,
+    *,
+    source: str,
+    services: Sequence[str] = (),
+    kinds: Sequence[Kind] = (),
 ) -> Inventory:
     """
     Join what files hold by service, and say what they do not show.
 
-    `services` are globs; other services are left out. Raises InputError when documents contradict.
+    `services` are globs; other services, and those of other kinds, are left out. Raises InputError
+    when documents contradict.
     """
     parts: dict[Address, _Parts] = {}
     documents = acquainted(documents)
@@ -262,21 +268,18 @@ def inventory(
             parts.setdefault(at, _Parts()).add(origin, res, listed=one.listed)
         for origin, snapshot in one.snapshots:
             parts.setdefault(snapshot.address, _Parts()).keep(origin, snapshot)
-    wanted = [at for at in sorted(parts, key=str) if _wanted(at, services)]
+    scope = Scope(source=source, services=tuple(services), kinds=tuple(kinds))
+    wanted = [at for at in sorted(parts, key=str) if scope.covers(at)]
     joined = tuple(parts[at].service(sealer, versions, numbers) for at in wanted)
     missed = [u for one in documents for u in one.unseen]
     return Inventory(
-        scope=Scope(source=source, services=tuple(services)),
+        scope=scope,
         services=joined,
-        unseen=(*missed, *absent(services, {at.service for at in parts})),
+        unseen=(*missed, *absent(services, {names.taken_apart(at.service)[0] for at in parts})),
         evidence=frozenset({Evidence.SECRET_VERSIONS} if versions else ()),
         twins=tuple(Twins(places=places) for places in sealer.twins()),
         secrets=len(asked_by(r for s in joined for r in s.revisions)),
     )
-
-
-def _wanted(at: Address, globs: Sequence[str]) -> bool:
-    return not globs or any(fnmatchcase(at.service, glob) for glob in globs)
 
 
 class _Parts:
@@ -335,13 +338,24 @@ class Files:
     """A source whose services come from files that were read already."""
 
     def __init__(
-        self, documents: Sequence[Documents], sealer: Sealer, services: Sequence[str] = ()
+        self,
+        documents: Sequence[Documents],
+        sealer: Sealer,
+        services: Sequence[str] = (),
+        kinds: Sequence[Kind] = (),
     ) -> None:
-        self._documents, self._sealer, self._services = documents, sealer, services
+        self._documents, self._sealer = documents, sealer
+        self._services, self._kinds = services, kinds
 
     def collect(self) -> Inventory:
         """Everything the files hold. Raises InputError when they contradict each other."""
-        return inventory(self._documents, self._sealer, source="files", services=self._services)
+        return inventory(
+            self._documents,
+            self._sealer,
+            source="files",
+            services=self._services,
+            kinds=self._kinds,
+        )
 
     def chain(self, service: Service) -> Service:
         """The same service: files hold what they hold."""

@@ -52,7 +52,8 @@ def scope(report: Report) -> str:
     kinds = ", ".join(f"{kind.replace('-', ' ')}s" for kind in asked.kinds)
     what = f"; {kinds}" if kinds else ""
     named = f"; {', '.join(asked.services)}" if asked.services not in ((), ("*",)) else ""
-    return f"{some(asked.projects)}; {some(asked.regions)}, {how}{what}{named}"
+    where = some(asked.regions) or "no regions"
+    return f"{some(asked.projects)}; {where}, {how}{what}{named}"
 
 
 def seen(report: Report) -> str:
@@ -88,8 +89,8 @@ def listed(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def place(service: ServiceReport) -> str:
-    """Project, region and service."""
-    return f"{service.project}/{service.region}/{service.service}"
+    """Project, region and service; a job or worker pool by the name that tells it from one."""
+    return str(service.address)
 
 
 def services(report: Report) -> list[ServiceReport]:

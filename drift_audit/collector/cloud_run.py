@@ -112,7 +112,7 @@ class CloudRun:
         if not blind:  # where something could not be listed they may be there, as is told already
             unseen += absent(self._globs, {name for found in gathered for name in found.names})
         services = [service for found in gathered for service in found.services]
-        asked = asked_by(r for s in services for r in s.revisions)
+        asked = asked_by(r for s in services for r in _in_use(s))
         self._resolve(asked)
         if self._check_access:
             self._secrets.look_at_policies(asked)
@@ -141,7 +141,7 @@ class CloudRun:
         read of its history, and nothing of what can change without it.
         """
         for at, service in self._read.items():
-            if service.kind != "job" and not service.unseen:
+            if service.kind != "job" and not service.unseen and _read_whole(service):
                 revisions = tuple(map(without_versions, service.revisions))
                 bare = service.but(revisions=revisions)
                 yield Remembered(mark=self._parents[at].seal_mark, service=bare)
@@ -150,12 +150,8 @@ class CloudRun:
         """Every revision in scope that still exists, as it is read, and what could not be read."""
         locations, unseen = self._locations()
         yield from unseen
-        read = (
-            one
-            for at in locations
-            for kind in self._where.kinds
-            for one in self._gatherer(at, kind).every(self._places)
-        )
+        gatherers = [self._gatherer(at, kind) for at in locations for kind in self._where.kinds]
+        read = (one for gatherer in gatherers for one in gatherer.every(self._places))
         for batch in _batched(read, AT_ONCE):
             snapshots = [one for one in batch if isinstance(one, Snapshot)]
             known = len(self._secrets.unseen)
@@ -163,6 +159,9 @@ class CloudRun:
             yield from all_with_versions(snapshots, self._secrets.known, self._secrets.numbers)
             yield from (one for one in batch if isinstance(one, Unseen))
             yield from self._secrets.unseen[known:]
+        gathered = [gatherer.found for gatherer in gatherers]
+        if not unseen and not any(found.blind for found in gathered):
+            yield from absent(self._globs, {name for found in gathered for name in found.names})
 
     def chain(self, service: Service) -> Service:
         """
@@ -236,6 +235,17 @@ class CloudRun:
 
 def _location(service: Service) -> Location:
     return Location(service.project, service.region)
+
+
+def _in_use(service: Service) -> list[Snapshot]:
+    """The revisions that are judged or named: those of the past come from an earlier run."""
+    named = {service.latest_created, *service.named}
+    return [r for r in service.revisions if r.identity.revision in named]
+
+
+def _read_whole(service: Service) -> bool:
+    """Tell whether no template stands in for a revision that could not be read: it has no uid."""
+    return all(r.identity.uid for r in service.revisions)
 
 
 def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

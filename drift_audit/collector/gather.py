@@ -144,6 +144,11 @@ class Gatherer:
         self._found = Gathered()
         self._told: set[Unseen] = set()
 
+    @property
+    def found(self) -> Gathered:
+        """What was found so far."""
+        return self._found
+
     def gather(self) -> Gathered:
         """Everything of this kind that is in scope here, and what is missing of it."""
         parents = self._listed({})
@@ -285,8 +290,8 @@ class Gatherer:
         """
         here = {self._address(name) for name in parents}
         for at in self._memory.services(self._at.project, self._at.region):
-            name, _, kind = at.service.partition(".")
-            if (kind or "service") != self._family.kind or at in here or not self._covers(name):
+            name, kind = names.taken_apart(at.service)
+            if kind != self._family.kind or at in here or not self._covers(name):
                 continue
             if parent := self._stranger(self._family.name(self._at, name)):
                 parents[parent.name] = parent

@@ -37,7 +37,8 @@ def _listed(project: str, rest: Rest, budget: Budget, what: str) -> list[str]:
         page = budget.call(
             f"list {what}, page {number}", rest.ask, request, Quota(CLOUD_RUN, project)
         )
-        for one in page.get("locations") or ():
+        listed = page.get("locations") or []
+        for one in listed if isinstance(listed, list) else [listed]:
             region = str(one.get("locationId") or "") if isinstance(one, dict) else ""
             if not names.SERVICE.fullmatch(region):
                 raise Unanswered("a region without a name")

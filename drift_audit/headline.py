@@ -41,7 +41,8 @@ def _worst(
     if lost:
         since = _since(worst, lost)
         had = worst.reference if worst.reference != worst.candidate else "the reference"
-        drops = f"{worst.candidate} drops {number(len(lost), 'key')} that {had} had"
+        who = worst.address.service if worst.kind == "job" else worst.candidate
+        drops = f"{who} drops {number(len(lost), 'key')} that {had} had"
         return f"{drops}: {some(lost)}{since}"
     missing = sorted({f.address.name for f in findings if f.rule == "key-missing"})
     if missing:

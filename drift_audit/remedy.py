@@ -52,6 +52,16 @@ SETTING_FLAGS = {
     "service.ingress": "--ingress",
 }
 
+JOB_FLAGS = {
+    **{name: SETTING_FLAGS[name] for name in ("service_account", "cpu", "memory")},
+    **{name: SETTING_FLAGS[name] for name in ("vpc.connector", "vpc.egress")},
+    "timeout_seconds": "--task-timeout",
+    "tasks": "--tasks",
+    "parallelism": "--parallelism",
+    "max_retries": "--max-retries",
+}
+"""The same for jobs, where some are called otherwise."""
+
 COMMANDS = {
     "service": ("gcloud run services update", "gcloud run services update-traffic"),
     "worker-pool": (
@@ -132,6 +142,7 @@ def _flags(change: Change, ground: Ground) -> Iterator[Flag]:
     if change.at.container not in {"", *(c.name for c in ground.newest.containers)}:
         return
     name, place = change.at.name, place_of(change.at)
+    of_settings = JOB_FLAGS if ground.candidate.identity.kind == "job" else SETTING_FLAGS
     there = getattr(ground.now.get(place), "source", None) if place else None
     match change.before:
         case (
@@ -146,9 +157,9 @@ def _flags(change: Change, ground: Ground) -> Iterator[Flag]:
             # from a secret it takes two deploys, with a revision between them that lacks the key
             if not isinstance(there, SecretReference):
                 yield "--update-env-vars", f"{name}={VALUE}"
-        case Setting(value=str() | int() as value) if name in SETTING_FLAGS:
+        case Setting(value=str() | int() as value) if name in of_settings:
             if _safe(str(value)) and (name, value) != ("service_account", "default"):
-                yield SETTING_FLAGS[name], str(value)
+                yield of_settings[name], str(value)
         case Setting() if name.startswith("cloud_sql.") and _safe(name):
             yield "--add-cloudsql-instances", name.removeprefix("cloud_sql.")
         case None if name.startswith("cloud_sql.") and _safe(name):
@@ -171,7 +182,10 @@ def _notes(
 ) -> Iterator[str]:
     """What must be known before the commands are run."""
     if any(VALUE in value for _, flags in undone for _, value in flags):
-        yield f"{VALUE} stands for the plain value in revision {ground.reference.revision}"
+        where = "the baseline of the job"
+        if ground.candidate.identity.kind != "job":
+            where = f"revision {ground.reference.revision}"
+        yield f"{VALUE} stands for the plain value in {where}"
     secrets = [
         source
         for change, _ in undone

@@ -383,8 +383,8 @@ class Snapshot(Frozen):
 
     @property
     def revision(self) -> str:
-        """The revision's name, or a word for a template that no revision has been made of."""
-        return self.identity.revision or "(template)"
+        """The revision's name, or a word for what has none: a job, or a template alone."""
+        return self.identity.revision or ("(job)" if self.identity.kind == "job" else "(template)")
 
     @cached_property
     def keys(self) -> dict[tuple[str, str], Binding]:

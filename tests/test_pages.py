@@ -185,4 +185,4 @@ def test_service_with_an_odd_name():
     found, unseen, _ = listed({"services": ["a", "b/c"]})
 
     assert found == ["a"]
-    assert unseen == ["wrong-kind: not the name of a service, worker pool or revision"]
+    assert unseen == ["wrong-kind: not the name of a service, worker pool, job or revision"]

@@ -28,7 +28,9 @@ SERVING = "SERVING"
 _RESERVED = re.compile(r"LATEST|SERVING|KNOWN_GOOD|~[0-9]*|tag:.*", re.DOTALL)
 """Words that are never files; a file of such a name is given as ./NAME."""
 
-_FULL_NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/services/([^/]+)/revisions/([^/]+)")
+_FULL_NAME = re.compile(
+    r"projects/([^/]+)/locations/([^/]+)/(?:services|workerPools)/([^/]+)/revisions/([^/]+)"
+)
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,11 @@ class Words:
             if stored is None:
                 raise _no_known_good(service, "no baseline was promoted")
             return stored.snapshot, service
+        if service.kind == "job" and word != SERVING:
+            raise InputError(
+                f"{service.address} is a job and has no revisions: {word} names none",
+                hint="LATEST is how it is set now, KNOWN_GOOD its baseline",
+            )
         name = _name(word, service)
         if name and (found := service.revision(name)):
             return _now(found, service), service
@@ -269,9 +276,11 @@ def _path(word: str) -> str:
 def _only(inventory: Inventory, where: str) -> Service:
     if len(inventory.services) == 1:
         return inventory.services[0]
-    found = ", ".join(s.service for s in inventory.services) or "none"
+    places = [s.address.service for s in inventory.services]
+    kinds = {s.kind for s in inventory.services}
     raise InputError(
-        f"{where} holds {len(inventory.services)} services: {found}", hint="give --service"
+        f"{where} holds {len(places)} services: {', '.join(places) or 'none'}",
+        hint="give --service and --kind" if len(kinds) > 1 else "give --service",
     )
 
 

@@ -51,6 +51,8 @@ def command(**given: Any) -> None:
     if given["print_gcloud"]:
         scope = Scope.given(policy, given, lambda *_: None)
         echo("".join(f"{line}\n" for line in _gcloud(scope)))
+        if set(scope.asked.kinds) - {"service"}:
+            notice("worker pools and jobs are not in these: audit them live")
         return
     bare = given["without_literals"]
     key = None if bare else keys.for_storing(quiet=given["quiet"])

@@ -24,10 +24,11 @@ Doc = dict[str, Any]
 @dataclass(frozen=True)
 class Resource:
     """
-    One service, worker pool or revision. `template` is the revision's part; `parent` the part that
-    changes without a new revision, None for a revision alone, with its place in the document and
-    the fields of it that nobody knows. `shape` says which fields of the template are known; READ
-    where another reader has told the unknown ones already. What is printed of it holds no values.
+    One service, worker pool, job or revision. `template` is the revision's part; `parent` the part
+    that changes without a new revision, None for a revision alone, with its place in the document
+    and the fields of it that nobody knows. `shape` says which fields of the template are known;
+    READ where another reader has told the unknown ones already. What is printed of it holds no
+    values.
     """
 
     identity: Identity
@@ -151,10 +152,10 @@ def is_v2(doc: Node) -> bool:
 
 
 def from_v2(doc: Mapping[str, Any], path: Path = ()) -> Resource:
-    """Take one v2 Service, WorkerPool or Revision apart. Raises Refused for anything else."""
+    """Take one v2 Service, WorkerPool, Job or Revision apart. Raises Refused for anything else."""
     name = _NAME.fullmatch(nodes.text(doc.get("name"), *path, "name"))
     if name is None:
-        reason = "not the name of a service, worker pool or revision"
+        reason = "not the name of a service, worker pool, job or revision"
         raise Refused("wrong-kind", reason, path=(*path, "name"))
     identity = Identity(
         project=name["project"],
@@ -222,6 +223,9 @@ def _job(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resource:
     root = (*path, "template", "template")
     task = nodes.mapping(execution.get("template"), *root)
     unread = list(fields.survey(doc, fields.JOB))
+    inside = ("template", "template")
+    of_task = [u._replace(path=u.path[2:]) for u in unread if u.path[:2] == inside]
+    mine = [u for u in unread if u.path[:2] != inside]
     return Resource(
         identity=identity.but(
             create_time=nodes.instant(doc.get("updateTime"), *path, "updateTime"),
@@ -233,11 +237,12 @@ def _job(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resource:
         beside=Beside(
             home=path,
             root=root,
-            unknown=[u for u in unread if not u.noise],
-            ignored=[u.name for u in unread if u.noise],
+            unknown=[u for u in of_task if not u.noise],
+            ignored=[u.name for u in (*of_task, *mine) if u.noise],
         ),
         parent=dict(doc),
         parent_path=path,
+        parent_unknown=tuple(u for u in mine if not u.noise),
         conditions=[doc.get("terminalCondition") or {}],
     )
 

@@ -16,6 +16,7 @@ from drift_audit.collector.cloud_run import CloudRun, Where
 from drift_audit.collector.connection import Connection
 from drift_audit.emulator.server import Emulator
 from drift_audit.emulator.world import World, read_world
+from drift_audit.inventory import Memory
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Kind
 from tests.builders import sealer
@@ -67,6 +68,13 @@ services:
 PLACE = Location("shop", "europe-west1")
 
 
+@contextmanager
+def playing_document(document: dict[str, Any]) -> Iterator[Emulator]:
+    """An emulator that plays a world given as a document."""
+    with Emulator(read_world(document, "world")) as emulator:
+        yield emulator
+
+
 def world(text: str = SHOP, **more: Any) -> World:
     """A world from YAML, with some fields set."""
     return read_world(
@@ -82,13 +90,18 @@ def source(
     kinds: tuple[Kind, ...] = ("service",),
     seal: Sealer | None = None,
     seconds: float = 60,
+    memory: Memory | None = None,
     check_access: bool = False,
 ) -> CloudRun:
-    """The live collector, pointed at an emulator; it waits for nothing between two attempts."""
-    connection = Connection(emulator.address, emulator.address)
+    """
+    The live collector, pointed at an emulator; it waits for nothing between two attempts. A place
+    without a region is all of a project.
+    """
+    connection = Connection(emulator.address, emulator.address, emulator.rest)
     budget = Budget(time.monotonic, seconds, sleep=lambda _: None)
-    where = Where([place.project], [place.region], services, kinds)
-    return CloudRun(where, seal or sealer(), budget, connection, check_access=check_access)
+    where = Where([place.project], list(filter(None, [place.region])), services, kinds)
+    seal = seal or sealer()
+    return CloudRun(where, seal, budget, connection, memory=memory, check_access=check_access)
 
 
 @contextmanager
@@ -101,4 +114,5 @@ def playing(text: str = SHOP, **more: Any) -> Iterator[Emulator]:
 def reached(emulator: Emulator) -> dict[str, str]:
     """What points the command at an emulator."""
     hosts = {"CLOUD_RUN_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST"}
-    return {**SEALED, **dict.fromkeys(hosts, emulator.address)}
+    rest = {"CLOUD_RUN_EMULATOR_REST_HOST": emulator.rest}
+    return {**SEALED, **dict.fromkeys(hosts, emulator.address), **rest}

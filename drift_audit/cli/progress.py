@@ -20,7 +20,8 @@ def progress(choice: str, *, quiet: bool) -> Iterator[Tell]:
 
     console = Console(stderr=True, force_terminal=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=console, transient=True) as bars:
+    # standard output is not rich's to redirect: what a command prints meanwhile goes there
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bars:
         tasks = {}
 
         def tell(what: str, done: int, total: int) -> None:

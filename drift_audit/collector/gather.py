@@ -177,7 +177,8 @@ class Gatherer:
             here = {f"{parent.name}/revisions/{s.revision}" for s in snapshots}
             snapshots += self._get((parent, name) for name in parent.wanted - here).values()
             read |= {hash(name) for name in here | parent.wanted}
-            yield from sorted(snapshots, key=by_age, reverse=True)
+            once = {s.revision: s for s in snapshots}  # one that changed in the list came twice
+            yield from sorted(once.values(), key=by_age, reverse=True)
             parents[parent.name] = replace(parent)  # without what was made of it
         if parents and self._family.revisions:
             moved = self._settled(parents, {})[1]

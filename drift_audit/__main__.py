@@ -39,7 +39,17 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = _say(str(error), error.code, error.hint)
     except Exception as error:  # a defect of ours: no value may reach the terminal
         code = _say(_defect(error), ExitCode.DEFECT, "please report this with the lines above")
+    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        _leave(code)
     sys.exit(int(code))
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once: the interpreter would wait for calls that are under way, and they may hang."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _open_closed_streams() -> None:

@@ -72,11 +72,13 @@ def _pages(listing: Listing, budget: Budget) -> Iterator[Message]:
         yield first
         return
     # a thread of its own: one of a pool whose others wait for it may never get its turn
-    with ThreadPoolExecutor(1, "page") as ahead:
-        try:
-            yield from _followed(listing, budget, first, ahead)
-        except Stale:
-            yield from _followed(listing, budget, _page(listing, budget, "", 1), ahead)
+    ahead = ThreadPoolExecutor(1, "page")
+    try:
+        yield from _followed(listing, budget, first, ahead)
+    except Stale:
+        yield from _followed(listing, budget, _page(listing, budget, "", 1), ahead)
+    finally:
+        ahead.shutdown(wait=False, cancel_futures=True)  # who gives up waits for no page
 
 
 def _followed(

@@ -45,6 +45,7 @@ MESSAGES = [
     (run_v2.RevisionTemplate, fields.TEMPLATE),
     (run_v2.Service, fields.SERVICE),
     (run_v2.WorkerPool, fields.WORKER_POOL),
+    (run_v2.Job, fields.JOB),
 ]
 
 

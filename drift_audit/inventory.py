@@ -118,6 +118,22 @@ class Memory(Protocol):
         """Drop a service that is not there any more."""
 
 
+class NoMemory:
+    """The memory of a first run."""
+
+    def recall(self, at: Address) -> Remembered | None:  # noqa: ARG002
+        """Nothing."""
+        return None
+
+    def services(self, project: str, region: str) -> Collection[Address]:  # noqa: ARG002
+        """None."""
+        return ()
+
+    def forget(self, at: Address) -> None:
+        """Nobody asks for that: nothing was there."""
+        raise AssertionError(f"{at} was never known")
+
+
 class Scope(Frozen):
     """
     What the audit was asked to look at, as the report repeats it. `services` are globs on names; a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def report(*, services=None, unseen=(), skipped=(), findings=(), fail_on=Severit
 
 def missing(shortfalls):
     """Facts in which what is named falls short."""
-    facts = {name: WHOLE[name] - 1 for name in SHORT if name in shortfalls}
+    facts: dict[str, Any] = {name: WHOLE[name] - 1 for name in SHORT if name in shortfalls}
     if "services" in shortfalls:
         facts["services"] = []
     if "unseen" in shortfalls:
@@ -151,7 +152,9 @@ AT = "2026-01-0{}T08:00:00Z"
 
 
 def world(**more):
-    revisions = [{"name": f"api-{n}", "at": AT.format(n), "image": "i"} for n in (1, 2, 3)]
+    revisions: list[Any] = [
+        {"name": f"api-{n}", "at": AT.format(n), "image": "i"} for n in (1, 2, 3)
+    ]
     revisions[0]["env"] = {"JWT": {"secret": "jwt", "version": "1"}}
     traffic = [{"to": "api-2", "percent": 100}, {"to": "api-1", "tag": "old"}]
     one = {"project": "shop", "region": "r1", "service": "api", "traffic": traffic, "revisions": revisions}  # fmt: skip

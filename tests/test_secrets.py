@@ -182,4 +182,4 @@ def test_history_costs_one_list_of_secrets():
 
     assert [s.keys["", "A"].source.version_state for s in snapshots] == ["enabled"] * 120
     assert calls[LIST] == 1
-    assert calls[VERSION] == 120
+    assert calls[VERSIONS] + calls[VERSION] == 120

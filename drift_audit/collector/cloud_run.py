@@ -15,7 +15,7 @@ from drift_audit.collector import regions
 from drift_audit.collector.api import IN_FLIGHT, Api, Location
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.connection import Connection
-from drift_audit.collector.gather import Gatherer, NoMemory, Parent
+from drift_audit.collector.gather import Gatherer, Parent
 from drift_audit.collector.secret_manager import SecretManager
 from drift_audit.collector.secret_versions import (
     Asked,
@@ -29,6 +29,7 @@ from drift_audit.inventory import (
     Evidence,
     Inventory,
     Memory,
+    NoMemory,
     Remembered,
     Scope,
     Service,

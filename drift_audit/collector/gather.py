@@ -26,7 +26,7 @@ from drift_audit.collector.plan import plan
 from drift_audit.collector.protobuf import to_json
 from drift_audit.collector.resources import Resource, from_v2, join
 from drift_audit.collector.series import Series
-from drift_audit.inventory import Memory, Remembered, Service, by_age
+from drift_audit.inventory import Memory, Service, by_age
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Address, Snapshot, Unseen
 from drift_audit.strict import Refused
@@ -35,19 +35,6 @@ _log = logging.getLogger(__name__)
 
 MOST_NAMED = 3
 """Services asked for by name are read one by one up to so many; more are cheaper to list."""
-
-
-class NoMemory:
-    """The memory of a first run."""
-
-    def recall(self, at: Address) -> Remembered | None:  # noqa: ARG002, D102
-        return None
-
-    def services(self, project: str, region: str) -> Collection[Address]:  # noqa: ARG002, D102
-        return ()
-
-    def forget(self, at: Address) -> None:  # noqa: D102
-        raise AssertionError(f"{at} was never known")
 
 
 @dataclass(frozen=True)

@@ -107,10 +107,9 @@ class Histories:
             self._read[at] = self._source.chain(service)
         return self._read[at]
 
-    def versions(self, reference: Snapshot) -> dict[tuple[str, str], VersionState | None]:
-        """How the secret versions that a revision resolved to stand now."""
-        now = self._source.resolve(pinned(reference))
-        return {(ref.resource, ref.asked): ref.version_state for _, ref in now.references()}
+    def now(self, reference: Snapshot) -> Snapshot:
+        """A revision with the exact secret versions that it resolved to, as they stand now."""
+        return self._source.resolve(pinned(reference))
 
 
 @dataclass(frozen=True)
@@ -206,15 +205,15 @@ class Audit:
         case = Case(candidate, reference, changes, self.policy, evidence, pair.refused, self.today)
         findings, skipped = judge(case)
         findings = waive(findings, self.policy, self.today)
-        history, undo = pair.service, None
+        history, undo, now = pair.service, None, None
         if reference is not None:
             skipped += _not_compared(reference, candidate)
         if reference is not None and changes:
             history = histories.of(pair.service)
             wanted = _restored(findings)
             restored = [change for change in changes if change.at in wanted]
-            versions = histories.versions(reference) if restored else {}
-            ground = Ground(reference, candidate, history, versions)
+            now = histories.now(reference) if restored else None
+            ground = Ground(reference, candidate, history, _states(now))
             undo = remedy(restored, ground)
             findings = _explained(findings, changes, ground)
         who = candidate.identity
@@ -245,10 +244,17 @@ class Audit:
             unseen=[
                 *candidate.seen.unseen,
                 *(reference.seen.unseen if reference else ()),
+                *(now.seen.unseen if now else ()),
                 *(u for u in history.unseen if u not in pair.service.unseen),
             ],
             read=[*history.revisions, *([reference] if reference else [])],
         )
+
+
+def _states(now: Snapshot | None) -> dict[tuple[str, str], VersionState | None]:
+    """How the secret versions stand that a revision asks for, by secret and version."""
+    references = now.references() if now else ()
+    return {(ref.resource, ref.asked): ref.version_state for _, ref in references}
 
 
 def _of_two_services(pair: Pair) -> Iterator[str]:

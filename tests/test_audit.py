@@ -10,6 +10,7 @@ from drift_audit.finding import Severity
 from drift_audit.history import KnownGood
 from drift_audit.inventory import Evidence, Inventory, Scope, Service, TrafficTarget
 from drift_audit.policy import Policy, read_policy
+from drift_audit.snapshot import Unseen
 from drift_audit.store.baseline import promotion
 from drift_audit.store.folder import Folder
 from tests.builders import KEY, LASTING, NOW, sealer, snapshot
@@ -111,6 +112,26 @@ def test_serving_and_newest_are_both_audited(tmp_path):
     ]
     assert report.counts.services == 2
     assert report.services[0].candidate_facts.tags == ("candidate",)
+
+
+class Veiled(Still):
+    """A source that may not look up the versions of the past."""
+
+    def resolve(self, snapshot):
+        missed = Unseen(where="secret projects/shop/secrets/jwt/versions/7", reason="denied")
+        return snapshot.but(seen=snapshot.seen.but(unseen=(missed,)))
+
+
+def test_version_that_a_remedy_needs_and_nobody_sees():
+    """What could not be looked up for a remedy is unseen, and the audit is incomplete."""
+    reference = snapshot({"JWT": {"secret": "jwt", "version": "7"}}, revision="api-00001-old")
+    service = one_service(snapshot({}), reference)
+    veiled = Veiled(service)
+    pair = Pair(service, service.revisions[0], KnownGood(reference, "named"))
+    report = Audit(Policy(), NOW).compare(veiled.collect(), veiled, pair)
+
+    assert report.exit_code == 3
+    assert [u.where for u in report.unseen] == ["secret projects/shop/secrets/jwt/versions/7"]
 
 
 def test_baseline_is_the_reference(tmp_path):

@@ -174,6 +174,19 @@ def test_denied_secret_is_no_missing_secret():
     assert newest.keys["app", "NEW"].source.version_state == "not-found"
 
 
+def test_secret_that_is_said_not_to_exist():
+    """A secret that is not there, though its versions are, is not taken at its word."""
+    with playing(faults=["SecretManagerService/GetSecret:1+:NOT_FOUND"]) as emulator:
+        unseen = source(emulator).collect().unseen
+
+    assert [(u.where, u.reason) for u in unseen] == [
+        (
+            "expiry and aliases of secret projects/other/secrets/db",
+            "it was said not to exist, and its versions do",
+        )
+    ]
+
+
 def test_serving_revision_that_cannot_be_read_is_unseen_twice():
     """The service itself says which revision serves and was not read."""
     denied = [f"{NAME}/services/-", f"{NAME}/services/api/revisions/api-00002-b"]
@@ -232,6 +245,29 @@ def test_chain_that_cannot_be_listed():
 
     missed = Unseen(where=f"revisions of {NAME}/services/api", reason="permission denied")
     assert whole == api.but(unseen=(*api.unseen, missed))
+
+
+def test_history_that_ends_early():
+    """A history that lacks a revision which the service itself names is not taken for whole."""
+    with playing(page=1, faults=["Revisions/ListRevisions:1:early-end"]) as emulator:
+        live = source(emulator, services=("api",))
+        [api] = live.collect().services
+        whole = live.chain(api)
+
+    missed = Unseen(where=f"revisions of {NAME}/services/api", reason="the list lacks api-00002-b")
+    assert whole == api.but(unseen=(missed,))
+
+
+def test_history_ends_with_what_was_newest():
+    """What is deployed after the services were read is no part of their history."""
+    with playing(faults=["Services/ListServices:2:generation-bump"]) as emulator:
+        live = source(emulator)
+        [api, _] = live.collect().services
+        whole = live.chain(api)
+
+    assert [f.kind for f in emulator.fired] == ["generation-bump"]
+    assert whole.complete
+    assert [r.revision for r in whole.revisions] == ["api-00003-c", "api-00002-b", "api-00001-a"]
 
 
 def test_unknown_place_is_unseen():
@@ -414,6 +450,15 @@ def test_services_that_are_not_there():
     assert [(u.where, u.reason) for u in inventory.unseen] == [
         ("service gone", "was asked for and not found")
     ]
+
+
+def test_service_that_is_gone_at_the_second_look():
+    """A service that was asked for by name and is deleted meanwhile is unseen as well."""
+    with playing(faults=["Services/GetService:3+:NOT_FOUND"]) as emulator:
+        inventory = source(emulator, services=("api", "web")).collect()
+
+    assert inventory.services == ()
+    assert [u.where for u in inventory.unseen] == ["service api", "service web"]
 
 
 def test_missing_service_beside_a_broken_one():

@@ -39,7 +39,7 @@ from drift_audit.inventory import (
 )
 from drift_audit.names import KINDS, Kind
 from drift_audit.seal import Sealer
-from drift_audit.snapshot import Address, Snapshot, Unseen
+from drift_audit.snapshot import Address, Identity, Snapshot, Unseen
 from drift_audit.strict import Refused
 
 AT_ONCE = 100
@@ -166,7 +166,8 @@ class CloudRun:
 
     def chain(self, service: Service) -> Service:
         """
-        The same service with every revision that still exists; a list that failed is unseen.
+        The same service with every revision that still exists, up to its newest one; a list that
+        failed, or that lacks what the service itself names, is unseen.
         """
         if service.complete:
             return service
@@ -174,10 +175,15 @@ class CloudRun:
         what = f"revisions of {parent.name}"
         found = {r.identity.revision: r for r in service.revisions}
         series = Series(parent.resource, self._sealer)
+        unlisted = set(service.named)
         try:
             for message in self._api.revisions(_location(service), parent.name):
-                if (name := message.name.rpartition("/")[2]) not in found:
+                name = message.name.rpartition("/")[2]
+                unlisted.discard(name)
+                if name not in found and not _later(message, service):
                     found[name] = series.snapshot(message)
+            if unlisted:
+                raise Unanswered(f"the list lacks {', '.join(sorted(unlisted))}")
         except (Unanswered, Missing, Refused) as error:
             missed = Unseen(where=what, reason=str(error) or "there is no such service any more")
             return service.but(unseen=(*service.unseen, missed))
@@ -247,6 +253,15 @@ def _in_use(service: Service) -> list[Snapshot]:
 def _read_whole(service: Service) -> bool:
     """Tell whether no template stands in for a revision that could not be read: it has no uid."""
     return all(r.identity.uid for r in service.revisions)
+
+
+def _later(message: Message, service: Service) -> bool:
+    """Tell whether a revision was deployed after all that the service named when it was read."""
+    newest = service.newest.identity.create_time if service.newest else None
+    if newest is None or not message.HasField("create_time"):
+        return False
+    created: bool = message.create_time.ToMilliseconds() > newest.timestamp() * 1000
+    return created
 
 
 def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

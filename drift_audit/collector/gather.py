@@ -392,7 +392,9 @@ class Gatherer:
             now |= {name: parents[name] for name in vanished}  # the second look failed, as is told
             vanished = []
         for name, message in zip(vanished, self._executor.map(self._again, vanished), strict=True):
-            if message is not None and (parent := self._parent(message)):
+            if message is None:
+                self._found.names.discard(name.rpartition("/")[2])
+            elif parent := self._parent(message):
                 now[name] = parent
         moved = {n: p for n, p in now.items() if n not in parents or parents[n].mark != p.mark}
         if not moved:

@@ -63,6 +63,7 @@ class SecretManager:
         self._metadata: dict[Secret, Message | None] = {}
         self._projects: dict[str, dict[str, Message]] = {}
         self._listed: dict[Secret, dict[int, Version]] = {}
+        self._gone: set[Secret] = set()
         self.unseen: list[Unseen] = []
         self.numbers: dict[str, str] = {}
         self.readers: dict[Secret, frozenset[str]] = {}
@@ -160,11 +161,14 @@ class SecretManager:
         try:
             return self._secret(_name(secret), secret[0])
         except Missing:
-            return None
+            self._gone.add(secret)
         except Unanswered as error:
-            where = f"expiry and aliases of secret {_name(secret)}"
-            self.unseen.append(Unseen(where=where, reason=str(error)))
-            return None
+            self._veiled(secret, str(error))
+        return None
+
+    def _veiled(self, secret: Secret, reason: str) -> None:
+        where = f"expiry and aliases of secret {_name(secret)}"
+        self.unseen.append(Unseen(where=where, reason=reason))
 
     def _secret(self, name: str, project: str) -> Message:
         quota = Quota(SECRET_MANAGER, project)
@@ -187,6 +191,8 @@ class SecretManager:
             number = _meant(version, listed, aliases)
             known = listed.get(number) if number is not None else None
             found[version] = known or self._get_version(secret, version)
+        if secret in self._gone and any(v.state != "not-found" for v in found.values()):
+            self._veiled(secret, "it was said not to exist, and its versions do")
         return found
 
     def _list_versions(self, secret: Secret) -> dict[int, Version]:

@@ -60,7 +60,7 @@ class Rest:
 
     def start(self) -> None:
         """Serve from now on."""
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
         """Serve no more, and close what is open."""

@@ -5,7 +5,7 @@ Collects live: Cloud Run through google's gRPC clients, and the metadata of the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +16,7 @@ from drift_audit.collector.api import IN_FLIGHT, Api, Location
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.connection import Connection
 from drift_audit.collector.gather import Gatherer, Parent
+from drift_audit.collector.listing import Message
 from drift_audit.collector.secret_manager import SecretManager
 from drift_audit.collector.secret_versions import (
     Asked,
@@ -171,26 +172,30 @@ class CloudRun:
         """
         if service.complete:
             return service
-        parent = self._parents[service.address]
-        what = f"revisions of {parent.name}"
-        found = {r.identity.revision: r for r in service.revisions}
-        series = Series(parent.resource, self._sealer)
-        unlisted = set(service.named)
         try:
-            for message in self._api.revisions(_location(service), parent.name):
-                name = message.name.rpartition("/")[2]
-                unlisted.discard(name)
-                if name not in found and not _later(message, service):
-                    found[name] = series.snapshot(message)
-            if unlisted:
-                raise Unanswered(f"the list lacks {', '.join(sorted(unlisted))}")
+            found = self._history(service, self._parents[service.address])
         except (Unanswered, Missing, Refused) as error:
+            what = f"revisions of {self._parents[service.address].name}"
             missed = Unseen(where=what, reason=str(error) or "there is no such service any more")
             return service.but(unseen=(*service.unseen, missed))
-        newest_first = tuple(sorted(found.values(), key=by_age, reverse=True))
+        newest_first = tuple(sorted(found, key=by_age, reverse=True))
         known = self._read[service.address].but(revisions=newest_first, complete=True)
         self._read[service.address] = known
         return self._resolved(service.but(revisions=newest_first, complete=True))
+
+    def _history(self, service: Service, parent: Parent) -> Collection[Snapshot]:
+        """What was read of a service and all else that is listed of it. Raises what a call does."""
+        found = {r.identity.revision: r for r in service.revisions}
+        series = Series(parent.resource, self._sealer)
+        unlisted = set(service.named)
+        for message in self._api.revisions(_location(service), parent.name):
+            name = message.name.rpartition("/")[2]
+            unlisted.discard(name)
+            if name not in found and not _later(message, service):
+                found[name] = series.snapshot(message)
+        if unlisted:
+            raise Unanswered(f"the list lacks {', '.join(sorted(unlisted))}")
+        return found.values()
 
     def resolve(self, snapshot: Snapshot) -> Snapshot:
         """The same revision with every secret version it reads; what cannot be asked is unseen."""

@@ -8,6 +8,7 @@ import os
 import pytest
 from hypothesis import settings
 
+from tests import watch
 from tests.manifests import PASSWORD, SECRET, revision, service
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before anything imports grpc
@@ -15,6 +16,26 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before anything imports grpc
 settings.register_profile("default", deadline=None, max_examples=100)
 settings.register_profile("gate", deadline=None, max_examples=100, derandomize=True)
 settings.load_profile("default")
+
+
+def pytest_sessionfinish(session):
+    """Hand what was watched in this process to the one that shares the tests out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["watched"] = dict(watch.seen)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Add what one of the processes has watched."""
+    watch.seen.update(getattr(node, "workeroutput", {}).get("watched", {}))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Tell what was watched, zeros included."""
+    if watch.seen:
+        terminalreporter.section("watched")
+        for line in watch.told(watch.seen):
+            terminalreporter.line(line)
 
 
 @pytest.fixture

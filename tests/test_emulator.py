@@ -26,7 +26,7 @@ def clients(emulator):
 
 def test_lists_page_newest_first():
     """Lists come in pages, newest first, and the wildcard lists every service of a location."""
-    with playing(page=2) as emulator:
+    with playing(watched=False, page=2) as emulator:
         _, revisions, _ = clients(emulator)
         one = [
             r.name.rpartition("/")[2]
@@ -42,7 +42,7 @@ def test_lists_page_newest_first():
 
 def test_services():
     """Services are listed by location and got by name."""
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         services, revisions, _ = clients(emulator)
         listed = [s.name for s in services.list_services(parent=NAME)]
         got = services.get_service(name=f"{NAME}/services/api")
@@ -108,13 +108,13 @@ CALLS = {
 def test_status_codes(what):
     """What is not there, not allowed or not understood has the real status code."""
     call, error = CALLS[what]
-    with playing() as emulator, pytest.raises(error):
+    with playing(watched=False) as emulator, pytest.raises(error):
         call(*clients(emulator))
 
 
 def test_secret_metadata():
     """Secrets are listed and got, versions newest first; answers name the project by number."""
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         secrets = clients(emulator)[2]
         listed = [s.name for s in secrets.list_secrets(parent="projects/shop")]
         got = secrets.get_secret(name="projects/123456789012/secrets/jwt")
@@ -187,7 +187,7 @@ def pools_and_jobs(emulator):
 
 def test_worker_pools():
     """Worker pools have revisions and splits of instances; no requests reach them."""
-    with playing(MORE) as emulator:
+    with playing(MORE, watched=False) as emulator:
         pools, _ = pools_and_jobs(emulator)
         _, revisions, _ = clients(emulator)
         [pool] = pools.list_worker_pools(parent=NAME)
@@ -212,7 +212,7 @@ def test_worker_pools():
 
 def test_jobs():
     """Jobs hold one configuration, and no revisions."""
-    with playing(MORE) as emulator:
+    with playing(MORE, watched=False) as emulator:
         _, jobs = pools_and_jobs(emulator)
         [job] = jobs.list_jobs(parent=NAME)
         got = jobs.get_job(name=f"{NAME}/jobs/nightly")
@@ -229,7 +229,7 @@ def test_jobs():
 
 def test_every_resource_has_its_own_identity():
     """The same names in two regions are two things; a generation stands beside what was observed."""
-    with playing(MORE) as emulator:
+    with playing(MORE, watched=False) as emulator:
         services, revisions, _ = clients(emulator)
         names = [f"projects/shop/locations/europe-west{n}/services/api" for n in (1, 4)]
         got = [services.get_service(name=name) for name in names]
@@ -244,7 +244,7 @@ def test_every_resource_has_its_own_identity():
 
 def test_lives_of_secrets():
     """Secrets tell when they end, when they rotate, and which version is to be destroyed when."""
-    with playing(MORE) as emulator:
+    with playing(MORE, watched=False) as emulator:
         secrets = clients(emulator)[2]
         secret = secrets.get_secret(name="projects/shop/secrets/jwt")
         versions = list(secrets.list_secret_versions(parent="projects/shop/secrets/jwt"))
@@ -263,11 +263,11 @@ def test_policies_of_secrets():
     """Who may read a secret stands in its policy; what the caller may do can be asked by anyone."""
     asked = ["secretmanager.versions.access", "secretmanager.versions.get"]
     one = "projects/shop/secrets/jwt"
-    with playing(MORE) as emulator:
+    with playing(MORE, watched=False) as emulator:
         secrets = clients(emulator)[2]
         [binding] = secrets.get_iam_policy(request={"resource": one}).bindings
         held = secrets.test_iam_permissions(request={"resource": one, "permissions": asked})
-    with playing(MORE, denied=[one]) as emulator:
+    with playing(MORE, watched=False, denied=[one]) as emulator:
         secrets = clients(emulator)[2]
         none = secrets.test_iam_permissions(request={"resource": one, "permissions": asked})
         with pytest.raises(exceptions.PermissionDenied):
@@ -280,7 +280,7 @@ def test_policies_of_secrets():
 
 def test_kinds_of_calls():
     """Calls that write and calls for payloads are told apart from those that read."""
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         services, _, secrets = clients(emulator)
         services.get_service(name=f"{NAME}/services/api")
         with pytest.raises(exceptions.PermissionDenied):
@@ -296,7 +296,7 @@ def test_kinds_of_calls():
 
 def test_page_size():
     """A page has what was asked for, and never more than the server gives."""
-    with playing(page=2) as emulator:
+    with playing(watched=False, page=2) as emulator:
         _, revisions, _ = clients(emulator)
         parent = f"{NAME}/services/-"
         sizes = [
@@ -325,7 +325,9 @@ def test_places_and_permissions_of_a_world():
 
 def test_denied():
     """What the world denies is denied, and all below it, and nothing that only begins alike."""
-    with playing(denied=["projects/shop/secrets/jwt", f"{NAME}/services/api"]) as emulator:
+    with playing(
+        watched=False, denied=["projects/shop/secrets/jwt", f"{NAME}/services/api"]
+    ) as emulator:
         services, revisions, secrets = clients(emulator)
         with pytest.raises(exceptions.PermissionDenied):
             revisions.list_revisions(parent=f"{NAME}/services/api")
@@ -336,7 +338,7 @@ def test_denied():
 
 def test_calls_without_a_deadline_are_counted():
     """A client that would wait for ever is found out."""
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         _, revisions, _ = clients(emulator)
         list(revisions.list_revisions(parent=f"{NAME}/services/api"))
         revisions.list_revisions(parent=f"{NAME}/services/api", timeout=5)
@@ -346,7 +348,7 @@ def test_calls_without_a_deadline_are_counted():
 
 def test_unknown_service_of_the_protocol():
     """A method that nobody serves is unimplemented, as with any gRPC server, and is counted."""
-    with playing() as emulator, grpc.insecure_channel(emulator.address) as channel:
+    with playing(watched=False) as emulator, grpc.insecure_channel(emulator.address) as channel:
         call = channel.unary_unary("/google.cloud.run.v2.Builds/SubmitBuild", bytes, bytes)
         with pytest.raises(grpc.RpcError) as error:
             call(b"", timeout=5)
@@ -386,7 +388,7 @@ def test_times_without_a_zone():
 
 def test_port_in_use():
     """A port that another server has is one line, with what to do."""
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         port = int(emulator.address.rpartition(":")[2])
         with pytest.raises(CommandError, match=f"^port {port} is in use, or not allowed$") as error:
             Emulator(world(), port)

@@ -57,7 +57,7 @@ def names(listed):
 
 def test_lists_of_v1():
     """Revisions and services are listed by region, by label and by page, as gcloud asks."""
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         client = Client(emulator)
         every = client.get(f"{V1}/revisions")
         one = client.get(f"{V1}/revisions", labelSelector="serving.knative.dev/service = web")
@@ -77,7 +77,7 @@ def test_lists_of_v1():
 
 def test_lists_of_a_project():
     """All regions are listed at once, services and locations alike."""
-    with playing(MORE, page=1) as emulator:
+    with playing(MORE, watched=False, page=1) as emulator:
         client = Client(emulator)
         services = client.get(f"{RUN}/v1/projects/shop/locations/-/services", limit=5)
         locations = client.get(f"{RUN}/v1/projects/123456789012/locations", pageSize=100)
@@ -89,7 +89,7 @@ def test_lists_of_a_project():
 
 def test_locations():
     """The regions of a project come in pages."""
-    with playing(locations={"shop": ["r1", "r2", "r3"]}, page=2) as emulator:
+    with playing(watched=False, locations={"shop": ["r1", "r2", "r3"]}, page=2) as emulator:
         client = Client(emulator)
         first = client.get(f"{RUN}/v1/projects/shop/locations", pageSize=100)
         second = client.get(f"{RUN}/v1/projects/shop/locations", pageToken=first["nextPageToken"])
@@ -100,7 +100,7 @@ def test_locations():
 
 def test_documents_of_v1():
     """A service and a revision are as the real ones: by number, with status, aliases and digests."""
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         client = Client(emulator)
         service = client.get(f"{V1}/services/api")
         revision = client.get(f"{V1}/revisions/api-00001-a")
@@ -126,7 +126,7 @@ def test_documents_of_v1():
 
 def test_revisions_of_worker_pools_in_v1():
     """They come along with the others, and a label tells them apart."""
-    with playing(MORE) as emulator:
+    with playing(MORE, watched=False) as emulator:
         listed = Client(emulator).get(
             f"{V1}/revisions", labelSelector="run.googleapis.com/workerPool"
         )
@@ -223,7 +223,7 @@ SERVICE_LEVEL = {
 
 def test_put_makes_a_revision_on_every_front():
     """What was put through v1 is a new revision, the same in v1, in v2 over HTTP and over gRPC."""
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         client = Client(emulator)
         answered = put_rich(client, **SERVICE_LEVEL)
         listed = client.get(f"{V1}/revisions", labelSelector="serving.knative.dev/service=api")
@@ -254,7 +254,7 @@ def test_put_says_the_same_in_v1_and_v2(tmp_path):
     Only v1 tells the digest of an image and whether health checks are off, and only v2 the launch
     stage that a revision needs.
     """
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         client = Client(emulator)
         put_rich(client, **SERVICE_LEVEL)
         document = client.get(f"{V1}/revisions/api-00002-rich")
@@ -294,7 +294,7 @@ def test_rich_template_survives():
     shown = manifest.template(strict.plain(strict.load(RICH)[0]), known)
     first = message(run_v2.RevisionTemplate, shown)
     text = json.dumps(to_json(first))
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         put_rich(Client(emulator))
         services = Connection(emulator.address).cloud_run().services
         got = services.get_service(name=f"{NAME}/services/api").template
@@ -308,7 +308,7 @@ def test_rich_template_survives():
 
 def test_generated_names():
     """A revision without a name gets one; a template that stays the same makes no revision."""
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         client = Client(emulator)
         service = client.get(f"{V1}/services/web")
         same = client("PUT", f"{V1}/services/web", json=service)
@@ -333,7 +333,7 @@ def test_generated_names():
 
 def test_stale_write_is_a_conflict():
     """Who writes what has moved on is told both versions, and nothing is written."""
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         client = Client(emulator)
         service = client.get(f"{V1}/services/web")
         client("PUT", f"{V1}/services/web", json=service)
@@ -399,7 +399,7 @@ REFUSED = {
 def test_bad_writes(what):
     """What Cloud Run would refuse is refused, and changes nothing."""
     change, status = REFUSED[what]
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         client = Client(emulator)
         service = with_web(client, change)
         error = client.error("PUT", f"{V1}/services/web", status, json=service)
@@ -415,7 +415,7 @@ def test_create():
         "metadata": {"name": "fresh", "namespace": "shop"},
         "spec": {"template": {"spec": {"containers": [{"image": "r/fresh"}]}}},
     }
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         client = Client(emulator)
         created = client("POST", f"{V1}/services", json=new)
         again = client.error("POST", f"{V1}/services", 409, json=new)
@@ -455,7 +455,7 @@ def rest(kind, emulator):
 
 def test_v2_and_secrets_over_google_rest():
     """Google's own HTTP clients read what the gRPC clients read."""
-    with playing(MORE, page=1) as emulator:
+    with playing(MORE, watched=False, page=1) as emulator:
         services, revisions, *_ = Connection(emulator.address).cloud_run()
         secrets = Connection(secrets_emulator=emulator.address).secret_manager()
         pools = rest(run_v2.WorkerPoolsClient, emulator)
@@ -492,7 +492,7 @@ def test_v2_and_secrets_over_google_rest():
 
 def test_json_of_v2():
     """Numbers of 64 bits are text, and enumerations are names, or numbers for who asks for them."""
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         client = Client(emulator)
         plain = client.get(f"{RUN}/v2/{NAME}/services/api")
         numbers = client.get(f"{RUN}/v2/{NAME}/services/api?$alt=json;enum-encoding=int")
@@ -505,11 +505,11 @@ def test_permissions_of_a_project():
     """Which permissions the caller has in a project can be asked by anyone."""
     url = "http://cloudresourcemanager.emulator.test/v1/projects/shop:testIamPermissions"
     asked = {"permissions": ["run.services.list", "secretmanager.versions.access"]}
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         plain = Client(emulator)("POST", url, json=asked)
-    with playing(permissions={"shop": asked["permissions"]}) as emulator:
+    with playing(watched=False, permissions={"shop": asked["permissions"]}) as emulator:
         more = Client(emulator)("POST", url, json=asked)
-    with playing(denied=["projects/shop"]) as emulator:
+    with playing(watched=False, denied=["projects/shop"]) as emulator:
         none = Client(emulator)("POST", url, json=asked)
 
     assert [r["permissions"] for r in (plain, more, none)] == [
@@ -538,7 +538,7 @@ ERRORS = {
 def test_errors(what):
     """Errors have the body of Google's APIs: code, message and status."""
     verb, url, code, status = ERRORS[what]
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         error = Client(emulator).error(verb, url, code)
 
     assert (error["code"], error["status"]) == (code, status)
@@ -547,7 +547,7 @@ def test_errors(what):
 
 def test_calls_that_nothing_answers_are_counted():
     """Who tries to write where nothing is served is found out."""
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         Client(emulator).error("POST", f"{RUN}/v2/{NAME}/jobs/nightly:run", 404)
         calls = [(c.method, c.kind) for c in emulator.calls]
 
@@ -557,7 +557,7 @@ def test_calls_that_nothing_answers_are_counted():
 def test_bad_bodies():
     """A body that is not JSON, not the right message, or too large is refused."""
     iam = "http://sm.test/v1/projects/shop/secrets/jwt:testIamPermissions"
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         client = Client(emulator)
         broken = client.error("PUT", f"{V1}/services/api", 400, data=b"{")
         wrong = client.error("POST", iam, 400, json={"permissions": 5})
@@ -575,7 +575,7 @@ def test_bad_bodies():
 
 def test_denied_over_http():
     """What the world denies is denied on every front."""
-    with playing(denied=[f"{NAME}/services/api"]) as emulator:
+    with playing(watched=False, denied=[f"{NAME}/services/api"]) as emulator:
         client = Client(emulator)
         codes = [
             client.error("GET", url, 403)["status"]
@@ -587,7 +587,7 @@ def test_denied_over_http():
 
 def test_one_connection_serves_many_calls():
     """Connections are kept: a client of many calls opens one."""
-    with playing() as emulator:
+    with playing(watched=False) as emulator:
         connection = http.client.HTTPConnection(emulator.rest, timeout=5)
         statuses, sockets = [], set()
         for _ in range(3):
@@ -603,7 +603,7 @@ def test_one_connection_serves_many_calls():
 
 def test_rest_port_in_use():
     """A port for HTTP that another server has is one line as well."""
-    with playing() as emulator, pytest.raises(CommandError, match="in use"):
+    with playing(watched=False) as emulator, pytest.raises(CommandError, match="in use"):
         Emulator(world(), rest_port=int(emulator.rest.rpartition(":")[2]))
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +12,9 @@ import pytest
 import yaml
 
 from tests.canary import files_below, leaks
-from tests.command import SEAL_KEY, environment, run
+from tests.command import run
 from tests.manifests import v2
+from tests.worlds import playing, reached
 
 CANARY = "cnry-jobs-7f3a9c51e2"
 
@@ -64,24 +63,9 @@ def deployed(world: dict, traffic: list | None = None, **change: object) -> dict
 
 @contextmanager
 def serving(world: dict, folder: Path) -> Iterator[dict[str, str]]:
-    """An emulator in a process of its own, and the variables that point at it."""
-    path = folder / "world.yaml"
-    path.write_text(yaml.safe_dump(world))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "drift_audit", "emulator", f"--world={path}"],
-        env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        lines = [process.stdout.readline().decode() for _ in range(2)]
-        yield {
-            **dict(line.removeprefix("export ").strip().split("=") for line in lines),
-            "DRIFT_AUDIT_SEAL_KEY": SEAL_KEY,
-        }
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
-        path.unlink()
+    """An emulator, and the variables that point at it."""
+    with playing(yaml.safe_dump(world)) as emulator:
+        yield reached(emulator)
 
 
 SCOPE = ["--project=shop", "--region=europe-west1"]

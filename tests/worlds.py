@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import yaml
@@ -19,6 +20,7 @@ from drift_audit.emulator.world import World, read_world
 from drift_audit.inventory import Memory
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Kind
+from tests import watch
 from tests.builders import sealer
 from tests.command import SEALED
 
@@ -105,10 +107,17 @@ def source(
 
 
 @contextmanager
-def playing(text: str = SHOP, **more: Any) -> Iterator[Emulator]:
-    """An emulator that plays a world."""
+def playing(
+    text: str = SHOP, *, watched: bool = True, total: Counter[str] = watch.seen, **more: Any
+) -> Iterator[Emulator]:
+    """
+    An emulator that plays a world. Its clients must not write, ask for payloads, or wait for ever,
+    unless they are not ours: `watched` says so.
+    """
     with Emulator(world(text, **more)) as emulator:
-        yield emulator
+        watching = watch.over(emulator, total) if watched else nullcontext()
+        with watching:
+            yield emulator
 
 
 def reached(emulator: Emulator) -> dict[str, str]:

@@ -40,7 +40,7 @@ from drift_audit.inventory import (
 )
 from drift_audit.names import KINDS, Kind
 from drift_audit.seal import Sealer
-from drift_audit.snapshot import Address, Identity, Snapshot, Unseen
+from drift_audit.snapshot import Address, Snapshot, Unseen
 from drift_audit.strict import Refused
 
 AT_ONCE = 100

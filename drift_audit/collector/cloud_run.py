@@ -140,9 +140,12 @@ class CloudRun:
     def remember(self) -> Iterator[Remembered]:
         """
         What a later run need not read again: every service that was read whole, with all that was
-        read of its history, and nothing of what can change without it.
+        read of its history, and nothing of what can change without it. What stands as it was
+        remembered is not told again.
         """
         for at, service in self._read.items():
+            if service is self._parents[at].known:
+                continue
             if service.kind != "job" and not service.unseen and _read_whole(service):
                 revisions = tuple(map(without_versions, service.revisions))
                 bare = service.but(revisions=revisions)

@@ -57,6 +57,7 @@ class Archive:
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], dict[str, str]] = {}
         self._full_at: dict[tuple[str, str], dt.datetime] = {}
+        self._changed: set[tuple[str, str]] = set()
 
     def recall(self, at: Address) -> Remembered | None:
         """What an earlier audit read of a service, if it can be believed."""
@@ -76,7 +77,9 @@ class Archive:
 
     def forget(self, at: Address) -> None:
         """Drop a service that is no longer there."""
-        self._lines((at.project, at.region)).pop(str(at), None)
+        place = at.project, at.region
+        if self._lines(place).pop(str(at), None) is not None:
+            self._changed.add(place)
 
     def keep(self, read: Iterable[Remembered]) -> None:
         """
@@ -86,11 +89,12 @@ class Archive:
         """
         for one in read:
             at = one.service.address
-            self._lines((at.project, at.region))[str(at)] = one.model_dump_json()
-        for place, lines in self._known.items():
-            if not lines and not self._path(place).exists():
-                continue
-            text = "".join(f"{at}\t{line}\n" for at, line in sorted(lines.items()))
+            place = at.project, at.region
+            self._lines(place)[str(at)] = one.model_dump_json()
+            self._changed.add(place)
+        for place in sorted(self._changed & self._known.keys()):
+            lines = sorted(self._known[place].items())
+            text = "".join(f"{at}\t{line}\n" for at, line in lines)
             try:
                 self._write(place, text)
             except (OSError, OutputError) as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from drift_audit import __version__, history
+from drift_audit.binding import Binding, LiteralValue, SecretReference, VersionState
 from drift_audit.cause import probable_cause
 from drift_audit.differ import SEALED_ELSEWHERE, Change, compare, incomparable
 from drift_audit.finding import Cause, Finding, Severity, Skip
@@ -26,15 +27,7 @@ from drift_audit.rules import Case, Fleet, judge, judge_fleet
 from drift_audit.rules.schema import violations
 from drift_audit.rules.waivers import waive
 from drift_audit.service_report import ServiceReport, facts, reported
-from drift_audit.snapshot import (
-    Address,
-    Binding,
-    LiteralValue,
-    SecretReference,
-    Snapshot,
-    Unseen,
-    VersionState,
-)
+from drift_audit.snapshot import Address, Snapshot, Unseen
 from drift_audit.store import Store
 
 RESTORED = frozenset(

@@ -9,9 +9,10 @@ depends on it.
 
 from __future__ import annotations
 
+from drift_audit.binding import Binding, LiteralValue, Mount, SecretReference
 from drift_audit.differ import compare
 from drift_audit.finding import Cause
-from drift_audit.snapshot import Binding, LiteralValue, Mount, SecretReference, Snapshot
+from drift_audit.snapshot import Snapshot
 
 
 def probable_cause(before: Snapshot, after: Snapshot) -> Cause | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from drift_audit.errors import ExitCode
-from drift_audit.snapshot import Frozen
+from drift_audit.frozen import Frozen
 
 State = Literal["ok", "warning", "missing", "not seen"]
 

@@ -15,18 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from drift_audit.snapshot import (
-    SECTIONS,
-    Address,
-    Binding,
-    LiteralValue,
-    Mount,
-    SecretReference,
-    Setting,
-    Snapshot,
-    Source,
-    Value,
-)
+from drift_audit.binding import Binding, LiteralValue, Mount, SecretReference, Source
+from drift_audit.snapshot import SECTIONS, Address, Setting, Snapshot, Value
 
 SEALED_ELSEWHERE = "sealed under another key or name"
 """Why two literals cannot be compared: another key, or another project, region or service."""

@@ -14,7 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BeforeValidator, PlainSerializer, WithJsonSchema
 
-from drift_audit.snapshot import Address, Frozen
+from drift_audit.frozen import Frozen
+from drift_audit.snapshot import Address
 
 
 class Severity(Enum):

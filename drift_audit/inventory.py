@@ -13,7 +13,9 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from drift_audit import names
-from drift_audit.snapshot import Address, Frozen, Kind, Seal, Setting, Snapshot, Unseen
+from drift_audit.binding import Seal
+from drift_audit.frozen import Frozen
+from drift_audit.snapshot import Address, Kind, Setting, Snapshot, Unseen
 
 LATEST = "LATEST"
 """gcloud's word for the newest revision that was created."""

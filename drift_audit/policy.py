@@ -48,7 +48,8 @@ from pydantic_core import SchemaError
 
 from drift_audit.errors import PolicyError
 from drift_audit.finding import Finding, Severity, SeverityWord, Threshold, Waived
-from drift_audit.snapshot import Address, Frozen, Kind
+from drift_audit.frozen import Frozen
+from drift_audit.snapshot import Address, Kind
 
 FILE = "drift-audit.toml"
 

@@ -15,20 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from drift_audit.binding import Binding, Empty, LiteralValue, Mount, SecretReference, VersionState
 from drift_audit.differ import Change, Item, Place, items, place_of
 from drift_audit.finding import Remedy
 from drift_audit.inventory import Service
-from drift_audit.snapshot import (
-    UNKNOWN,
-    Binding,
-    Empty,
-    LiteralValue,
-    Mount,
-    SecretReference,
-    Setting,
-    Snapshot,
-    VersionState,
-)
+from drift_audit.snapshot import UNKNOWN, Setting, Snapshot
 
 Flag = tuple[str, str]
 

@@ -16,14 +16,12 @@ from pydantic import AwareDatetime, model_validator
 
 from drift_audit.errors import ExitCode
 from drift_audit.finding import Finding, Severity, Skip, Threshold
+from drift_audit.frozen import Frozen
 from drift_audit.headline import differs, headline
 from drift_audit.inventory import Scope
 from drift_audit.rules import RULES
 from drift_audit.service_report import ServiceReport
-from drift_audit.snapshot import (
-    Frozen,
-    Unseen,
-)
+from drift_audit.snapshot import Unseen
 
 Verdict = Literal["clean", "drift", "incomplete"]
 

@@ -24,7 +24,8 @@ from json.encoder import encode_basestring_ascii
 from typing import Literal
 
 from drift_audit import names
-from drift_audit.snapshot import Address, LiteralValue, Seal
+from drift_audit.binding import LiteralValue, Seal
+from drift_audit.snapshot import Address
 
 KEY_BYTES = 32
 VALUE_LIMIT = 32_768

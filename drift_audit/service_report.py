@@ -7,17 +7,11 @@ from __future__ import annotations
 from pydantic import AwareDatetime
 
 from drift_audit import names
+from drift_audit.binding import SecretReference
 from drift_audit.differ import Change, Item, state_of
 from drift_audit.finding import Finding, Remedy
-from drift_audit.snapshot import (
-    Address,
-    Frozen,
-    Kind,
-    Label,
-    SecretReference,
-    Setting,
-    Snapshot,
-)
+from drift_audit.frozen import Frozen
+from drift_audit.snapshot import Address, Kind, Label, Setting, Snapshot
 
 Side = str | int | bool
 

@@ -19,24 +19,26 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from drift_audit.seal import Sealer, SealKey
-from drift_audit.snapshot import (
+from drift_audit.binding import (
     READABLE,
-    Address,
     Binding,
-    Container,
     Empty,
-    Identity,
-    Label,
     LiteralValue,
     Mount,
     SecretReference,
+    Source,
+    Unreadable,
+)
+from drift_audit.seal import Sealer, SealKey
+from drift_audit.snapshot import (
+    Address,
+    Container,
+    Identity,
+    Label,
     Seen,
     Setting,
     Snapshot,
-    Source,
     Status,
-    Unreadable,
     Unseen,
 )
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from drift_audit.audit import Audit, Source
+from drift_audit.binding import SecretReference
 from drift_audit.collector.budget import Budget
 from drift_audit.collector.cloud_run import CloudRun, Where
 from drift_audit.collector.connection import Connection
@@ -27,7 +28,7 @@ from drift_audit.inventory import Inventory, Service, by_age
 from drift_audit.names import Kind
 from drift_audit.policy import Policy, read_policy
 from drift_audit.report import Report
-from drift_audit.snapshot import Address, SecretReference, Snapshot
+from drift_audit.snapshot import Address, Snapshot
 from tests import watch
 from tests.builders import NOW, sealer
 

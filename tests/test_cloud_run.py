@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from google.cloud import run_v2, secretmanager_v1
 
+from drift_audit.binding import SecretReference
 from drift_audit.collector.api import Location
 from drift_audit.collector.budget import Budget
 from drift_audit.collector.cloud_run import CloudRun, Where
@@ -21,7 +22,7 @@ from drift_audit.collector.secret_versions import Version, with_versions
 from drift_audit.emulator.v2 import services
 from drift_audit.errors import SourceError
 from drift_audit.inventory import Evidence
-from drift_audit.snapshot import SecretReference, Unseen
+from drift_audit.snapshot import Unseen
 from drift_audit.strict import Refused
 from tests.builders import sealer, snapshot
 from tests.worlds import SHOP, playing, source, world

@@ -9,10 +9,10 @@ from collections import Counter
 import pytest
 from google.cloud import run_v2
 
+from drift_audit.binding import LiteralValue
 from drift_audit.collector.api import Location
 from drift_audit.collector.protobuf import to_json
 from drift_audit.collector.resources import from_v2
-from drift_audit.snapshot import LiteralValue
 from tests.builders import sealer
 from tests.canary import files_below, leaks
 from tests.command import run

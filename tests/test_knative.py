@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from drift_audit.binding import LiteralValue, SecretReference, Unreadable
 from drift_audit.collector.knative import resource
-from drift_audit.snapshot import LiteralValue, SecretReference, Unreadable
 from drift_audit.strict import Refused, load
 from tests.builders import sealer
 

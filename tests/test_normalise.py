@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from drift_audit.binding import LiteralValue, SecretReference, Unreadable
 from drift_audit.collector import fields, normalise
 from drift_audit.collector.knative import resource
 from drift_audit.collector.normalise import DEFAULT_PORT
 from drift_audit.collector.resources import from_v2
 from drift_audit.differ import compare
-from drift_audit.snapshot import Identity, LiteralValue, SecretReference, Unreadable
+from drift_audit.snapshot import Identity
 from drift_audit.strict import Refused, load
 from tests.builders import sealer
 

@@ -8,8 +8,9 @@ from collections import Counter
 
 import pytest
 
+from drift_audit.binding import SecretReference
 from drift_audit.collector.api import Location
-from drift_audit.snapshot import SecretReference, Snapshot
+from drift_audit.snapshot import Snapshot
 from tests.command import run
 from tests.worlds import playing_document, reached, source
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from drift_audit.binding import LiteralValue
 from drift_audit.collector.knative import resource
 from drift_audit.collector.normalise import service_level, status, traffic
 from drift_audit.collector.resources import from_v2
-from drift_audit.snapshot import Identity, LiteralValue
+from drift_audit.snapshot import Identity
 from drift_audit.strict import Refused, load
 from tests.builders import sealer
 

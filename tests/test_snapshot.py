@@ -10,18 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from drift_audit.binding import Empty, LiteralValue, SecretReference, is_blank
 from drift_audit.collector import normalise
-from drift_audit.snapshot import (
-    Address,
-    Container,
-    Empty,
-    Identity,
-    LiteralValue,
-    SecretReference,
-    Setting,
-    Snapshot,
-    is_blank,
-)
+from drift_audit.snapshot import Address, Container, Identity, Setting, Snapshot
 from tests.builders import HOME, LASTING, sealer, snapshot
 from tests.strategies import documents, environments, sides
 

@@ -17,7 +17,7 @@ from drift_audit.errors import CommandError, InputError, StoreError
 from drift_audit.renderer.encode import visible
 
 if TYPE_CHECKING:
-    from drift_audit.snapshot import SecretReference
+    from drift_audit.binding import SecretReference
 
 
 @click.group(short_help="List, show and promote baselines.")

@@ -11,18 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from drift_audit import names
+from drift_audit.binding import READABLE, Binding, Empty, Mount, SecretReference, Source, Unreadable
 from drift_audit.collector import nodes
 from drift_audit.seal import Sealer
-from drift_audit.snapshot import (
-    READABLE,
-    Binding,
-    Empty,
-    Identity,
-    Mount,
-    SecretReference,
-    Source,
-    Unreadable,
-)
+from drift_audit.snapshot import Identity
 from drift_audit.strict import Node, Path, Refused
 
 Doc = Mapping[str, Any]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drift_audit import names
+from drift_audit.binding import Binding, Mount, Unreadable
 from drift_audit.collector import fields, nodes
 from drift_audit.collector import settings as settings_of
 from drift_audit.collector.bindings import bindings
@@ -24,16 +25,13 @@ from drift_audit.inventory import TrafficTarget
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import (
     UNKNOWN,
-    Binding,
     Container,
     Identity,
     Kind,
-    Mount,
     Seen,
     Setting,
     Snapshot,
     Status,
-    Unreadable,
     Unseen,
 )
 from drift_audit.strict import Node, Path, Refused

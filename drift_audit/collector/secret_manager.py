@@ -17,11 +17,12 @@ from typing import Any
 from google.cloud import secretmanager_v1 as sm
 from google.iam.v1 import iam_policy_pb2
 
+from drift_audit.binding import VersionState
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.listing import Listing, Message, items
 from drift_audit.collector.pace import SECRET_MANAGER, Quota
 from drift_audit.collector.secret_versions import Asked, Version
-from drift_audit.snapshot import Unseen, VersionState
+from drift_audit.snapshot import Unseen
 
 _STATES: dict[int, VersionState] = {
     sm.SecretVersion.State.ENABLED: "enabled",

@@ -10,17 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from drift_audit.snapshot import (
-    UNKNOWN,
-    Access,
-    Binding,
-    Identity,
-    Mount,
-    SecretReference,
-    Snapshot,
-    Source,
-    VersionState,
-)
+from drift_audit.binding import Access, Binding, Mount, SecretReference, Source, VersionState
+from drift_audit.snapshot import UNKNOWN, Identity, Snapshot
 
 
 @dataclass(frozen=True)

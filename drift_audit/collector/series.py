@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from drift_audit.binding import Binding, Unreadable
 from drift_audit.collector import nodes, normalise
 from drift_audit.collector import settings as settings_of
 from drift_audit.collector.bindings import bindings
 from drift_audit.collector.protobuf import knows_all, to_json
 from drift_audit.collector.resources import Resource, from_v2
 from drift_audit.seal import Sealer
-from drift_audit.snapshot import Binding, Identity, Setting, Snapshot, Status, Unreadable
+from drift_audit.snapshot import Identity, Setting, Snapshot, Status
 from drift_audit.strict import Refused
 
 Message = Any

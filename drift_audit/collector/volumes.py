@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from drift_audit.binding import Mount
 from drift_audit.collector import fields
 from drift_audit.collector.bindings import reference, secret_files
 from drift_audit.collector.nodes import Object
 from drift_audit.collector.settings import SettingsOf
-from drift_audit.snapshot import Identity, Mount
+from drift_audit.snapshot import Identity
 from drift_audit.strict import Path, Refused
 
 Doc = Mapping[str, Any]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from drift_audit.snapshot import Frozen
+from drift_audit.frozen import Frozen
 
 Json = dict[str, Any]
 

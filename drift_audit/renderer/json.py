@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from drift_audit.frozen import Frozen
 from drift_audit.report import Report
-from drift_audit.snapshot import Frozen
 
 _ACTIVE = "<>&\x7f`|"
 

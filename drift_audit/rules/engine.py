@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
+from drift_audit.binding import Binding
 from drift_audit.differ import Change, Item, Place, items, place_of, state_of
 from drift_audit.finding import Finding, Severity, Skip
 from drift_audit.inventory import Evidence, Inventory, Scope
 from drift_audit.policy import Policy, Requirement
-from drift_audit.snapshot import Address, Binding, Snapshot, Unseen
+from drift_audit.snapshot import Address, Snapshot, Unseen
 
 
 class Hit(NamedTuple):

@@ -6,17 +6,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 from drift_audit import names
+from drift_audit.binding import Binding, Empty, LiteralValue, SecretReference, Source, is_blank
 from drift_audit.finding import Severity
 from drift_audit.rules.engine import Case, Hit, rule
-from drift_audit.snapshot import (
-    Address,
-    Binding,
-    Empty,
-    LiteralValue,
-    SecretReference,
-    Source,
-    is_blank,
-)
+from drift_audit.snapshot import Address
 
 MOST_NAMED = 3
 """Keys that may be the new name of one that left are named up to here."""

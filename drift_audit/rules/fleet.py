@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from drift_audit.binding import Binding, LiteralValue, Seal
 from drift_audit.differ import items, place_of
 from drift_audit.finding import Severity
 from drift_audit.rules.engine import Fleet, Hit, fleet_rule
-from drift_audit.snapshot import UNKNOWN, Address, Binding, LiteralValue, Seal, Setting, Snapshot
+from drift_audit.snapshot import UNKNOWN, Address, Setting, Snapshot
 
 
 @fleet_rule("secret-shared", Severity.INFO)

@@ -6,11 +6,12 @@ import datetime as dt
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
+from drift_audit.binding import Binding, LiteralValue, SecretReference, is_blank
 from drift_audit.finding import Severity
 from drift_audit.policy import Policy
 from drift_audit.rules.engine import RULES, Case, Hit, judge, rule
 from drift_audit.rules.waivers import waive
-from drift_audit.snapshot import Binding, LiteralValue, SecretReference, Snapshot, is_blank
+from drift_audit.snapshot import Snapshot
 
 REQUIRED = ("key-missing", "key-wrong-source", "key-not-pinned", "key-pattern-mismatch")
 """The rules about what the policy requires of keys."""

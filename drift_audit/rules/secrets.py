@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drift_audit import names
+from drift_audit.binding import LiteralValue, Mount, SecretReference, is_blank
 from drift_audit.differ import Change, pair_containers
 from drift_audit.finding import Severity
 from drift_audit.inventory import Evidence
 from drift_audit.rules.engine import Case, Hit, rule
-from drift_audit.snapshot import LiteralValue, Mount, SecretReference, is_blank
 
 Swap = tuple[Change, SecretReference, SecretReference]
 

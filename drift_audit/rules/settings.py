@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from drift_audit import names
+from drift_audit.binding import LiteralValue
 from drift_audit.differ import Change, state_of
 from drift_audit.finding import Severity
 from drift_audit.rules.engine import Case, Hit, rule
-from drift_audit.snapshot import LiteralValue, Setting
+from drift_audit.snapshot import Setting
 
 WEIGHTS = {
     "service_account": Severity.HIGH,

@@ -20,9 +20,10 @@ from pydantic import AwareDatetime, ValidationError
 
 from drift_audit import __version__, files, names
 from drift_audit.errors import InputError, OutputError
+from drift_audit.frozen import Frozen
 from drift_audit.inventory import Remembered
 from drift_audit.seal import Sealer
-from drift_audit.snapshot import Address, Frozen
+from drift_audit.snapshot import Address
 
 FOLDER = ".archive"
 LIMIT = 2**30

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, Field, ValidationError
 
 from drift_audit.errors import StoreError
-from drift_audit.snapshot import Frozen, Snapshot
+from drift_audit.frozen import Frozen
+from drift_audit.snapshot import Snapshot
 
 
 class StoredBaseline(Frozen):

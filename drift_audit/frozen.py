@@ -1,0 +1,22 @@
+"""
+What every value of the program is: closed, and never changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """A closed value: no field may be added or changed, and no error quotes what stood in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    def but(self, **changed: Any) -> Self:
+        """The same with some fields changed, and without what was derived from the old ones."""
+        changed_copy = self.model_copy(update=changed)
+        for derived in changed_copy.__dict__.keys() - type(self).model_fields.keys():
+            del changed_copy.__dict__[derived]
+        return changed_copy

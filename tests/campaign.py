@@ -201,6 +201,11 @@ def _differences(truth: Ran, ran: Ran) -> Iterator[str]:
     """Where a run that says it is whole does not say what is true."""
     loose = {f.kind for f in ran.fired}
     told, true = _told(ran, loose), _told(truth, loose)
+    if (
+        "unknown-field" in loose
+    ):  # one revision alone has it: that is a change, and blame is asked for
+        asked = true["histories"].keys()
+        told["histories"] = {at: s for at, s in told["histories"].items() if at in asked}
     if _cuts_the_history(ran):
         for said in (told, true):
             del said["histories"], said["counts"]["revisions"]

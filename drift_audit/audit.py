@@ -368,9 +368,7 @@ def _versions_not_looked_at(candidate: Snapshot, evidence: frozenset[Evidence]) 
 
 def _not_known(candidate: Snapshot) -> Iterator[Skip]:
     """Fields that a newer API has and this version does not know."""
-    names = {
-        s.name.removeprefix("service.") for s in (*candidate.settings, *(candidate.service or ()))
-    }
+    names = {setting.name.removeprefix("service.") for setting in candidate.all_settings}
     for name in sorted(n for n in names if n.startswith("unknown.")):
         yield Skip(
             what=f"the field {name.removeprefix('unknown.')}",

@@ -7,7 +7,7 @@ Live collection and files both end here, so everything below is the same for bot
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -195,13 +195,20 @@ class Inventory(Frozen):
     remembered: frozenset[Address] = frozenset()
     """Services that stand as an earlier run read them, so that no value was read of them now."""
 
+    def contents(self) -> Iterator[Snapshot | Unseen]:
+        """Every revision that was read, and what could not be read."""
+        yield from self.unseen
+        for service in self.services:
+            yield from service.unseen
+            yield from service.revisions
+
 
 def absent(asked: Iterable[str], found: Collection[str]) -> list[Unseen]:
     """
     The services that were asked for by name and not found. A glob may match nothing, a name may
     not: a service that is gone, or misspelled, must not pass for one that was audited.
     """
-    named = (name for name in dict.fromkeys(asked) if not set("*?[") & set(name))
+    named = (name for name in dict.fromkeys(asked) if not names.is_glob(name))
     reason = "was asked for and not found"
     return [Unseen(where=f"service {n}", reason=reason) for n in named if n not in found]
 

@@ -74,6 +74,11 @@ def taken_apart(place: str) -> tuple[str, str]:
     return name, kind or "service"
 
 
+def is_glob(text: str) -> bool:
+    """Tell whether a text may match several names, and is not one itself."""
+    return not {"*", "?", "["}.isdisjoint(text)
+
+
 def is_placeholder(text: str) -> bool:
     """Tell whether some part of the text was meant to be filled in by a template."""
     return _MAYBE.search(text) is not None and PLACEHOLDER.search(text) is not None

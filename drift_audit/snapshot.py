@@ -233,9 +233,14 @@ class Snapshot(Frozen):
         )
         return *keys, *((home.at(m.container, mount=m.path), m.source) for m in self.mounts)
 
+    @property
+    def all_settings(self) -> tuple[Setting, ...]:
+        """The settings of the revision, and of its service as far as they are known."""
+        return *self.settings, *(self.service or ())
+
     def setting(self, name: str, container: str = "") -> Value | None:
         """One setting's value, None where the revision has none of that name."""
-        for s in (*self.settings, *(self.service or ())):
+        for s in self.all_settings:
             if s.name == name and s.container == container:
                 return s.value
         return None

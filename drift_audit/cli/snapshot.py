@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from drift_audit import names
 from drift_audit.cli import keys, options
 from drift_audit.cli.echo import echo
 from drift_audit.cli.notice import notice
@@ -19,7 +20,6 @@ from drift_audit.errors import ExitCode
 from drift_audit.renderer.encode import legible
 
 if TYPE_CHECKING:
-    from drift_audit.audit import Source
     from drift_audit.snapshot import Snapshot, Unseen
 
 
@@ -60,22 +60,13 @@ def command(**given: Any) -> None:
     missed: list[Unseen] = []
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         source = open_source(Scope.given(policy, given, tell), seal)
-        read = source.every() if given["all_revisions"] else _in_use(source)
+        read = source.every() if given["all_revisions"] else source.collect().contents()
         written = _write(given["output"], _kept(read, missed))
     for one in missed:
         notice(f"not seen: {one.where}: {one.reason}")
     if not written:
         notice("nothing was collected")
     finish(ExitCode.INCOMPLETE if missed or not written else ExitCode.CLEAN)
-
-
-def _in_use(source: Source) -> Iterator[Snapshot | Unseen]:
-    """The revisions that serve or are newest, and what could not be read."""
-    inventory = source.collect()
-    yield from inventory.unseen
-    for service in inventory.services:
-        yield from service.unseen
-        yield from service.revisions
 
 
 def _kept(read: Iterable[Snapshot | Unseen], missed: list[Unseen]) -> Iterator[Snapshot]:
@@ -117,7 +108,7 @@ def _gcloud(scope: Scope) -> Iterator[str]:
     is, or a glob.
     """
     projects, regions = scope.projects or ("PROJECT",), scope.regions or ("REGION",)
-    named = () if any(set(name) & set("*?[") for name in scope.services) else scope.services
+    named = () if any(map(names.is_glob, scope.services)) else scope.services
     several = len(projects) * len(regions) > 1
     for project, region in product(projects, regions):
         prefix = f"{project}.{region}." if several else ""

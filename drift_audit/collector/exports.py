@@ -363,11 +363,7 @@ class Files:
 
     def every(self) -> Iterator[Snapshot | Unseen]:
         """Every revision that the files hold, and what they lack."""
-        inventory = self.collect()
-        yield from inventory.unseen
-        for service in inventory.services:
-            yield from service.unseen
-            yield from service.revisions
+        return self.collect().contents()
 
     def remember(self) -> Iterable[Remembered]:
         """Nothing: files are read whole each time."""

@@ -203,9 +203,7 @@ class Gatherer:
     def _named(self) -> list[str]:
         """The services that were asked for by name, where that is all and they are few."""
         few = len(self._globs) <= MOST_NAMED
-        return (
-            list(self._globs) if few and not any(set(g) & set("*?[") for g in self._globs) else []
-        )
+        return list(self._globs) if few and not any(map(names.is_glob, self._globs)) else []
 
     # Parents
 

@@ -77,7 +77,6 @@ def with_versions(
     snapshot: Snapshot,
     versions: Mapping[Asked, Version],
     numbers: Mapping[str, str],
-    readers: Readers = NOBODY_LOOKED,
 ) -> Snapshot:
     """
     The snapshot with what is known of each version it reads; others stay not looked at.
@@ -85,7 +84,7 @@ def with_versions(
     `numbers` are those of projects by id: Secret Manager names projects by number (§5.1), so a
     secret is the service's own, and its version known, under either name.
     """
-    [found] = all_with_versions([snapshot], versions, numbers, readers)
+    [found] = all_with_versions([snapshot], versions, numbers)
     return found
 
 

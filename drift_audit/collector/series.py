@@ -10,20 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from drift_audit.binding import Binding, Unreadable
 from drift_audit.collector import nodes, normalise
 from drift_audit.collector import settings as settings_of
 from drift_audit.collector.bindings import bindings
+from drift_audit.collector.listing import Message
 from drift_audit.collector.protobuf import knows_all, to_json
 from drift_audit.collector.resources import Resource, from_v2
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Identity, Setting, Snapshot, Status
 from drift_audit.strict import Refused
-
-Message = Any
-"""A raw protobuf message: its classes are made at run time."""
 
 _OWN = (
     *("name", "uid", "generation", "create_time", "creator"),  # its identity

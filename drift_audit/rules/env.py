@@ -276,6 +276,6 @@ def marked(case: Case) -> Iterator[tuple[Address, LiteralValue]]:
         odd = (s for s in sources if isinstance(s, LiteralValue) and s.traits)
         for value in dict.fromkeys(odd):
             yield home.at(item.container, key=item.key), value
-    for setting in (*case.candidate.settings, *(case.candidate.service or ())):
+    for setting in case.candidate.all_settings:
         if isinstance(setting.value, LiteralValue) and setting.value.traits:
             yield home.at(setting.container, setting=setting.name), setting.value

@@ -102,7 +102,7 @@ def setting_placeholder(case: Case) -> Iterator[Hit]:
 
     Fix: render the template before the deploy.
     """
-    for setting in (*case.candidate.settings, *(case.candidate.service or ())):
+    for setting in case.candidate.all_settings:
         told = (
             f"{setting.name}: {setting.value}" if isinstance(setting.value, str) else setting.name
         )
@@ -120,7 +120,7 @@ def field_unknown(case: Case) -> Iterator[Hit]:
 
     Fix: update drift-audit; if the field stays unknown, report it.
     """
-    for setting in (*case.candidate.settings, *(case.candidate.service or ())):
+    for setting in case.candidate.all_settings:
         name = setting.name.removeprefix("service.")
         if name.startswith("unknown."):
             at = case.candidate.address.at(setting.container, setting=setting.name)

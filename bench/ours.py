@@ -15,6 +15,7 @@ from drift_audit.collector.budget import Budget
 from drift_audit.collector.cloud_run import CloudRun, Where
 from drift_audit.collector.connection import Connection
 from drift_audit.collector.pace import CLOUD_RUN, PER_MINUTE, SECRET_MANAGER, Pace
+from drift_audit.names import PACED
 from drift_audit.policy import Policy
 from drift_audit.renderer import json as report_json
 from drift_audit.seal import KEY_BYTES, Sealer, SealKey
@@ -87,7 +88,7 @@ def _pace(target: Target) -> Pace:
     one, shared out between the two APIs because this server counts both together.
     """
     if not target.quota:
-        return Pace(time.monotonic, dict.fromkeys(PER_MINUTE, FREELY))
+        return Pace(time.monotonic, dict.fromkeys(PACED, FREELY))
     granted = sum(PER_MINUTE[api] for api in (CLOUD_RUN, SECRET_MANAGER))
     rates = {api: target.quota * rate * 9 // (10 * granted) for api, rate in PER_MINUTE.items()}
     return Pace(time.monotonic, rates, target.window)

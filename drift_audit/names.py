@@ -60,6 +60,11 @@ Kind = Literal["service", "worker-pool", "job"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+Paced = Literal["cloud-run", "secret-manager", "resource-manager"]
+"""An API whose reads are counted by the minute."""
+
+PACED: tuple[Paced, ...] = get_args(Paced)
+
 
 def place(kind: str, name: str) -> str:
     """

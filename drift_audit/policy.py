@@ -9,6 +9,9 @@
     regions = ["europe-west1"]
     expect = ["shop-prod/europe-west1/api"]
 
+    [pace]
+    secret-manager = 150
+
     [[service]]
     match = "api*"
 
@@ -49,6 +52,7 @@ from pydantic_core import SchemaError
 from drift_audit.errors import PolicyError
 from drift_audit.finding import Finding, Severity, SeverityWord, Threshold, Waived
 from drift_audit.frozen import Frozen
+from drift_audit.names import Paced
 from drift_audit.snapshot import Address, Kind
 
 FILE = "drift-audit.toml"
@@ -172,11 +176,16 @@ def _not_everything(waiver: Waiver) -> Waiver:
 
 
 class Policy(Entry):
-    """The whole file. `Policy()` is what applies without one: nothing required, nothing waived."""
+    """
+    The whole file. `Policy()` is what applies without one: nothing required, nothing waived.
+
+    `pace` is the reads a minute that a run makes of an API at most.
+    """
 
     fail_on: Threshold = Severity.HIGH
     reveal: tuple[Text, ...] = ()
     scope: ScopePolicy = ScopePolicy()
+    pace: dict[Paced, Annotated[int, Field(ge=1)]] = {}
     service: tuple[ServicePolicy, ...] = ()
     severity: dict[Text, SeverityWord] = {}
     waiver: tuple[Annotated[Waiver, AfterValidator(_not_everything)], ...] = ()

@@ -521,7 +521,7 @@ services:
 def readable(account, **more):
     """What the policies of secrets say of an account, by key, and what could not be seen."""
     with playing(READERS.replace("ACCOUNT", account), **more) as emulator:
-        inventory = source(emulator, check_access=True).collect()
+        inventory = source(emulator, secrets="readers").collect()
         asked = [c.method for c in emulator.calls if c.method.endswith("GetIamPolicy")]
     [service] = inventory.services
     told = {b.key: b.source.access for b in service.newest.bindings}

@@ -236,3 +236,75 @@ def test_time_is_up(tmp_path):
 def test_time_that_is_none(tmp_path, seconds):
     """A timeout is a number of seconds of at least one."""
     assert run("audit", "--project=shop", f"--timeout={seconds}", cwd=tmp_path).code == 2
+
+
+@pytest.fixture(scope="module")
+def two_secrets():
+    """An emulator whose one service reads two secrets."""
+    env = {name.upper(): {"secret": name, "version": "1"} for name in ("jwt", "sql")}
+    api = {**service(), "revisions": [{"name": "api-1", **REVISION, "env": env}]}
+    secrets = [{"project": "shop", "name": n, "versions": {"1": "enabled"}} for n in ("jwt", "sql")]
+    with playing_document({"services": [api], "secrets": secrets}) as emulator:
+        yield emulator
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "policy", "code"),
+    [
+        ([], {}, "", 0),
+        (["--pace=secret-manager=1"], {}, "", 3),
+        (["--pace=cloud-run=3", "--pace=secret-manager=3"], {}, "", 0),
+        (["--pace=cloud-run=2"], {}, "", 3),
+        ([], {"DRIFT_AUDIT_PACE": "secret-manager=1"}, "", 3),
+        ([], {}, "secret-manager = 1", 3),
+        (["--pace=secret-manager=3"], {}, "secret-manager = 1\ncloud-run = 3", 0),
+    ],
+)
+def test_pace(tmp_path, two_secrets, arguments, env, policy, code):
+    """
+    No more reads are made in a minute than the flag allows, or the variable, or the policy; what
+    the time of the run does not wait for was not seen.
+    """
+    (tmp_path / "drift-audit.toml").write_text(f"[pace]\n{policy}\n")
+    ran = run(
+        *("audit", "--project=shop", "--region=r1", "--kind=service", "--timeout=20", *arguments),
+        cwd=tmp_path, env={**reached(two_secrets), **env},
+    )  # fmt: skip
+
+    assert ran.code == code, ran.block
+    assert ("waiting for the quota" in ran.out) == (code == 3), ran.block
+
+
+@pytest.mark.parametrize("pace", ["fast", "cloud-run", "cloud-run=0", "cloud-run=x", "bucket=5"])
+def test_pace_that_is_none(tmp_path, pace):
+    """A pace that says nothing is a wrong command line, and the answer tells what can be said."""
+    ran = run("audit", "--project=shop", f"--pace={pace}", cwd=tmp_path)
+
+    assert ran.code == 2
+    assert "API=READS" in ran.err
+    assert "cloud-run, secret-manager, resource-manager" in ran.err
+
+
+@pytest.mark.parametrize("line", ["cloud-run = 0", "bucket = 5", 'cloud-run = "fast"'])
+def test_pace_of_the_policy_that_is_none(tmp_path, line):
+    """Nor does a policy with such a pace pass."""
+    (tmp_path / "drift-audit.toml").write_text(f"[pace]\n{line}\n")
+    ran = run("audit", "--project=shop", cwd=tmp_path)
+
+    assert ran.code == 2
+    assert "drift-audit.toml: pace." in ran.err
+
+
+@pytest.mark.parametrize("which", [[], ["--all-revisions"]])
+def test_snapshot_without_secrets(tmp_path, two_secrets, which):
+    """Secret Manager is asked nothing: the secrets stand by name, and their versions unlooked at."""
+    before = len(two_secrets.calls)
+    command = ("snapshot", "--project=shop", "--region=r1", "--without-secrets", *which)
+    ran = run(*command, cwd=tmp_path, env=reached(two_secrets))
+    asked = [call.method for call in two_secrets.calls[before:]]
+    [snapshot] = json.loads(ran.out)
+
+    assert ran.code == 0, ran.block
+    assert not [method for method in asked if "Secret" in method]
+    assert [b["source"]["secret"] for b in snapshot["bindings"]] == ["jwt", "sql"]
+    assert [b["source"]["version_state"] for b in snapshot["bindings"]] == [None, None]

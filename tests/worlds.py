@@ -13,7 +13,7 @@ import yaml
 from drift_audit import strict
 from drift_audit.collector.api import Location
 from drift_audit.collector.budget import Budget
-from drift_audit.collector.cloud_run import CloudRun, Where
+from drift_audit.collector.cloud_run import CloudRun, Depth, Where
 from drift_audit.collector.connection import Connection
 from drift_audit.emulator.server import Emulator
 from drift_audit.emulator.world import World, read_world
@@ -93,7 +93,7 @@ def source(
     seal: Sealer | None = None,
     seconds: float = 60,
     memory: Memory | None = None,
-    check_access: bool = False,
+    secrets: Depth = "versions",
 ) -> CloudRun:
     """
     The live collector, pointed at an emulator; it waits for nothing between two attempts. A place
@@ -103,7 +103,7 @@ def source(
     budget = Budget(time.monotonic, seconds, sleep=lambda _: None)
     where = Where([place.project], list(filter(None, [place.region])), services, kinds)
     seal = seal or sealer()
-    return CloudRun(where, seal, budget, connection, memory=memory, check_access=check_access)
+    return CloudRun(where, seal, budget, connection, memory=memory, secrets=secrets)
 
 
 @contextmanager

@@ -5,14 +5,13 @@ What `doctor` looks at in Google Cloud: whose credentials there are, and what th
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from drift_audit.cli.subject import Scope, connection
+from drift_audit.cli.subject import Scope, budget, connection
 from drift_audit.collector import permissions
 from drift_audit.collector.account import Account
-from drift_audit.collector.budget import NOT_ACCEPTED, Budget
+from drift_audit.collector.budget import NOT_ACCEPTED
 from drift_audit.collector.connection import Connection
 from drift_audit.collector.permissions import Access
 from drift_audit.collector.rest import RESOURCE_MANAGER
@@ -72,7 +71,7 @@ def _ask(projects: Sequence[str], scope: Scope, reach: Connection) -> list[Acces
         projects,
         (*_needed(scope), *permissions.PAYLOADS, *permissions.WRITES),
         reach.rest(),
-        Budget(time.monotonic, scope.timeout),
+        budget(scope),
         find_regions=not scope.regions,
         tell=scope.progress,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from drift_audit.cli.subject import (
     sealer,
     threshold,
 )
+
+if TYPE_CHECKING:
+    from drift_audit.collector.cloud_run import Depth
 
 
 @click.command(short_help="Audit every service in scope against its last known good.")
@@ -59,7 +62,8 @@ def command(**given: Any) -> None:
         scope = Scope.given(policy, given, tell)
         store = open_store(given["store"])
         archive = open_archive(given["store"], seal, full=given["full"])
-        source = open_source(scope, seal, archive, check_access=given["check_access"])
+        depth: Depth = "readers" if given["check_access"] else "versions"
+        source = open_source(scope, seal, archive, depth)
         audit = Audit(
             policy=policy,
             now=now(),

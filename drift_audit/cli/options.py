@@ -9,7 +9,7 @@ import click
 
 from drift_audit.cli.notice import listen
 from drift_audit.finding import NEVER, WORDS
-from drift_audit.names import KINDS
+from drift_audit.names import KINDS, PACED
 from drift_audit.renderer import FORMATS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -25,6 +25,23 @@ class Listed(click.ParamType[tuple[str, ...]]):
         if isinstance(value, tuple):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+class Pace(click.ParamType[tuple[str, int]]):
+    """The reads a minute of an API."""
+
+    name = "pace"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, int]:
+        """The parts of `cloud-run=2700`."""
+        if isinstance(value, tuple):
+            return value
+        api, _, reads = value.partition("=")
+        if api not in PACED or not reads.isdecimal() or int(reads) < 1:
+            self.fail(
+                f"not API=READS, with READS from 1 and API one of {', '.join(PACED)}", param, ctx
+            )
+        return api, int(reads)
 
 
 def flat(lists: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
@@ -94,6 +111,14 @@ account = together(
         metavar="SECONDS",
         help="Time for collecting; what had no answer by then is not seen.",
         envvar="DRIFT_AUDIT_TIMEOUT",
+    ),
+    click.option(
+        "--pace",
+        multiple=True,
+        type=Pace(),
+        metavar="API=READS",
+        help="Reads a minute of cloud-run, secret-manager or resource-manager; repeatable.",
+        envvar="DRIFT_AUDIT_PACE",
     ),
 )
 

@@ -20,6 +20,7 @@ from drift_audit.errors import ExitCode
 from drift_audit.renderer.encode import legible
 
 if TYPE_CHECKING:
+    from drift_audit.collector.cloud_run import Depth
     from drift_audit.snapshot import Snapshot, Unseen
 
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 @options.policy
 @click.option(
     "--all-revisions", is_flag=True, help="Every revision, not only those that serve or are newest."
+)
+@click.option(
+    "--without-secrets",
+    is_flag=True,
+    help="Keep the names of secrets, and do not ask what their versions are.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write to a file instead of standard output.")
 @click.option(
@@ -59,7 +65,8 @@ def command(**given: Any) -> None:
     seal = sealer(policy, given["reveal"], without_literals=bare, key=key)
     missed: list[Unseen] = []
     with progress(given["progress"], quiet=given["quiet"]) as tell:
-        source = open_source(Scope.given(policy, given, tell), seal)
+        depth: Depth = "names" if given["without_secrets"] else "versions"
+        source = open_source(Scope.given(policy, given, tell), seal, secrets=depth)
         read = source.every() if given["all_revisions"] else source.collect().contents()
         written = _write(given["output"], _kept(read, missed))
     for one in missed:

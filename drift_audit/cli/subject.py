@@ -22,7 +22,7 @@ from drift_audit.cli.progress import Tell
 from drift_audit.collector.exports import SUFFIXES, Documents, Files, read
 from drift_audit.errors import CommandError, InputError, PolicyError
 from drift_audit.finding import NEVER, Severity
-from drift_audit.names import KINDS, Kind
+from drift_audit.names import KINDS, Kind, Paced
 from drift_audit.policy import FILE, Policy, read_policy
 from drift_audit.rules import RULES
 from drift_audit.seal import Sealer, SealKey
@@ -32,6 +32,8 @@ MOST_NAMED = 5
 
 if TYPE_CHECKING:
     from drift_audit.audit import Source
+    from drift_audit.collector.budget import Budget
+    from drift_audit.collector.cloud_run import Depth
     from drift_audit.collector.connection import Connection
     from drift_audit.store.archive import Archive
     from drift_audit.store.folder import Folder
@@ -106,6 +108,7 @@ class Scope:
     kinds: tuple[Kind, ...] = ()
     inputs: tuple[str, ...] = ()
     timeout: int = 900
+    pace: Mapping[Paced, int] = field(default_factory=dict)
     impersonate: tuple[str, ...] = ()
     asked: inventory.Scope = field(default_factory=inventory.Scope)
     progress: Tell = field(default=lambda *_: None, compare=False)
@@ -127,6 +130,7 @@ class Scope:
             services=asked.services or policy.scope.services,
             kinds=asked.kinds or policy.scope.kinds or KINDS,
             timeout=flags["timeout"],
+            pace={**policy.pace, **dict(flags["pace"])},
             inputs=tuple(flags["inputs"]),
             impersonate=flags["impersonate"],
             asked=asked,
@@ -235,14 +239,14 @@ def open_archive(path: str, seal: Sealer, *, full: bool) -> Archive | None:
 
 
 def open_source(
-    scope: Scope, seal: Sealer, archive: Archive | None = None, *, check_access: bool = False
+    scope: Scope, seal: Sealer, archive: Archive | None = None, secrets: Depth = "versions"
 ) -> Source:
     """
     Files where inputs are given, else the live API. Raises CommandError when neither is named.
     """
     if scope.inputs:
         return Files(scope.documents, seal, scope.asked.services, scope.asked.kinds)
-    return _live(scope, seal, archive, check_access=check_access)
+    return _live(scope, seal, archive, secrets)
 
 
 def expand(inputs: Sequence[str]) -> list[str]:
@@ -255,23 +259,30 @@ def expand(inputs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _live(scope: Scope, seal: Sealer, archive: Archive | None, *, check_access: bool) -> Source:
+def _live(scope: Scope, seal: Sealer, archive: Archive | None, secrets: Depth) -> Source:
     if not scope.projects:
         raise CommandError(
             "no project to look at", hint="give --project, or exported files with --input"
         )
-    from drift_audit.collector.budget import Budget
     from drift_audit.collector.cloud_run import CloudRun, Where
 
     return CloudRun(
         Where(scope.projects, scope.regions, scope.services, scope.kinds),
         seal,
-        Budget(time.monotonic, scope.timeout),
+        budget(scope),
         connection(scope.impersonate),
         scope.progress,
         archive,
-        check_access=check_access,
+        secrets=secrets,
     )
+
+
+def budget(scope: Scope) -> Budget:
+    """What the run may spend."""
+    from drift_audit.collector.budget import Budget
+    from drift_audit.collector.pace import Pace
+
+    return Budget(time.monotonic, scope.timeout, pace=Pace(time.monotonic, scope.pace))
 
 
 def connection(impersonate: Sequence[str]) -> Connection:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from drift_audit.collector import regions
 from drift_audit.collector.api import IN_FLIGHT, Api, Location
@@ -49,6 +49,12 @@ AT_ONCE = 100
 Progress = Callable[[str, int, int], None]
 """What is being read, how many are done, of how many."""
 
+Depth = Literal["names", "versions", "readers"]
+"""
+How far the secrets are looked at that revisions read: not beyond their names, which the revisions
+tell, or what their versions are, or also who may read them.
+"""
+
 Item = TypeVar("Item")
 
 _log = logging.getLogger(__name__)
@@ -84,8 +90,7 @@ class CloudRun:
         connection: Connection,
         progress: Progress = lambda *_: None,
         memory: Memory | None = None,
-        *,
-        check_access: bool = False,
+        secrets: Depth = "versions",
     ) -> None:
         self._where, self._globs = where, tuple(where.services) or ("*",)
         self._sealer, self._budget, self._progress = sealer, budget, progress
@@ -94,7 +99,7 @@ class CloudRun:
         self._places = ThreadPoolExecutor(IN_FLIGHT, "place")
         self._api = Api(connection, budget)
         self._secrets = SecretManager(connection.secret_manager(), budget, self._calls)
-        self._memory, self._check_access = memory or NoMemory(), check_access
+        self._memory, self._depth = memory or NoMemory(), secrets
         self._parents: dict[Address, Parent] = {}
         self._read: dict[Address, Service] = {}
 
@@ -114,9 +119,9 @@ class CloudRun:
         if not blind:  # where something could not be listed they may be there, as is told already
             unseen += absent(self._globs, {name for found in gathered for name in found.names})
         services = [service for found in gathered for service in found.services]
-        asked = asked_by(r for s in services for r in _in_use(s))
+        asked = self._asked(r for s in services for r in _in_use(s))
         self._resolve(asked)
-        if self._check_access:
+        if self._depth == "readers":
             self._secrets.look_at_policies(asked)
         return Inventory(
             locations=len(locations),
@@ -131,7 +136,7 @@ class CloudRun:
             ),
             services=tuple(sorted(map(self._resolved, services), key=lambda s: str(s.address))),
             unseen=tuple(sorted({*unseen, *self._secrets.unseen}, key=lambda u: u.where)),
-            evidence=frozenset({Evidence.SECRET_VERSIONS}),
+            evidence=frozenset({Evidence.SECRET_VERSIONS} if self._depth != "names" else ()),
             twins=tuple(Twins(places=places) for places in self._sealer.twins()),
             secrets=len(asked),
             remembered=frozenset(at for at, p in self._parents.items() if p.known is not None),
@@ -160,7 +165,7 @@ class CloudRun:
         for batch in _batched(read, AT_ONCE):
             snapshots = [one for one in batch if isinstance(one, Snapshot)]
             known = len(self._secrets.unseen)
-            self._resolve(asked_by(snapshots), more_to_come=True)
+            self._resolve(self._asked(snapshots), more_to_come=True)
             yield from all_with_versions(snapshots, self._secrets.known, self._secrets.numbers)
             yield from (one for one in batch if isinstance(one, Unseen))
             yield from self._secrets.unseen[known:]
@@ -203,7 +208,7 @@ class CloudRun:
     def resolve(self, snapshot: Snapshot) -> Snapshot:
         """The same revision with every secret version it reads; what cannot be asked is unseen."""
         known = len(self._secrets.unseen)
-        self._resolve(asked_by([snapshot]))
+        self._resolve(self._asked([snapshot]))
         unseen = (*snapshot.seen.unseen, *self._secrets.unseen[known:])
         found = with_versions(snapshot, self._secrets.known, self._secrets.numbers)
         return found.but(seen=found.seen.but(unseen=unseen))
@@ -230,6 +235,10 @@ class CloudRun:
     def _gatherer(self, at: Location, kind: Kind) -> Gatherer:
         family = self._api.families[kind]
         return Gatherer(self._api, at, family, self._globs, self._sealer, self._calls, self._memory)
+
+    def _asked(self, snapshots: Iterable[Snapshot]) -> list[Asked]:
+        """The secret versions to look up."""
+        return asked_by(snapshots) if self._depth != "names" else []
 
     def _resolve(self, asked: Sequence[Asked], *, more_to_come: bool = False) -> None:
         secrets = {(project, secret) for project, secret, _ in asked}

@@ -5,10 +5,12 @@ How many reads an API is sent in a time, so that an audit leaves room for everyb
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from pyrate_limiter import InMemoryBucket, Rate, RateItem
+
+from drift_audit.names import Paced
 
 MILLI = 1000
 
@@ -16,16 +18,16 @@ MILLI = 1000
 class Quota(NamedTuple):
     """What a call is counted against: an API, a project and, for Cloud Run, a region."""
 
-    api: str
+    api: Paced
     project: str
     region: str = ""
 
 
-CLOUD_RUN = "Cloud Run"
-SECRET_MANAGER = "Secret Manager"
-RESOURCE_MANAGER = "Resource Manager"
+CLOUD_RUN: Paced = "cloud-run"
+SECRET_MANAGER: Paced = "secret-manager"
+RESOURCE_MANAGER: Paced = "resource-manager"
 
-PER_MINUTE = {CLOUD_RUN: 2_700, SECRET_MANAGER: 300, RESOURCE_MANAGER: 300}
+PER_MINUTE: Mapping[Paced, int] = {CLOUD_RUN: 2_700, SECRET_MANAGER: 300, RESOURCE_MANAGER: 300}
 """
 Reads a minute for each quota: below the 3,000 that Cloud Run grants a project and region, and half
 of what Secret Manager grants a project (`cloud-run-api.md` §3, §0).
@@ -36,16 +38,17 @@ class Pace:
     """
     Counts calls by quota in a sliding window: no window ever holds more than is allowed.
 
-    `clock` tells seconds, monotonically. `window` is in seconds. Safe to share between threads.
+    `clock` tells seconds, monotonically. `rates` say what a window, in seconds, holds of an API
+    where that is not what it is by itself. Safe to share between threads.
     """
 
     def __init__(
         self,
         clock: Callable[[], float],
-        rates: dict[str, int] | None = None,
+        rates: Mapping[Paced, int] | None = None,
         window: float = 60.0,
     ) -> None:
-        self._clock, self._rates, self._window = clock, rates or PER_MINUTE, window
+        self._clock, self._rates, self._window = clock, {**PER_MINUTE, **(rates or {})}, window
         self._lock = threading.Lock()
         self._buckets: dict[Quota, InMemoryBucket] = {}
 

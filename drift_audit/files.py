@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -154,7 +153,7 @@ def _write_new(path: Path, parts: Iterable[str], mode: int) -> None:
 
 
 def _replace(target: Path, parts: Iterable[str], old: int | None) -> None:
-    temporary = target.parent / f".drift-audit-{secrets.token_hex(8)}.tmp"
+    temporary = target.parent / f".drift-audit-{os.urandom(8).hex()}.tmp"
     _write_new(temporary, parts, ORDINARY)
     try:
         if old is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +12,7 @@ import drift_audit
 from drift_audit.cli.echo import echo
 from drift_audit.errors import CommandError
 
-TEXTS = Path(drift_audit.__file__).parent / "rules" / "rules.json"
+TEXTS = f"{drift_audit.__path__[0]}/rules/rules.json"
 """What the rules say of themselves, written by `make docs`: to load the rules takes far longer."""
 
 
@@ -26,7 +25,8 @@ def command(rule: str | None) -> None:
     \b
     drift-audit explain key-lost
     """
-    families: dict[str, dict[str, Any]] = json.loads(TEXTS.read_text(encoding="ascii"))
+    with click.open_file(TEXTS) as file:
+        families: dict[str, dict[str, Any]] = json.load(file)
     if rule is None:
         for family, rules in families.items():
             echo(f"{family}\n")

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from drift_audit.strict import BOOLEANS, Bare, Node, Path, Refused
@@ -144,7 +145,11 @@ def memory(node: Node, *path: str | int) -> str:
     """
     Bytes in the largest binary unit that divides them: `0.5Gi`, `512Mi`, `536870912` are `512Mi`.
     """
-    written = text(node, *path)
+    return _amount(text(node, *path))
+
+
+@lru_cache(maxsize=1_024)
+def _amount(written: str) -> str:
     parts = re.fullmatch(r"([0-9.]{1,18})(?:[eE]\+?([0-9]{1,2})|([A-Za-z]*))", written)
     amount = _decimal(parts[1]) if parts else None
     unit = (_UNITS | _BINARY).get(parts[3] or "") if parts else None

@@ -101,10 +101,12 @@ def all_with_versions(
     done: dict[tuple[int, str, str, str], Binding | Mount] = {}
 
     def resolved(who: Identity, account: str, holder: Holder) -> Holder:
+        if not isinstance(holder.source, SecretReference):
+            return holder
         place = id(holder), who.project, who.project_number, account
         if place not in done:
             source = _known(who, holder.source, versions, numbers)
-            if readers and isinstance(source, SecretReference):
+            if readers:
                 source = source.but(access=_access(who, source, account, readers))
             done[place] = holder if source is holder.source else holder.but(source=source)
         return cast("Holder", done[place])
@@ -122,11 +124,12 @@ def all_with_versions(
 
 
 def _known(
-    who: Identity, source: Source, versions: Mapping[Asked, Version], numbers: Mapping[str, str]
-) -> Source:
+    who: Identity,
+    source: SecretReference,
+    versions: Mapping[Asked, Version],
+    numbers: Mapping[str, str],
+) -> SecretReference:
     """What a binding reads, with what is known of its version."""
-    if not isinstance(source, SecretReference):
-        return source
     if source.project and source.project == who.project_number:
         source = source.but(project="")
     project, secret, wanted = asked(who, source)

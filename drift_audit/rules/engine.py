@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
-from drift_audit.binding import Binding
+from drift_audit.binding import Binding, LiteralValue
 from drift_audit.differ import Change, Item, Place, items, place_of, state_of
 from drift_audit.finding import Finding, Severity, Skip
 from drift_audit.inventory import Evidence, Inventory, Scope
@@ -79,6 +79,23 @@ class Case:
             (home.at(container or self.candidate.ingress, key=key), requirement)
             for container, key, requirement in self.policy.required(home)
         ]
+
+    @cached_property
+    def odd(self) -> list[tuple[Address, LiteralValue]]:
+        """The odd plain values of the candidate: of keys, each once, and of sealed settings."""
+        home = self.candidate.address
+        keys = (
+            (home.at(item.container, key=item.key), value)
+            for item in self.candidate.bindings
+            for value in (*item.shadowed, item.source)
+            if isinstance(value, LiteralValue) and value.traits
+        )
+        settings = (
+            (home.at(setting.container, setting=setting.name), setting.value)
+            for setting in self.candidate.all_settings
+            if isinstance(setting.value, LiteralValue) and setting.value.traits
+        )
+        return [*dict.fromkeys(keys), *settings]
 
     @cached_property
     def before(self) -> Mapping[Place, Item]:

@@ -232,7 +232,7 @@ def value_odd(case: Case) -> Iterator[Hit]:
 
     Fix: set the value again without the character, for instance from a file.
     """
-    for at, value in marked(case):
+    for at, value in case.odd:
         if odd := [TRAITS[trait] for trait in value.traits if trait in TRAITS]:
             yield Hit(at, f"the value of {at.name} {', '.join(odd)}")
 
@@ -247,7 +247,7 @@ def value_placeholder(case: Case) -> Iterator[Hit]:
 
     Fix: render the template before the deploy, or set the real value.
     """
-    for at, value in marked(case):
+    for at, value in case.odd:
         if "placeholder" in value.traits:
             severity = Severity.HIGH if case.policy.requires(at) else Severity.MEDIUM
             yield Hit(at, f"the value of {at.name} is a placeholder", severity)
@@ -263,19 +263,6 @@ def credential_in_plain(case: Case) -> Iterator[Hit]:
 
     Fix: move the value to Secret Manager, bind the key to it, and rotate the credential.
     """
-    for at, value in marked(case):
+    for at, value in case.odd:
         if "credential" in value.traits:
             yield Hit(at, f"{at.name} looks like a credential and is a plain value")
-
-
-def marked(case: Case) -> Iterator[tuple[Address, LiteralValue]]:
-    """The odd plain values of the candidate: of keys, each once, and of sealed settings."""
-    home = case.candidate.address
-    for item in case.candidate.bindings:
-        sources = (*item.shadowed, item.source)
-        odd = (s for s in sources if isinstance(s, LiteralValue) and s.traits)
-        for value in dict.fromkeys(odd):
-            yield home.at(item.container, key=item.key), value
-    for setting in case.candidate.all_settings:
-        if isinstance(setting.value, LiteralValue) and setting.value.traits:
-            yield home.at(setting.container, setting=setting.name), setting.value

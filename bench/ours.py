@@ -14,7 +14,7 @@ from drift_audit.audit import Audit
 from drift_audit.collector.budget import Budget
 from drift_audit.collector.cloud_run import CloudRun, Where
 from drift_audit.collector.connection import Connection
-from drift_audit.collector.pace import CLOUD_RUN, PER_MINUTE, SECRET_MANAGER, Pace
+from drift_audit.collector.pace import CLOUD_RUN, PER_MINUTE, Pace
 from drift_audit.names import PACED
 from drift_audit.policy import Policy
 from drift_audit.renderer import json as report_json
@@ -25,6 +25,9 @@ from drift_audit.store.archive import Archive
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 NO_SECONDS_LIMIT = 3_600.0
 FREELY = 10**9
+GRANTED = 3_000
+"""Reads a minute that Cloud Run grants (`cloud-run-api.md` §3)."""
+
 SEALER = Sealer(SealKey(bytes(range(KEY_BYTES)), lasting=True))
 
 
@@ -84,14 +87,14 @@ def _source(target: Target, archive: Archive | None) -> CloudRun:
 
 def _pace(target: Target) -> Pace:
     """
-    As fast as it goes where the server has no quota; else what the program's own rates leave of
-    one, shared out between the two APIs because this server counts both together.
+    As fast as it goes where the server has no quota; else as near to the one that it has of Cloud
+    Run as the program's own rate is to Google's.
     """
+    freely = dict.fromkeys(PACED, FREELY)
     if not target.quota:
-        return Pace(time.monotonic, dict.fromkeys(PACED, FREELY))
-    granted = sum(PER_MINUTE[api] for api in (CLOUD_RUN, SECRET_MANAGER))
-    rates = {api: target.quota * rate * 9 // (10 * granted) for api, rate in PER_MINUTE.items()}
-    return Pace(time.monotonic, rates, target.window)
+        return Pace(time.monotonic, freely)
+    near = target.quota * PER_MINUTE[CLOUD_RUN] // GRANTED
+    return Pace(time.monotonic, {**freely, CLOUD_RUN: near}, target.window)
 
 
 def _first(finding: object) -> str:

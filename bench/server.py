@@ -82,6 +82,8 @@ class Server:
             f"{_RUN}Jobs/ListJobs": lambda _: b"",
             f"{_RUN}Services/GetService": lambda r: self.catalog.service(_name(r)),
             f"{_RUN}Revisions/GetRevision": lambda r: self.catalog.revision(_name(r)),
+            f"{_RUN}WorkerPools/GetWorkerPool": _nothing,
+            f"{_RUN}Jobs/GetJob": _nothing,
             f"{_SECRETS}ListSecrets": lambda r: self._secret_list(r, self._secrets),
             f"{_SECRETS}ListSecretVersions": lambda r: self._secret_list(r, self._versions),
             f"{_SECRETS}GetSecret": lambda r: self.catalog.secret(_name(r)),
@@ -168,6 +170,11 @@ class Server:
 
     def _versions(self, asked: Any, size: int) -> bytes:
         return self.catalog.versions(asked.parent).page(asked.page_token, size)
+
+
+def _nothing(request: bytes) -> bytes:
+    """There are services alone."""
+    raise Missing(_name(request))
 
 
 def _name(request: bytes) -> str:

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Literal
 
@@ -58,13 +58,23 @@ class SealKey:
         Names the key, and what it is bound to, without giving it away: seals whose ids differ say
         nothing of each other.
         """
-        return self.hmac(["key id", *self.bound(at)]).hex()[:12]
+        return self.digest(["key id", *self.bound(at)]).hex()[:12]
 
-    def hmac(self, parts: Iterable[str]) -> bytes:
+    def digest(self, parts: Iterable[str]) -> bytes:
         """The keyed digest of a list of texts."""
         # a JSON list in ASCII, so that lone surrogates survive it
         message = '", "'.join(map(_inside_quotes, ("drift-audit/v1", *parts)))
-        return hmac.digest(self.material, f'["{message}"]'.encode("ascii"), "sha256")
+        keyed = self._keyed.copy()
+        keyed.update(f'["{message}"]'.encode("ascii"))
+        return keyed.digest()
+
+    @cached_property
+    def _keyed(self) -> hmac.HMAC:
+        """
+        What every digest starts from. `hmac.digest` lets other threads run each time: for a value
+        that takes longer than the digest.
+        """
+        return hmac.new(self.material, digestmod="sha256")
 
     @staticmethod
     def parse(text: str) -> SealKey:
@@ -137,7 +147,7 @@ class Sealer:
         marks = traits(name, values[0]) if len(values) == 1 else _traits_of_all(name, values)
         seal = self._seal(home, kind, name, values) if self._keep else None
         if "credential" in marks:
-            twins = self._places.setdefault(self._key.hmac(["twin", *values]), {})
+            twins = self._places.setdefault(self._key.digest(["twin", *values]), {})
             twins[home.at(container, **{kind: name}), seal] = None
         return LiteralValue(
             sealed=seal,
@@ -175,7 +185,7 @@ class Sealer:
     def _seal(self, home: Address, kind: str, name: str, values: tuple[str, ...]) -> Seal:
         place = home.project, home.region, home.service
         bound, key_id = self._bound.get(place) or self._bind(home)
-        digest = self._key.hmac((*bound, kind, name, *values))
+        digest = self._key.digest((*bound, kind, name, *values))
         return Seal(key_id=key_id, digest=digest.hex())
 
     def _bind(self, home: Address) -> tuple[list[str], str]:

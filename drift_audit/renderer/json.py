@@ -27,7 +27,7 @@ class Lines:
     """
 
     def __init__(self) -> None:
-        self._told: dict[int, tuple[Frozen, str]] = {}
+        self._told: dict[int, tuple[Any, str]] = {}
 
     def line(self, model: Frozen) -> str:
         """One model, as `model_dump_json` tells it."""
@@ -36,20 +36,20 @@ class Lines:
         told = (f"{json.dumps(name)}:{self._value(value, before)}" for name, value in fields)
         return "{" + ",".join(told) + "}"
 
-    def _value(self, value: Any, before: Mapping[int, tuple[Frozen, str]]) -> str:
-        if isinstance(value, tuple):
-            return "[" + ",".join(self._value(item, before) for item in value) + "]"
-        if not isinstance(value, Frozen):
-            return _inert(json.dumps(value))
-        known = before.get(id(value))
-        same = known is not None and known[0] is value
-        text = known[1] if known is not None and same else _inert(_dumped(value))
-        self._told[id(value)] = value, text
-        return text
+    def _value(self, value: Any, before: Mapping[int, tuple[Any, str]]) -> str:
+        if not isinstance(value, tuple):
+            return _dumped(value)
+        texts = []
+        for item in value:
+            # what was told holds the object itself, so that no other can have its number
+            told = self._told[id(item)] = before.get(id(item)) or (item, _dumped(item))
+            texts.append(told[1])
+        return "[" + ",".join(texts) + "]"
 
 
-def _dumped(model: Frozen) -> str:
-    return model.model_dump_json(ensure_ascii=True)
+def _dumped(value: Any) -> str:
+    is_model = isinstance(value, Frozen)
+    return _inert(value.model_dump_json(ensure_ascii=True) if is_model else json.dumps(value))
 
 
 def _inert(text: str) -> str:

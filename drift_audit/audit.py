@@ -24,6 +24,7 @@ from drift_audit.policy import Policy
 from drift_audit.remedy import Ground, pinned, remedy
 from drift_audit.report import Coverage, Report, Tool, assemble
 from drift_audit.rules import Case, Fleet, judge, judge_fleet
+from drift_audit.rules.meaning import OF_SETTINGS
 from drift_audit.rules.schema import violations
 from drift_audit.rules.waivers import waive
 from drift_audit.service_report import ServiceReport, facts, reported
@@ -35,11 +36,11 @@ RESTORED = frozenset(
         "binding-downgraded",
         "key-emptied",
         "key-lost",
+        "key-moved",
         "key-missing",
         "secret-mount-lost",
         "secret-project-changed",
         "secret-retargeted",
-        "setting-changed",
         "version-unpinned",
     }
 )
@@ -195,7 +196,10 @@ class Audit:
     def _judge(self, pair: Pair, histories: Histories, evidence: frozenset[Evidence]) -> Judged:
         candidate, reference = pair.candidate, pair.known.snapshot
         changes = compare(reference, candidate) if reference else ()
-        case = Case(candidate, reference, changes, self.policy, evidence, pair.refused, self.today)
+        case = Case(
+            *(candidate, reference, changes, self.policy, evidence, pair.refused, self.today),
+            service=pair.service,
+        )
         findings, skipped = judge(case)
         findings = waive(findings, self.policy, self.today)
         history, undo, now = pair.service, None, None
@@ -301,9 +305,8 @@ def _restored(findings: Sequence[Finding]) -> set[Address]:
     return {
         f.address
         for f in findings
-        if f.rule in RESTORED
-        and f.waived is None
-        and (f.rule != "setting-changed" or f.severity >= Severity.HIGH)
+        if f.waived is None
+        and (f.rule in RESTORED or (f.rule in OF_SETTINGS and f.severity >= Severity.HIGH))
     }
 
 

@@ -79,6 +79,23 @@ def taken_apart(place: str) -> tuple[str, str]:
     return name, kind or "service"
 
 
+Environment = Literal["production", "staging", "development"]
+"""What services of one kind are kept apart by."""
+
+_ENVIRONMENTS: dict[str, Environment] = {
+    **dict.fromkeys(("production", "prod", "prd"), "production"),
+    **dict.fromkeys(("staging", "stage", "stg"), "staging"),
+    **dict.fromkeys(("development", "dev"), "development"),
+}
+
+
+def environment(text: str) -> Environment | None:
+    """The environment that a name has as one of its words; None if it has none, or several."""
+    words = re.split(r"[^a-z0-9]+", text.lower())
+    found = {_ENVIRONMENTS[word] for word in words if word in _ENVIRONMENTS}
+    return found.pop() if len(found) == 1 else None
+
+
 def is_glob(text: str) -> bool:
     """Tell whether a text may match several names, and is not one itself."""
     return not {"*", "?", "["}.isdisjoint(text)

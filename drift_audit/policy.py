@@ -19,6 +19,11 @@
     JWT_SECRET_KEY = { from = "secret", pinned = true }
     LOG_LEVEL = { from = "literal", pattern = "debug|info" }
 
+    [[group]]
+    name = "signing key"
+    services = ["auth", "api*"]
+    keys = ["JWT_SECRET_KEY", "JWT_SECRET"]
+
     [severity]
     version-floating = "info"
 
@@ -49,10 +54,11 @@ from pydantic import (
 )
 from pydantic_core import SchemaError
 
+from drift_audit import names
 from drift_audit.errors import PolicyError
 from drift_audit.finding import Finding, Severity, SeverityWord, Threshold, Waived
 from drift_audit.frozen import Frozen
-from drift_audit.names import Paced
+from drift_audit.names import Environment, Paced
 from drift_audit.snapshot import Address, Kind
 
 FILE = "drift-audit.toml"
@@ -99,23 +105,48 @@ class Requirement(Entry):
         return True
 
 
+def _matches(service: Address, glob: str) -> bool:
+    """Whether a glob names a service, with its project and region where it has slashes."""
+    return fnmatchcase(str(service.home) if "/" in glob else service.service, glob)
+
+
 class ServicePolicy(Entry):
     """
     What the services that match must hold.
 
     `match` is a glob on the service name, or on `PROJECT/REGION/SERVICE` when it has slashes.
     `container` is the one that must hold the keys; the one that requests reach, if not given.
+    `environment` is the one that the services belong to, where their names do not say it; `retired`
+    are globs of keys that nothing reads any more.
     """
 
     match: Text = "*"
     container: str | None = None
     required: dict[Text, Requirement] = {}
     forbidden: tuple[Text, ...] = ()
+    retired: tuple[Text, ...] = ()
+    environment: Environment | None = None
 
     def covers(self, service: Address) -> bool:
         """Tell whether this entry speaks of that service."""
-        name = str(service.home) if "/" in self.match else service.service
-        return fnmatchcase(name, self.match)
+        return _matches(service, self.match)
+
+
+class Group(Entry):
+    """
+    Services that must read the same secret, under whatever name each asks for it.
+
+    `services` are globs as those of `match`; `keys` the names, the one that counts first where a
+    service holds several.
+    """
+
+    name: Text
+    services: Annotated[tuple[Text, ...], Field(min_length=1)]
+    keys: Annotated[tuple[Text, ...], Field(min_length=1)]
+
+    def covers(self, service: Address) -> bool:
+        """Tell whether a service belongs to the group."""
+        return any(_matches(service, glob) for glob in self.services)
 
 
 class ScopePolicy(Entry):
@@ -187,6 +218,7 @@ class Policy(Entry):
     scope: ScopePolicy = ScopePolicy()
     pace: dict[Paced, Annotated[int, Field(ge=1)]] = {}
     service: tuple[ServicePolicy, ...] = ()
+    group: tuple[Group, ...] = ()
     severity: dict[Text, SeverityWord] = {}
     waiver: tuple[Annotated[Waiver, AfterValidator(_not_everything)], ...] = ()
 
@@ -208,6 +240,21 @@ class Policy(Entry):
     def requires(self, at: Address) -> bool:
         """Tell whether the policy requires the key at that address, in whatever container."""
         return any(key == at.key for _, key, _ in self.required(at))
+
+    def environment(self, service: Address) -> Environment | None:
+        """
+        The environment of a service: as the last entry says, else by the name of its project, else
+        by its own.
+        """
+        said = [e.environment for e in self.service if e.environment and e.covers(service)]
+        named = names.environment(service.project) or names.environment(service.service)
+        return said[-1] if said else named
+
+    def retired(self, service: Address) -> tuple[str, ...]:
+        """Globs of keys that nothing in the service reads any more."""
+        return tuple(
+            key for entry in self.service if entry.covers(service) for key in entry.retired
+        )
 
     def forbidden(self, service: Address) -> tuple[str, ...]:
         """Globs of keys that the service must not hold."""

@@ -142,8 +142,14 @@ def _secret(given: Mapping[str, Any]) -> SecretReference:
         version=given.get("version", "latest"),
         resolved=given.get("resolved"),
         version_state=given.get("state"),
+        destroyed_at=_day(given.get("destroyed")),
+        expires_at=_day(given.get("expires")),
         access=given.get("access"),
     )
+
+
+def _day(given: dt.date | None) -> dt.datetime | None:
+    return dt.datetime.combine(given, dt.time(12), dt.UTC) if given else None
 
 
 def _settings(

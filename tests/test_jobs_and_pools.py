@@ -262,7 +262,9 @@ def test_settings_that_only_services_have():
 
 def test_changed_settings_of_a_job_get_its_own_flags(here):
     """What a job calls otherwise than a service is put back by its own flag."""
-    (here / "drift-audit.toml").write_text('[severity]\nsetting-changed = "high"\n')
+    (here / "drift-audit.toml").write_text(
+        '[severity]\nsetting-changed = "high"\nresources-changed = "high"\n'
+    )
     _, report = audited(
         here, world(job={"tasks": 1, "timeout": 60, "max_retries": 0, "memory": "1Gi"})
     )

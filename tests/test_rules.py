@@ -11,12 +11,13 @@ import yaml
 
 from drift_audit.differ import compare
 from drift_audit.finding import Finding, Severity
-from drift_audit.inventory import Evidence, Inventory, Scope, Service, Twins
+from drift_audit.inventory import Evidence, Inventory, Scope, Service, TrafficTarget, Twins
 from drift_audit.policy import Policy, read_policy
 from drift_audit.rules import RULES, Case, Fleet, judge, judge_fleet
 from drift_audit.rules.engine import rule
 from drift_audit.rules.waivers import waive
-from drift_audit.snapshot import Address, Unseen
+from drift_audit.seal import Sealer
+from drift_audit.snapshot import Address, Snapshot, Unseen
 from tests.builders import HOME, NOW, sealer, snapshot
 
 CASES = sorted(Path(__file__).parent.glob("cases/*/*.yaml"))
@@ -24,6 +25,7 @@ CASES = sorted(Path(__file__).parent.glob("cases/*/*.yaml"))
 FIELDS = {
     "source", "reference", "candidate", "policy", "evidence", "refused",
     "services", "unseen", "found", "today", "asked", "left", "live", "expect", "severity", "at",
+    "traffic", "newest", "others",
 }  # fmt: skip
 
 
@@ -52,12 +54,28 @@ def run(rule: str, given: dict[str, Any]) -> list[Finding]:
         policy=policy,
         evidence=frozenset(Evidence[e] for e in given.get("evidence", ["SECRET_VERSIONS"])),
         refused=snapshot(given["refused"]) if "refused" in given else None,
+        today=dt.date.fromisoformat(str(given.get("today", NOW.date()))),
+        service=service(given, candidate, seal) if "traffic" in given else None,
     )
     findings, skipped = judge(case, [RULES[rule]])
     return findings + [
         Finding(rule=rule, severity=Severity.INFO, address=HOME, says=f"skipped: {s.reason}")
         for s in skipped
     ]
+
+
+def service(given: dict[str, Any], candidate: Snapshot, seal: Sealer) -> Service:
+    """The service of a candidate: where its traffic goes, and what other revisions there are."""
+    others = given.get("others", {}).items()
+    return Service(
+        project=HOME.project,
+        region=HOME.region,
+        service=HOME.service,
+        latest_created=given.get("newest", candidate.identity.revision),
+        latest_ready=given.get("newest", candidate.identity.revision),
+        traffic=tuple(TrafficTarget(**target) for target in given["traffic"]),
+        revisions=(candidate, *(snapshot(side, seal=seal, revision=name) for name, side in others)),
+    )
 
 
 def fleet(given: dict[str, Any], policy: Policy) -> Fleet:

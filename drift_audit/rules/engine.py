@@ -19,8 +19,9 @@ from typing import NamedTuple, TypeVar
 from drift_audit.binding import Binding, LiteralValue
 from drift_audit.differ import Change, Item, Place, items, place_of, state_of
 from drift_audit.finding import Finding, Severity, Skip
-from drift_audit.inventory import Evidence, Inventory, Scope
+from drift_audit.inventory import Evidence, Inventory, Scope, Service
 from drift_audit.policy import Policy, Requirement
+from drift_audit.rules.meaning import meanings
 from drift_audit.snapshot import Address, Snapshot, Unseen
 
 
@@ -39,7 +40,8 @@ class Case:
     """
     One service to judge: two revisions, what differs, the policy, and what else is known.
 
-    `refused` is a baseline that was not taken as the reference because it violates the policy.
+    `refused` is a baseline that was not taken as the reference because it violates the policy;
+    `service` is what the candidate is a revision of, None where only the revision matters.
     """
 
     candidate: Snapshot
@@ -49,6 +51,16 @@ class Case:
     evidence: frozenset[Evidence] = frozenset()
     refused: Snapshot | None = None
     today: dt.date = dt.date.min
+    service: Service | None = None
+
+    def told_by(self, rule: str) -> Sequence[Change]:
+        """The changes of settings that one rule tells of, and no other."""
+        return self._meanings.get(rule, ())
+
+    @cached_property
+    def _meanings(self) -> Mapping[str, Sequence[Change]]:
+        reference = self.reference
+        return meanings(self.changes, reference, self.candidate) if reference else {}
 
     @cached_property
     def lost(self) -> list[tuple[Address, Binding]]:
@@ -129,6 +141,13 @@ class Fleet:
     candidates: Sequence[Snapshot] = ()
     unseen: Sequence[Unseen] = ()
     findings: Sequence[Finding] = ()
+
+    @cached_property
+    def project_ids(self) -> Mapping[str, str]:
+        """The ids of projects by their numbers, as far as the services tell both."""
+        known = {c.identity.project_number: c.identity.project for c in self.candidates}
+        known.pop("", None)
+        return known
 
     @property
     def expected(self) -> frozenset[Address]:

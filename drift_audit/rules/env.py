@@ -177,6 +177,58 @@ def key_renamed(case: Case) -> Iterator[Hit]:
             yield Hit(at, says, case.raised_if_required(at, Severity.HIGH))
 
 
+@rule("key-moved", Severity.HIGH)
+def key_moved(case: Case) -> Iterator[Hit]:
+    """
+    A key left its container and appeared in another one of the same revision.
+
+    Containers do not share variables: the one that read the key starts without it.
+
+    Fix: set the key in the container that reads it, in a new revision.
+    """
+    for at, _ in case.lost:
+        boxes = [place.container for place, _ in case.gained if place.key == at.key]
+        if boxes:
+            says = f"{at.key} left the container, and container {', '.join(boxes)} has it now"
+            yield Hit(at, says, case.raised_if_required(at, Severity.HIGH))
+
+
+@rule("key-reserved", Severity.MEDIUM)
+def key_reserved(case: Case) -> Iterator[Hit]:
+    """
+    A key has a name that Cloud Run sets itself.
+
+    The platform tells the container its port and what it belongs to under that name. What is set
+    here is refused, ignored, or stands in the way of what the container needs to know.
+
+    Fix: remove the key; the port is a setting of the container.
+    """
+    for binding in case.candidate.bindings:
+        if binding.key in RESERVED or binding.key.startswith(RESERVED_FAMILIES):
+            at = case.candidate.address.at(binding.container, key=binding.key)
+            yield Hit(at, f"{binding.key} is a name that Cloud Run sets itself")
+
+
+@rule("environment-mixed", Severity.HIGH)
+def environment_mixed(case: Case) -> Iterator[Hit]:
+    """
+    The service belongs to one environment, and a key or its secret is named for another.
+
+    With the signing key of staging, production accepts the tokens of staging; with the database of
+    production, a test deletes real rows. Names alone say which environment is meant.
+
+    Fix: bind the secret of the service's own environment, or name its environment in the policy.
+    """
+    own = case.policy.environment(case.candidate.address)
+    if own is None:
+        return
+    for at, ref in case.candidate.references():
+        named = (ref.secret, ref.project, at.key or "")
+        other = next((found for name in named if (found := names.environment(name))), None)
+        if other not in (None, own):
+            yield Hit(at, f"{at.name} reads {ref}, named for {other}; the service is {own}")
+
+
 @rule("key-lookalike", Severity.HIGH)
 def key_lookalike(case: Case) -> Iterator[Hit]:
     """
@@ -212,6 +264,10 @@ def key_name_odd(case: Case) -> Iterator[Hit]:
             at = case.candidate.address.at(binding.container, key=binding.key)
             yield Hit(at, f"{binding.key} is not a name that an application can ask for")
 
+
+RESERVED = frozenset({"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"})
+RESERVED_FAMILIES = ("CLOUD_RUN_", "X_GOOGLE_")
+"""What the platform sets in each container of a service or a job."""
 
 TRAITS = {
     "edge-whitespace": "begins or ends with a space or a line break",

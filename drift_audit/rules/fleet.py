@@ -22,11 +22,9 @@ def secret_shared(fleet: Fleet) -> Iterator[Hit]:
     Fix: keep it where it is meant; else give each service a secret of its own.
     """
     readers: dict[tuple[str, str, str], set[str]] = {}
-    ids = {c.identity.project_number: c.identity.project for c in fleet.candidates}
-    ids.pop("", None)
     for candidate in fleet.candidates:
         for _, ref in candidate.references():
-            project = ids.get(ref.project, ref.project) or candidate.identity.project
+            project = fleet.project_ids.get(ref.project, ref.project) or candidate.identity.project
             read = project, ref.secret, str(ref.resolved or ref.asked)
             if project != UNKNOWN:
                 readers.setdefault(read, set()).add(str(candidate.address))

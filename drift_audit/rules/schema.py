@@ -91,6 +91,22 @@ def key_pattern_mismatch(case: Case) -> Iterator[Hit]:
                 yield Hit(at, f"the value of {at.key} does not fit the pattern of the policy")
 
 
+@rule("key-retired", Severity.LOW)
+def key_retired(case: Case) -> Iterator[Hit]:
+    """
+    A key is set that the policy calls retired.
+
+    Nothing reads it any more. It stays in every revision, and one day somebody believes it.
+
+    Fix: remove the key in a new revision.
+    """
+    globs = case.policy.retired(case.candidate.address)
+    for binding in case.candidate.bindings:
+        if any(fnmatchcase(binding.key, glob) for glob in globs):
+            at = case.candidate.address.at(binding.container, key=binding.key)
+            yield Hit(at, f"{binding.key} is set, and the policy calls it retired")
+
+
 @rule("key-forbidden", Severity.MEDIUM)
 def key_forbidden(case: Case) -> Iterator[Hit]:
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 from drift_audit import names
@@ -181,6 +182,45 @@ def version_destroyed(case: Case) -> Iterator[Hit]:
     for at, ref in case.candidate.references():
         if ref.version_state == "destroyed":
             yield Hit(at, f"{at.name} reads {_exactly(ref)}, which is destroyed")
+
+
+@rule("version-destruction-scheduled", Severity.HIGH, Evidence.SECRET_VERSIONS)
+def version_destruction_scheduled(case: Case) -> Iterator[Hit]:
+    """
+    A bound secret version is going to be destroyed.
+
+    It can be had back until the day, and never after it. Then no new instance comes up.
+
+    Fix: enable the version again, or bind another one in a new revision, before the day.
+    """
+    for at, ref in case.candidate.references():
+        if ref.destroyed_at is not None and ref.version_state != "destroyed":
+            day = f"{ref.destroyed_at:%Y-%m-%d}"
+            yield Hit(at, f"{at.name} reads {_exactly(ref)}, which is destroyed on {day}")
+
+
+SOON = dt.timedelta(days=30)
+VERY_SOON = dt.timedelta(days=7)
+"""How long before its end a secret is told of, and how long before it is urgent."""
+
+
+@rule("secret-expiring", Severity.MEDIUM, Evidence.SECRET_VERSIONS)
+def secret_expiring(case: Case) -> Iterator[Hit]:
+    """
+    A bound secret expires within thirty days.
+
+    On that day Secret Manager deletes it with all its versions, and no new instance comes up.
+
+    Fix: remove or move the expiry of the secret, or bind another one before the day.
+    """
+    for at, ref in case.candidate.references():
+        if ref.expires_at is None or ref.gone:
+            continue
+        left = ref.expires_at.date() - case.today
+        if left <= SOON:
+            severity = Severity.HIGH if left <= VERY_SOON else Severity.MEDIUM
+            says = f"{at.name} reads {ref.resource}, which expires on {ref.expires_at:%Y-%m-%d}"
+            yield Hit(at, says, severity)
 
 
 @rule("secret-not-found", Severity.CRITICAL, Evidence.SECRET_VERSIONS)

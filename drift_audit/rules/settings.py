@@ -6,22 +6,12 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from drift_audit import names
-from drift_audit.binding import LiteralValue
-from drift_audit.differ import Change, state_of
 from drift_audit.finding import Severity
 from drift_audit.rules.engine import Case, Hit, rule
-from drift_audit.snapshot import Setting
+from drift_audit.rules.meaning import OTHERWISE, sentence
 
 WEIGHTS = {
-    "service_account": Severity.HIGH,
-    "cloud_sql.*": Severity.HIGH,
-    "vpc.*": Severity.HIGH,
-    "encryption_key*": Severity.HIGH,
-    "service.ingress": Severity.HIGH,
-    "service.invoker_iam_disabled": Severity.HIGH,
-    "service.iap_enabled": Severity.HIGH,
     "service.binary_authorization*": Severity.HIGH,
-    "volume.*": Severity.HIGH,
     "unknown.*": Severity.LOW,
     "service.unknown.*": Severity.LOW,
     "image": Severity.INFO,
@@ -45,35 +35,19 @@ def setting_changed(case: Case) -> Iterator[Hit]:
     """
     A setting is not what it was in the reference revision.
 
-    A lost connector, another service account or a lower limit breaks a service as surely as a lost
-    key, and no log line names it.
+    No rule of its own tells what the change of this setting means. It can break a service as surely
+    as a lost key, and no log line names it.
 
     Fix: set it as the reference had it, in a new revision, or promote the revision if it was meant.
     """
-    for change in case.changes:
-        if change.at.setting is not None:
-            yield Hit(change.at, _sentence(change), weight(change.at.setting))
+    for change in case.told_by(OTHERWISE):
+        yield Hit(change.at, sentence(change), weight(str(change.at.setting)))
 
 
 def weight(setting: str) -> Severity:
     """How much a change of that setting matters by default."""
     matching = (severity for glob, severity in WEIGHTS.items() if fnmatchcase(setting, glob))
     return next(matching, Severity.MEDIUM)
-
-
-def _sentence(change: Change) -> str:
-    sides = (change.before, change.after)
-    if any(isinstance(s, Setting) and isinstance(s.value, LiteralValue) for s in sides):
-        verb = (
-            "is new" if change.before is None else "is gone" if change.after is None else "changed"
-        )
-        return f"{change.at.setting} {verb}"
-    before, after = (_shown(state_of(s)) for s in sides)
-    return f"{change.at.setting} changed from {before} to {after}"
-
-
-def _shown(value: str | int | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value) or "(empty)"
 
 
 @rule("image-unpinned", Severity.LOW)

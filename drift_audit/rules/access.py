@@ -1,0 +1,74 @@
+"""Who the service acts as, and who may call it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from drift_audit.differ import state_of
+from drift_audit.finding import Severity
+from drift_audit.rules.engine import Case, Hit, rule
+from drift_audit.rules.meaning import sentence
+
+
+@rule("service-account-changed", Severity.HIGH)
+def service_account_changed(case: Case) -> Iterator[Hit]:
+    """
+    The revision runs as another service account.
+
+    What the old account was granted, secrets, databases and buckets, the new one may not have, and
+    it may have what the service was never meant to reach.
+
+    Fix: set the account of the reference again, or promote the revision if it was meant.
+    """
+    for change in case.told_by("service-account-changed"):
+        yield Hit(change.at, sentence(change))
+
+
+@rule("service-account-default", Severity.HIGH)
+def service_account_default(case: Case) -> Iterator[Hit]:
+    """
+    The revision fell back to the default service account of Compute Engine.
+
+    That happens when a deploy does not name the account. The default one lacks what the service
+    was granted, and in many projects it may edit everything else.
+
+    Fix: set the account of the reference again, in a new revision.
+    """
+    for change in case.told_by("service-account-default"):
+        was = state_of(change.before)
+        yield Hit(change.at, f"runs as the default account of Compute Engine, not as {was}")
+
+
+@rule("access-opened", Severity.CRITICAL)
+def access_opened(case: Case) -> Iterator[Hit]:
+    """
+    Callers are not checked any more.
+
+    Without the check of the invoker, or without Identity-Aware Proxy, everyone whom the ingress
+    lets in may call the service.
+
+    Fix: turn the check on again.
+    """
+    checks = {
+        "service.invoker_iam_disabled": "callers need no permission to invoke the service any more",
+        "service.iap_enabled": "Identity-Aware Proxy does not check callers any more",
+    }
+    for change in case.told_by("access-opened"):
+        yield Hit(change.at, checks[str(change.at.setting)])
+
+
+@rule("access-closed", Severity.MEDIUM)
+def access_closed(case: Case) -> Iterator[Hit]:
+    """
+    Callers are checked that were not before.
+
+    Usually a repair. Callers that have no permission get 403 from now on.
+
+    Fix: grant the callers what they need, or promote the revision if they have it.
+    """
+    checks = {
+        "service.invoker_iam_disabled": "callers need permission to invoke the service now",
+        "service.iap_enabled": "Identity-Aware Proxy checks callers now",
+    }
+    for change in case.told_by("access-closed"):
+        yield Hit(change.at, checks[str(change.at.setting)])

@@ -122,6 +122,14 @@ account = together(
     ),
 )
 
+inputs = click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="FILE|DIR|-",
+    help="Read exported files instead of the live API; repeatable.",
+)
+
 scope = together(
     places,
     _many(
@@ -130,13 +138,7 @@ scope = together(
         "DRIFT_AUDIT_SERVICE",
     ),
     kinds,
-    click.option(
-        "--input",
-        "inputs",
-        multiple=True,
-        metavar="FILE|DIR|-",
-        help="Read exported files instead of the live API; repeatable.",
-    ),
+    inputs,
     account,
 )
 

@@ -11,6 +11,7 @@ from drift_audit.cli.echo import echo
 DOCUMENTS = {
     "report": "drift_audit.report:Report",
     "snapshot": "drift_audit.snapshot:Snapshot",
+    "history": "drift_audit.timeline:Timeline",
     "baseline": "drift_audit.store.baseline:StoredBaseline",
     "diagnosis": "drift_audit.diagnosis:Diagnosis",
     "policy": "drift_audit.policy:Policy",

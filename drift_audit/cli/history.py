@@ -1,0 +1,119 @@
+"""`drift-audit history`: which deploy did what to a key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drift_audit.cli import keys as sealing
+from drift_audit.cli import options
+from drift_audit.cli.echo import echo
+from drift_audit.cli.output import columns, finish, wants_color
+from drift_audit.cli.progress import progress
+from drift_audit.cli.subject import Scope, find_policy, open_source, open_store, sealer
+from drift_audit.errors import CommandError, ExitCode, InputError, SourceError
+
+if TYPE_CHECKING:
+    from drift_audit.inventory import Inventory, Service
+    from drift_audit.timeline import Timeline
+
+
+@click.command(short_help="Tell which deploy set, changed and lost each key.")
+@click.argument("service")
+@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@options.places
+@options.kinds
+@options.inputs
+@options.account
+@options.policy
+@options.store
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What goes to standard output.",
+)
+@options.color
+@options.talk
+def command(service: str, keys: tuple[str, ...], **given: Any) -> None:
+    """
+    Follow the keys of one SERVICE through all its revisions: when each appeared, changed, was
+    bound elsewhere and left, in which revision, by whom.
+
+    Each KEY is a glob on the names of variables, the paths of mounted secrets, and settings.
+    Without one, all variables and files are shown that some deploy changed.
+
+    \b
+    drift-audit history api --project=shop-prod --region=europe-west1
+    drift-audit history api JWT_SECRET_KEY "vpc.*" --input=revisions.json
+    """
+    from drift_audit.timeline import timeline
+
+    policy = find_policy(given["config"], no_config=given["no_config"])
+    seal = sealer(
+        policy,
+        given["reveal"],
+        without_literals=given["without_literals"],
+        key=sealing.for_one_run(),
+    )
+    with progress(given["progress"], quiet=given["quiet"]) as tell:
+        scope = Scope.given(policy, {**given, "service": ((service,),)}, tell)
+        store, source = open_store(given["store"]), open_source(scope, seal, secrets="names")
+        inventory = source.collect()
+        found = [one for one in inventory.services if one.kind != "job"]
+        if len(found) != 1:
+            raise _not_one(service, found, inventory)
+        whole = source.chain(found[0])
+    stored = store.read(whole.address)
+    unseen = [
+        *inventory.unseen,
+        *whole.unseen,
+        *(u for r in whole.revisions for u in r.seen.unseen),
+    ]
+    told = timeline(
+        whole, keys, known_good=stored.snapshot.revision if stored else "", unseen=unseen
+    )
+    if missing := [key for key in keys if not _holds(told, key)]:
+        raise CommandError(
+            f"no revision of {whole.address} has {', '.join(missing)}",
+            hint=f"drift-audit history {service} lists what deploys changed",
+        )
+    echo(_page(told, given["format_"], given["color"]))
+    finish(ExitCode.INCOMPLETE if unseen else ExitCode.CLEAN)
+
+
+def _not_one(
+    service: str, found: Sequence[Service], inventory: Inventory
+) -> CommandError | InputError | SourceError:
+    """Why there is no one service to tell of."""
+    if not found and inventory.unseen:
+        missed = inventory.unseen[0]
+        return SourceError(f"{missed.where}: {missed.reason}")
+    if inventory.services and not found:
+        return CommandError(
+            f"{service} is a job, and a job has no revisions",
+            hint="drift-audit audit compares it with its baseline",
+        )
+    if not found:
+        return InputError(f"there is no service {service} in scope", hint="see --project, --region")
+    places = ", ".join(str(one.address) for one in found)
+    return CommandError(f"{service} names several: {places}", hint="give --region or --kind")
+
+
+def _holds(told: Timeline, key: str) -> bool:
+    return any(fnmatchcase(line.at.name, key) for line in told.lines)
+
+
+def _page(told: Timeline, format: str, color: str) -> str:
+    if format == "json":
+        from drift_audit.renderer.json import canonical
+
+        return canonical(told.model_dump(mode="json"))
+    from drift_audit.renderer.timeline import render
+
+    return render(told, color=wants_color(color), width=columns())

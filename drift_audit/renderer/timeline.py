@@ -1,0 +1,84 @@
+"""The history of a service for a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from drift_audit.headline import number
+from drift_audit.renderer import told
+from drift_audit.renderer.encode import command, visible
+from drift_audit.renderer.text import WIDTH, lines, terminal
+from drift_audit.service_report import RevisionFacts
+from drift_audit.timeline import Line, Timeline
+
+STYLES = {"vanished": "bold red", "emptied": "bold red", "became": "red", "appeared": "green"}
+
+
+def render(timeline: Timeline, *, color: bool = False, width: int = WIDTH) -> str:
+    """Which revisions there are, what serves and is known good, then every key, oldest first."""
+    out = io.StringIO()
+    console = terminal(out, color=color, width=width)
+    made = {facts.revision: facts for facts in timeline.revisions}
+    _head(console, timeline)
+    several = len({line.at.container for line in timeline.lines} - {""}) > 1
+    for line in timeline.lines:
+        console.print()
+        where = f" in container {line.at.container}" if several and line.at.container else ""
+        console.print(Text(visible(line.at.name), style="bold") + Text(visible(where)))
+        _steps(console, line, made)
+    if not timeline.lines:
+        console.print()
+        console.print("no deploy changed a key or a file")
+    return lines(out)
+
+
+def _head(console: Console, timeline: Timeline) -> None:
+    place = f"{timeline.project}/{timeline.region}/{timeline.service}"
+    console.print(Text(visible(place), style="bold underline"))
+    read = number(len(timeline.revisions), "revision")
+    if timeline.revisions:
+        first, last = (told.time(timeline.revisions[i].create_time) for i in (0, -1))
+        read = f"{read}, {first} to {last}" if first != last else f"{read}, {first}"
+    if not timeline.complete:
+        read = f"{read}; there may be others"
+    serving = [f"{r.revision} ({r.percent}%)" for r in timeline.revisions if r.percent]
+    _row(console, "seen", read)
+    for missed in timeline.unseen:
+        _row(console, "not seen", f"{missed.where}: {missed.reason}", "bold yellow")
+    _row(console, "serving", ", ".join(serving) or "none of these")
+    _row(console, "known good", timeline.known_good or "no baseline")
+
+
+def _steps(console: Console, line: Line, made: dict[str, RevisionFacts]) -> None:
+    """What became of one key."""
+    for step in line.steps:
+        facts = made[step.revision]
+        by = [
+            f"by {facts.creator}" if facts.creator else "",
+            facts.client and f"with {facts.client}",
+        ]
+        who = ", ".join(filter(None, [step.revision, *by]))
+        date = f"{facts.create_time.astimezone(dt.UTC):%Y-%m-%d %H:%M}" if facts.create_time else ""
+        _row(console, date, step.says, STYLES.get(step.what, ""), DATE)
+        _row(console, "", f"in {who}", "dim", DATE)
+        if step.cause is not None:
+            cause = f"probably {command(step.cause.command)}: {step.cause.because}"
+            _row(console, "", cause, "dim", DATE)
+
+
+LABEL = 10
+DATE = 16
+
+
+def _row(console: Console, label: str, text: str, style: str = "", width: int = LABEL) -> None:
+    """A narrow label, and text that wraps under itself."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=width, no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(Text(label), Text(visible(text), style=style))
+    console.print(table)

@@ -1,0 +1,183 @@
+"""
+What became of every key over the revisions of a service: when it appeared, changed, was bound
+elsewhere, and left, and which deploy that was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from typing import Literal
+
+from drift_audit.binding import Binding, LiteralValue, Mount, SecretReference, is_blank
+from drift_audit.cause import probable_cause
+from drift_audit.differ import Change, Item, Place, compare, items, pair_containers
+from drift_audit.finding import Cause
+from drift_audit.frozen import Frozen
+from drift_audit.inventory import Service, by_age
+from drift_audit.rules.env import told
+from drift_audit.rules.meaning import sentence
+from drift_audit.service_report import RevisionFacts, facts
+from drift_audit.snapshot import Address, Kind, Setting, Snapshot, Unseen
+
+What = Literal[
+    "there", "appeared", "vanished", "emptied", "filled", "bound elsewhere", "became", "changed"
+]
+"""What a deploy did to an address; `there` is how the oldest revision had it."""
+
+
+class Step(Frozen):
+    """One deploy that did something to one address. `says` is for people and holds no value."""
+
+    revision: str
+    what: What
+    says: str
+    cause: Cause | None = None
+
+
+class Line(Frozen):
+    """One key, mounted file or setting, and what became of it, oldest first."""
+
+    at: Address
+    steps: tuple[Step, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether any deploy did something to it."""
+        return any(step.what != "there" for step in self.steps)
+
+
+class Timeline(Frozen):
+    """
+    The history of one service. `revisions` are those that were read, oldest first; `complete` says
+    that no other one still exists, `known_good` which of them a baseline names.
+    """
+
+    schema_version: Literal[1] = 1
+    document: Literal["drift-audit/history"] = "drift-audit/history"
+    project: str
+    region: str
+    service: str
+    kind: Kind
+    complete: bool
+    known_good: str = ""
+    revisions: tuple[RevisionFacts, ...]
+    lines: tuple[Line, ...]
+    unseen: tuple[Unseen, ...] = ()
+
+
+def timeline(
+    service: Service, wanted: Sequence[str] = (), *, known_good: str = "", unseen: Sequence[Unseen]
+) -> Timeline:
+    """
+    Follow what is wanted, globs on keys, paths of files and settings, through the revisions that
+    were read. Without any, every key and file that some deploy did something to.
+    """
+    chain = sorted((r for r in service.revisions if r.identity.revision), key=by_age)
+    home = service.address
+    followed = sorted(_followed(chain, wanted).items())
+    lines = (
+        Line(at=home.at(box, **{kind: name}), steps=tuple(steps))
+        for (kind, box, name), steps in followed
+    )
+    return Timeline(
+        project=service.project,
+        region=service.region,
+        service=service.service,
+        kind=service.kind,
+        complete=service.complete,
+        known_good=known_good,
+        revisions=tuple(map(facts, chain)),
+        lines=tuple(line for line in lines if wanted or line.changed),
+        unseen=tuple(unseen),
+    )
+
+
+def _followed(chain: Sequence[Snapshot], wanted: Sequence[str]) -> dict[Place, list[Step]]:
+    """Every step by place, with containers called as the newest revision calls them."""
+    lines: dict[Place, list[Step]] = {}
+    for oldest in chain[:1]:
+        for place, item in items(oldest, {"bindings", "mounts", "settings"}).items():
+            if _is_wanted(place, wanted):
+                says = f"was {_told(item)}" if len(chain) > 1 else f"is {_told(item)}"
+                step = Step(revision=oldest.revision, what="there", says=says)
+                lines[place] = [step]
+    for before, after in pairwise(chain):
+        called = pair_containers(before, after)
+        lines = {(kind, called.get(box, box), n): s for (kind, box, n), s in lines.items()}
+        for place, step in _steps(before, after, wanted):
+            lines.setdefault(place, []).append(step)
+    return lines
+
+
+def _steps(
+    before: Snapshot, after: Snapshot, wanted: Sequence[str]
+) -> Iterator[tuple[Place, Step]]:
+    """What one deploy did."""
+    changes = [c for c in compare(before, after) if not _of_the_service(c)]
+    cause = probable_cause(before, after) if any(c.after is None for c in changes) else None
+    for change in changes:
+        at = change.at
+        kind: Literal["key", "mount", "setting"] = (
+            "key" if at.key is not None else "mount" if at.mount is not None else "setting"
+        )
+        place: Place = (kind, at.container, at.name)
+        if _is_wanted(place, wanted):
+            what, says = _said(change)
+            lost = what == "vanished" and kind != "setting"
+            step = Step(
+                revision=after.revision, what=what, says=says, cause=cause if lost else None
+            )
+            yield place, step
+
+
+def _of_the_service(change: Change) -> bool:
+    """What changes without a deploy is in no revision."""
+    return (change.at.setting or "").startswith("service.")
+
+
+def _is_wanted(place: Place, wanted: Sequence[str]) -> bool:
+    kind, _, name = place
+    if not wanted:
+        return kind != "setting"
+    return any(fnmatchcase(name, glob) for glob in wanted)
+
+
+def _said(change: Change) -> tuple[What, str]:
+    """What a change is, in a word and in a sentence."""
+    before, after = change.before, change.after
+    if before is None:
+        return "appeared", f"appeared; it is {_told(after)}"
+    if after is None:
+        return "vanished", f"is gone; it was {_told(before)}"
+    if isinstance(before, Setting) or isinstance(after, Setting):
+        return "changed", sentence(change)
+    return _of_sources(before, after)
+
+
+def _of_sources(before: Binding | Mount, after: Binding | Mount) -> tuple[What, str]:
+    was, now = f"was {_told(before)}", f"is {_told(after)} now"
+    match before.source, after.source:
+        case LiteralValue(clear=str() as old), LiteralValue(clear=str() as new):
+            return "changed", f"changed from {old} to {new}"
+        case LiteralValue() as old, LiteralValue() as new if is_blank(old) == is_blank(new):
+            return "changed", "the plain value changed"
+        case SecretReference(), SecretReference():
+            return "bound elsewhere", f"{was}, {now}"
+    blank = is_blank(before.source), is_blank(after.source)
+    if blank == (False, True):
+        return "emptied", f"is empty now; it {was}"
+    if blank == (True, False):
+        return "filled", f"was empty; it {now}"
+    return "became", f"{was}, {now}"
+
+
+def _told(item: Item | None) -> str:
+    """Where something comes from, or a setting's value."""
+    value = item.value if isinstance(item, Setting) else item and item.source
+    if isinstance(value, LiteralValue) and value.clear is not None:
+        return value.clear
+    if isinstance(item, Setting):
+        return "sealed" if isinstance(value, LiteralValue) else str(value)
+    return told(item.source) if item else "absent"

@@ -23,6 +23,10 @@ class Empty(Frozen):
     state: Literal["empty"] = "empty"
 
 
+def _is_empty(value: object) -> bool:
+    return value == ()
+
+
 class Seal(Frozen):
     """
     A keyed digest: equal seals under one key mean equal values, and nothing else can be read from
@@ -33,18 +37,39 @@ class Seal(Frozen):
     digest: str
 
 
+TargetKind = Literal["cloud-run", "cloud-sql", "local", "private", "label", "public"]
+"""
+What a value leads to: a service or a database by the names Google gives them, the container itself,
+a private address, a name without a domain, or anything else.
+"""
+
+
+class Target(Frozen):
+    """
+    Where a plain value leads. `name` is a host or an instance, and empty for `public`; the
+    environment is the one that the host speaks of.
+    """
+
+    kind: TargetKind
+    name: str = ""
+    port: int | None = None
+    environment: names.Environment | None = None
+
+
 class LiteralValue(Frozen):
     """
     A plain value, sealed.
 
     `sealed` is None when literals were left out on purpose; `clear` is set for revealed keys only.
-    `traits` name what is odd about the value (`blank`, `placeholder`, …), never what it is.
+    `traits` name what is odd about the value (`blank`, `placeholder`, …), never what it is;
+    `targets` tell where it leads.
     """
 
     state: Literal["literal"] = "literal"
     sealed: Seal | None = None
     clear: str | None = None
     traits: tuple[str, ...] = ()
+    targets: Annotated[tuple[Target, ...], Field(exclude_if=_is_empty)] = ()
 
 
 VersionState = Literal["enabled", "disabled", "destroyed", "not-found", "unseen"]

@@ -26,6 +26,7 @@ from typing import Literal
 from drift_audit import names
 from drift_audit.binding import LiteralValue, Seal
 from drift_audit.snapshot import Address
+from drift_audit.targets import targets
 
 KEY_BYTES = 32
 VALUE_LIMIT = 32_768
@@ -149,10 +150,12 @@ class Sealer:
         if "credential" in marks:
             twins = self._places.setdefault(self._key.digest(["twin", *values]), {})
             twins[home.at(container, **{kind: name}), seal] = None
+        leads = kind == "key" and self._keep and not _names_a_secret(name)
         return LiteralValue(
             sealed=seal,
             clear=_printable(values[0]) if shown and self._keep else None,
             traits=tuple(sorted(marks)) if marks else (),
+            targets=targets(values[0]) if leads else (),
         )
 
     def _reveals(self, name: str) -> bool:

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from drift_audit import names
-from drift_audit.binding import Binding, LiteralValue, Mount, SecretReference
+from drift_audit.binding import Binding, LiteralValue, Mount, SecretReference, Target
 from drift_audit.frozen import Frozen
 
 UNKNOWN = "-"
@@ -232,6 +232,16 @@ class Snapshot(Frozen):
             if isinstance(b.source, SecretReference)
         )
         return *keys, *((home.at(m.container, mount=m.path), m.source) for m in self.mounts)
+
+    @cached_property
+    def targets(self) -> tuple[tuple[Address, Target], ...]:
+        """Everything that the plain values of keys lead to, with the place that holds them."""
+        return tuple(
+            (self.address.at(binding.container, key=binding.key), target)
+            for binding in self.bindings
+            if isinstance(binding.source, LiteralValue)
+            for target in binding.source.targets
+        )
 
     @property
     def all_settings(self) -> tuple[Setting, ...]:

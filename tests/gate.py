@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CORE = (
-    "errors names binding frozen snapshot inventory seal finding policy differ history cause remedy service_report "
+    "errors names binding frozen targets snapshot inventory seal finding policy differ history cause remedy service_report "
     "headline report timeline audit strict"
 ).split()
 WHOLE = ",".join([*(f"drift_audit/{name}.py" for name in CORE), "drift_audit/rules/*"])

@@ -25,7 +25,7 @@ CASES = sorted(Path(__file__).parent.glob("cases/*/*.yaml"))
 FIELDS = {
     "source", "reference", "candidate", "policy", "evidence", "refused",
     "services", "unseen", "found", "today", "asked", "left", "live", "expect", "severity", "at",
-    "traffic", "newest", "others",
+    "traffic", "newest", "others", "regions",
 }  # fmt: skip
 
 
@@ -86,7 +86,11 @@ def fleet(given: dict[str, Any], policy: Policy) -> Fleet:
         who = {"project": at.project, "region": at.region, "service": at.service}
         candidates.append(snapshot(side, seal=seal, **who))
     inventory = Inventory(
-        scope=Scope(source="test", projects=("shop",) if given.get("live", True) else ()),
+        scope=Scope(
+            source="test",
+            projects=("shop",) if given.get("live", True) else (),
+            regions=tuple(given.get("regions", ())),
+        ),
         services=tuple(
             Service(
                 project=c.identity.project, region=c.identity.region, service=c.identity.service

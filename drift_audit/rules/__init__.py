@@ -8,6 +8,7 @@ from drift_audit.rules import (
     fleet,
     groups,
     network,
+    references,
     runtime,
     schema,
     secrets,
@@ -18,7 +19,8 @@ from drift_audit.rules import (
 from drift_audit.rules.engine import RULES, Case, Fleet, Hit, Rule, judge, judge_fleet
 
 FAMILIES = (
-    *(env, secrets, schema, network, database, access, runtime, settings, traffic),
+    *(env, secrets, schema, network, database, references, access),
+    *(runtime, settings, traffic),
     *(fleet, groups, coverage, waivers),
 )
 

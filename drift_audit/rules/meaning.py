@@ -133,7 +133,7 @@ class _Sides:
         return frozenset(called.values()), frozenset(c.name for c in self.candidate.containers)
 
     def _network(self, name: str, before: Value | None, after: Value | None) -> str:
-        had, has = _led_into_a_vpc(self.reference), _led_into_a_vpc(self.candidate)
+        had, has = leads_into_a_vpc(self.reference), leads_into_a_vpc(self.candidate)
         if had and not has:
             return "network-path-lost"
         if name == "vpc.egress" and None not in (before, after):
@@ -151,7 +151,8 @@ def _value(item: object) -> Value | None:
     return item.value if isinstance(item, Setting) else None
 
 
-def _led_into_a_vpc(snapshot: Snapshot) -> bool:
+def leads_into_a_vpc(snapshot: Snapshot) -> bool:
+    """Tell whether a revision has a connector, a network or a subnetwork."""
     return any(fnmatchcase(s.name, glob) for s in snapshot.settings for glob in PATHS)
 
 

@@ -149,6 +149,44 @@ class Group(Entry):
         return any(_matches(service, glob) for glob in self.services)
 
 
+Amount = Annotated[int, Field(ge=0)] | Annotated[tuple[Text, ...], Field(min_length=1)]
+"""A number, or the keys whose plain values tell it; the first that is there counts."""
+
+
+class Database(Entry):
+    """
+    A Cloud SQL instance, and how many connections it takes from the services that use it.
+
+    They are those that it is attached to, those whose values name it, and `services`, globs as
+    those of `match`. `reserved` are kept for its administrators, `others` belong to other clients.
+    """
+
+    instance: Text
+    max_connections: Annotated[int, Field(ge=1)]
+    reserved: Annotated[int, Field(ge=0)] = 3
+    others: Annotated[int, Field(ge=0)] = 0
+    services: tuple[Text, ...] = ()
+    processes: Amount = ("WEB_CONCURRENCY",)
+    pool: Amount = ("DB_POOL_SIZE",)
+    overflow: Amount = ("DB_MAX_OVERFLOW",)
+
+    @property
+    def takes(self) -> int:
+        """The connections that are there for services."""
+        return self.max_connections - self.reserved
+
+    def covers(self, service: Address) -> bool:
+        """Tell whether a service is said to use it."""
+        return any(_matches(service, glob) for glob in self.services)
+
+
+class Connector(Entry):
+    """A VPC connector by its name, and how many instances may go through it."""
+
+    name: Text
+    max_instances: Annotated[int, Field(ge=1)]
+
+
 class ScopePolicy(Entry):
     """Where to look, and which services must be found there (`PROJECT/REGION/SERVICE`)."""
 
@@ -219,8 +257,16 @@ class Policy(Entry):
     pace: dict[Paced, Annotated[int, Field(ge=1)]] = {}
     service: tuple[ServicePolicy, ...] = ()
     group: tuple[Group, ...] = ()
+    database: tuple[Database, ...] = ()
+    connector: tuple[Connector, ...] = ()
     severity: dict[Text, SeverityWord] = {}
     waiver: tuple[Annotated[Waiver, AfterValidator(_not_everything)], ...] = ()
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The keys whose plain values are read as numbers."""
+        amounts = (a for d in self.database for a in (d.processes, d.pool, d.overflow))
+        return tuple(dict.fromkeys(k for a in amounts if not isinstance(a, int) for k in a))
 
     def required(self, service: Address) -> Iterator[tuple[str | None, str, Requirement]]:
         """

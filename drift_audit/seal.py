@@ -29,6 +29,7 @@ from drift_audit.snapshot import Address
 from drift_audit.targets import targets
 
 KEY_BYTES = 32
+_SMALL = re.compile(r"\s*[0-9]{1,6}\s*", re.ASCII)
 VALUE_LIMIT = 32_768
 """The longest value Cloud Run takes, in bytes (`cloud-run-api.md` §1.2)."""
 
@@ -120,13 +121,21 @@ class Sealer:
     """
     Seals the literals of one run.
 
-    `reveal` lists the keys, as globs, whose values stay readable. With `keep` off, literals are
-    left out: they are there, and cannot be compared.
+    `reveal` lists the keys, as globs, whose values stay readable, and `numbers` those that do where
+    they are numbers. With `keep` off, literals are left out: they are there, and cannot be
+    compared.
     """
 
-    def __init__(self, key: SealKey, *, reveal: Iterable[str] = (), keep: bool = True) -> None:
+    def __init__(
+        self,
+        key: SealKey,
+        *,
+        reveal: Iterable[str] = (),
+        numbers: Iterable[str] = (),
+        keep: bool = True,
+    ) -> None:
         self._key = key
-        self._reveal = tuple(reveal)
+        self._reveal, self._numbers = tuple(reveal), tuple(numbers)
         self._keep = keep
         self._bound: dict[tuple[str, str, str], tuple[list[str], str]] = {}
         self._places: dict[bytes, dict[tuple[Address, Seal | None], None]] = {}
@@ -144,7 +153,7 @@ class Sealer:
         self, home: Address, container: str, kind: Place, name: str, *values: str
     ) -> LiteralValue:
         """The same for a key or setting of a service, without an address made for it."""
-        shown = kind == "key" and self._reveal and self._reveals(name)
+        shown = kind == "key" and self._reveals(name, values[0])
         marks = traits(name, values[0]) if len(values) == 1 else _traits_of_all(name, values)
         seal = self._seal(home, kind, name, values) if self._keep else None
         if "credential" in marks:
@@ -158,7 +167,9 @@ class Sealer:
             targets=targets(values[0]) if leads else (),
         )
 
-    def _reveals(self, name: str) -> bool:
+    def _reveals(self, name: str, value: str) -> bool:
+        if name in self._numbers and _SMALL.fullmatch(value):
+            return True
         return any(fnmatchcase(name, glob) for glob in self._reveal)
 
     @property
@@ -172,12 +183,13 @@ class Sealer:
         alike. Nobody without the key can try out which values give a mark.
         """
         kept = "kept" if self._keep else "left out"
-        context = json.dumps(["drift-audit/v1 mark", what, kept, *self._reveal])
+        shown = [self._reveal, self._numbers] if self._numbers else self._reveal
+        context = json.dumps(["drift-audit/v1 mark", what, kept, *shown])
         return hmac.digest(self._key.material, context.encode() + b"\0" + data, "sha256").hex()
 
     def with_key(self, key: SealKey) -> Sealer:
         """Another one that shows and keeps the same, and seals with another key."""
-        return Sealer(key, reveal=self._reveal, keep=self._keep)
+        return Sealer(key, reveal=self._reveal, numbers=self._numbers, keep=self._keep)
 
     def twins(self) -> list[tuple[tuple[Address, Seal | None], ...]]:
         """Groups of places in different services that hold the same plain credential."""

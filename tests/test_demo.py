@@ -118,7 +118,9 @@ def test_shipped_baselines_are_those_of_the_world():
     policy = read_policy((EXAMPLE / FILE).read_text())
     store = Folder(str(files.shipped("baselines")))
     with Emulator(load_world(str(EXAMPLE / "world.yaml"))) as emulator, watch.over(emulator):
-        live = source(emulator, place=PLACE, seal=Sealer(KEY, reveal=policy.reveal))
+        live = source(
+            emulator, place=PLACE, seal=Sealer(KEY, reveal=policy.reveal, numbers=policy.numbers)
+        )
         for service in [live.chain(s) for s in live.collect().services]:
             stored = store.read(service.address)
             now = live.resolve(service.revision(stored.snapshot.identity.revision))

@@ -42,7 +42,7 @@ def run(rule: str, given: dict[str, Any]) -> list[Finding]:
     policy = read_policy(given.get("policy", ""))
     if RULES[rule].on_fleet:
         return judge_fleet(fleet(given, policy), [RULES[rule]])
-    seal = sealer(reveal=policy.reveal)
+    seal = sealer(reveal=policy.reveal, numbers=policy.numbers)
     candidate = snapshot(given["candidate"], seal=seal)
     reference = None
     if given.get("reference") is not None:
@@ -79,7 +79,7 @@ def service(given: dict[str, Any], candidate: Snapshot, seal: Sealer) -> Service
 
 
 def fleet(given: dict[str, Any], policy: Policy) -> Fleet:
-    seal = sealer()
+    seal = sealer(numbers=policy.numbers)
     candidates = []
     for name, side in (given.get("services") or {}).items():
         at = place(name)

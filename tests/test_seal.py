@@ -239,3 +239,26 @@ def test_hostile_text_takes_no_time(part):
         traits("X", value)
 
     assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "clear"),
+    [
+        ("POOL", "12", "12"),
+        ("POOL", " 12\n", " 12\n"),
+        ("POOL", "1234567", None),
+        ("POOL", "1e3", None),
+        ("POOL", "hunter2", None),
+        ("POOL_SIZE", "12", None),
+    ],
+)
+def test_keys_that_are_read_as_numbers(key, value, clear):
+    """A key that tells a number is readable where it holds a small one, and nothing else is."""
+    assert sealer(numbers=["POOL"]).seal(HOME.at(key=key), value).clear == clear
+
+
+def test_mark_tells_what_was_read_as_a_number():
+    """What was read without its numbers is not taken for what is read with them."""
+    marks = [sealer(numbers=numbers).mark("x", b"data") for numbers in ([], ["POOL"], ["SIZE"])]
+
+    assert len(set(marks)) == 3

@@ -59,7 +59,7 @@ def command(directory: str, real_exit: bool) -> None:
     example = files.shipped("templates") / "demo"
     policy = read_policy((example / FILE).read_text())
     where = Where(policy.scope.projects, policy.scope.regions)
-    seal = Sealer(KEY, reveal=policy.reveal)
+    seal = Sealer(KEY, reveal=policy.reveal, numbers=policy.numbers)
     with Emulator(load_world(str(example / "world.yaml"))) as emulator:
         connection = Connection(emulator.address, emulator.address)
         source = CloudRun(where, seal, Budget(time.monotonic), connection)

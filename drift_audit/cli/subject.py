@@ -211,7 +211,12 @@ def sealer(
 ) -> Sealer:
     """What seals the plain values of this run."""
     globs = (*policy.reveal, *flat(reveal))
-    return Sealer(key or keys.for_this_run(), reveal=globs, keep=not without_literals)
+    return Sealer(
+        key or keys.for_this_run(),
+        reveal=globs,
+        numbers=policy.numbers,
+        keep=not without_literals,
+    )
 
 
 def open_store(path: str, *, create: bool = False) -> Folder:

@@ -2,6 +2,7 @@
 
 from drift_audit.rules import (
     access,
+    capacity,
     coverage,
     database,
     env,
@@ -21,7 +22,7 @@ from drift_audit.rules.engine import RULES, Case, Fleet, Hit, Rule, judge, judge
 FAMILIES = (
     *(env, secrets, schema, network, database, references, access),
     *(runtime, settings, traffic),
-    *(fleet, groups, coverage, waivers),
+    *(fleet, groups, capacity, coverage, waivers),
 )
 
 __all__ = ["FAMILIES", "RULES", "Case", "Fleet", "Hit", "Rule", "judge", "judge_fleet"]

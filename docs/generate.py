@@ -1,4 +1,4 @@
-"""Writes docs/rules.md, docs/cli.md and the texts of `explain`; a test compares."""
+"""Writes docs/rules.md, docs/cases.md, docs/cli.md and the texts of `explain`; a test compares."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from drift_audit import strict
 from drift_audit.__main__ import HELP_WIDTH
 from drift_audit.cli import cli
 from drift_audit.rules import FAMILIES, RULES, Rule
@@ -47,6 +48,34 @@ def _rule(rule: Rule) -> list[str]:
         f"Cases: {'; '.join(cases)}.",
         "",
     ]
+
+
+ABOUT_CASES = """# Known cases
+
+What people told in public of configuration that was lost or wrong, and what the audit says of it:
+{told} of {all} cases show in a configuration. Each of them has files in `tests/cases/` that name it
+as their source, of the rules that speak and of those that must not.
+"""
+
+
+def cases() -> str:
+    """What happened to others in public, and the rules that tell it."""
+    [known, *_] = strict.load((ROOT / "tests" / "known_cases.yaml").read_text())
+    told, others = [], []
+    for case, one in known.items():
+        about = f"| {case} | {one['what']} |"
+        speaks = [*one.get("rules", ()), *(f"not {rule}" for rule in one.get("silent", ()))]
+        if speaks:
+            told.append(f"{about} {', '.join(speaks)} |")
+        else:
+            others.append(f"{about} {one['not_seen']} |")
+    lines = [
+        ABOUT_CASES.format(told=len(told), all=len(known)),
+        *("| case | what happened | rules |", "| --- | --- | --- |", *told, ""),
+        "The others cannot be told from the configuration of a service:\n",
+        *("| case | what happened | why not |", "| --- | --- | --- |", *others, ""),
+    ]
+    return "\n".join(lines)
 
 
 def commands() -> str:
@@ -89,7 +118,12 @@ def _order(family: str) -> int:
     return [module.__name__.rpartition(".")[2] for module in FAMILIES].index(family)
 
 
-PAGES = {"docs/rules.md": rules, "docs/cli.md": commands, "drift_audit/rules/rules.json": texts}
+PAGES = {
+    "docs/rules.md": rules,
+    "docs/cases.md": cases,
+    "docs/cli.md": commands,
+    "drift_audit/rules/rules.json": texts,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -98,7 +98,8 @@ class SecretReference(Frozen):
     by number or not at all. `version` is what was asked for (empty: nothing, which means `latest`),
     `resolved` the number it stood for when we looked, `version_state` what Secret Manager said of
     it; both are None when nobody asked. The times are those that Secret Manager gave: when the
-    version is going to be destroyed, when the secret expires, when it is to be rotated. `access` is
+    version was created and is going to be destroyed, when the secret expires, when it is to be
+    rotated. `access` is
     None where nobody looked.
     """
 
@@ -108,6 +109,7 @@ class SecretReference(Frozen):
     version: str
     resolved: int | None = None
     version_state: VersionState | None = None
+    created_at: Moment = None
     destroyed_at: Moment = None
     expires_at: Moment = None
     rotates_at: Moment = None

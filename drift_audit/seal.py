@@ -241,6 +241,8 @@ def traits(name: str, value: str) -> frozenset[str]:
         found.add("blank")
     elif len(value) != len(stripped):
         found.add("edge-whitespace")
+    elif damage := _damage(value):
+        found.add(damage)
     head = value[:LOOKED_AT]
     if _UNFILLED.fullmatch(stripped[:LOOKED_AT]) or names.is_placeholder(head):
         found.add("placeholder")
@@ -250,6 +252,20 @@ def traits(name: str, value: str) -> frozenset[str]:
     if long and len(value.encode("utf-8", "surrogatepass")) > VALUE_LIMIT:
         found.add("over-limit")
     return frozenset(found)
+
+
+_DELIMITER = re.compile(r"\^[^A-Za-z0-9^\s]{1,3}\^")
+_NEXT_KEY = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+=")
+
+
+def _damage(value: str) -> str:
+    """What is left of an accident with quotes or delimiters on a command line, if anything is."""
+    if value[0] in "'\"" and value[0] == value[-1] and len(value) > 1:
+        return "quoted"
+    if _DELIMITER.match(value):
+        return "delimited"
+    parts = value[:LOOKED_AT].split(",")[1:] if "," in value and "=" in value else ()
+    return "joined" if any(_NEXT_KEY.match(part) for part in parts) else ""
 
 
 def _traits_of_all(name: str, values: Iterable[str]) -> frozenset[str]:

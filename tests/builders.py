@@ -142,6 +142,7 @@ def _secret(given: Mapping[str, Any]) -> SecretReference:
         version=given.get("version", "latest"),
         resolved=given.get("resolved"),
         version_state=given.get("state"),
+        created_at=_day(given.get("created")),
         destroyed_at=_day(given.get("destroyed")),
         expires_at=_day(given.get("expires")),
         access=given.get("access"),

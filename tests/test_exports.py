@@ -169,6 +169,19 @@ def test_secret_versions(tmp_path):
     assert inventory.secrets == 1
 
 
+def test_times_of_secret_versions(tmp_path):
+    """When a version was created and is destroyed stands in what gcloud lists."""
+    times = {
+        "createTime": "2026-01-02T03:04:05.123456Z",
+        "scheduledDestroyTime": "2026-03-01T00:00:00Z",
+    }
+    inventory = found(tmp_path, service(env=[REF]), [secret(1, "DISABLED") | times])
+    [binding] = inventory.services[0].revisions[0].bindings
+
+    assert binding.source.created_at.isoformat() == "2026-01-02T03:04:05.123456+00:00"
+    assert binding.source.destroyed_at.isoformat() == "2026-03-01T00:00:00+00:00"
+
+
 def test_secrets_nobody_listed(tmp_path):
     """A secret whose versions were not given stays not looked at."""
     inventory = found(tmp_path, service(env=[REF]), [secret(1, "ENABLED", name="other")])

@@ -103,18 +103,19 @@ def test_project_by_number_and_by_id():
     assert unseen == ()
 
 
-TIMES = {"expires": "2026-09-01T00:00:00Z", "rotates": {"next": "2026-08-01T12:00:00Z"}, "scheduled": {"3": "2026-07-01T00:00:00.5Z"}}  # fmt: skip
+TIMES = {"created": "2025-12-01T00:00:00Z", "expires": "2026-09-01T00:00:00Z", "rotates": {"next": "2026-08-01T12:00:00Z"}, "scheduled": {"3": "2026-07-01T00:00:00.5Z"}}  # fmt: skip
 
 
 @pytest.mark.parametrize("keys", [["C"], ["A", "C"]], ids=["get", "list"])
 @pytest.mark.parametrize("several", [False, True])
 def test_times_of_a_secret(keys, several):
-    """When a version is destroyed, and when its secret expires and is rotated, whichever call tells it."""
+    """When a version was made and is destroyed, and when its secret expires and is rotated, whichever call tells it."""
     env = {key: ALL[key] for key in keys} | ({"DB": asks("db")} if several else {})
     found, _, _ = collected(world(env, secrets=[{**JWT, **TIMES}, DB]))
 
     assert found["C"].destroyed_at == dt.datetime(2026, 7, 1, 0, 0, 0, 500_000, tzinfo=dt.UTC)
     assert found["C"].expires_at == dt.datetime(2026, 9, 1, tzinfo=dt.UTC)
+    assert found["C"].created_at == dt.datetime(2025, 12, 1, tzinfo=dt.UTC)
     assert found["C"].rotates_at == dt.datetime(2026, 8, 1, 12, tzinfo=dt.UTC)
     if "A" in keys:
         assert (found["A"].destroyed_at, found["A"].expires_at) == (None, found["C"].expires_at)
@@ -128,7 +129,7 @@ def test_times_are_stored(tmp_path):
         ran = run("snapshot", *scope, cwd=tmp_path, env=reached(emulator))
     [stored] = json.loads(ran.out)
     sources = {b["key"]: b["source"] for b in stored["bindings"]}
-    times = {"destroyed_at", "expires_at", "rotates_at"}
+    times = {"created_at", "destroyed_at", "expires_at", "rotates_at"}
 
     assert ran.code == 0
     assert times <= sources["C"].keys()

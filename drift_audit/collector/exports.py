@@ -237,7 +237,11 @@ def _version(
     state = _STATES.get(nodes.text(doc.get("state"), *path, "state"))
     if state is None:
         raise Refused("wrong-kind", "a secret version without a state", path=path)
-    version = Version(int(name["number"]), state)
+    created, destroyed = (
+        nodes.instant(doc.get(field), *path, field)
+        for field in ("createTime", "scheduledDestroyTime")
+    )
+    version = Version(int(name["number"]), state, created=created, destroyed=destroyed)
     secret = name["project"], name["secret"]
     versions[*secret, name["number"]] = version
     latest = versions.get((*secret, "latest"))

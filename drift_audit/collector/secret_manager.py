@@ -244,6 +244,7 @@ class SecretManager:
         return Version(
             number=int(number) if number.isdecimal() else None,
             state=state,
+            created=_instant(message, "create_time"),
             destroyed=_instant(message, "scheduled_destroy_time"),
             expires=_instant(metadata, "expire_time"),
             rotates=_instant(getattr(metadata, "rotation", None), "next_rotation_time"),

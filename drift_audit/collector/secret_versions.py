@@ -18,11 +18,13 @@ from drift_audit.snapshot import UNKNOWN, Identity, Snapshot
 class Version:
     """
     A secret version as it stood: the number that was meant, if it is known, and its state; when it
-    is going to be destroyed, when its secret expires, and when that is rotated next.
+    was created and is going to be destroyed, when its secret expires, and when that is rotated
+    next.
     """
 
     number: int | None
     state: VersionState
+    created: dt.datetime | None = None
     destroyed: dt.datetime | None = None
     expires: dt.datetime | None = None
     rotates: dt.datetime | None = None
@@ -140,6 +142,7 @@ def _known(
     return source.but(
         resolved=version.number,
         version_state=version.state,
+        created_at=version.created,
         destroyed_at=version.destroyed,
         expires_at=version.expires,
         rotates_at=version.rotates,

@@ -273,6 +273,9 @@ TRAITS = {
     "edge-whitespace": "begins or ends with a space or a line break",
     "control-character": "holds a control character",
     "invisible": "holds an invisible character",
+    "quoted": "stands in quotes that are part of it",
+    "delimited": "begins with a delimiter that gcloud should have taken off",
+    "joined": "holds what looks like the next key and its value",
     "bidi": "holds a character that reverses the direction of text",
     "over-limit": "is longer than the 32768 bytes that Cloud Run takes",
 }

@@ -140,6 +140,46 @@ def version_floating(case: Case) -> Iterator[Hit]:
             yield Hit(at, f"{at.name} follows {ref}")
 
 
+@rule("version-newer-than-revision", Severity.MEDIUM, Evidence.SECRET_VERSIONS)
+def version_newer_than_revision(case: Case) -> Iterator[Hit]:
+    """
+    A binding follows an alias, and the version it stands for is newer than the revision.
+
+    A variable is read when an instance starts. Instances that started before the rotation hold the
+    old value, later ones the new: requests to one revision are answered in two ways.
+
+    Fix: deploy a new revision, with the number of the version that is meant.
+    """
+    made = case.candidate.identity.create_time
+    variables = ((at, ref) for at, ref in case.candidate.references() if at.key is not None)
+    for at, ref in variables:
+        if ref.floating and made and ref.created_at and ref.created_at > made:
+            says = f"{at.name} reads {_exactly(ref)}, created on {ref.created_at:%Y-%m-%d}"
+            yield Hit(at, f"{says}, after the revision")
+
+
+KEYS_OF_KUBERNETES = frozenset(
+    "password passwd username user token key api-key apikey value data secret url uri host".split()
+)
+"""What a reference to a secret of Kubernetes names where one of Cloud Run has a version."""
+
+
+@rule("version-misread", Severity.HIGH)
+def version_misread(case: Case) -> Iterator[Hit]:
+    """
+    The version of a binding is a word that a secret of Kubernetes has as a key.
+
+    On Cloud Run the field `key` of a reference is the version of the secret: there is no version of
+    that name unless somebody gave a version such an alias.
+
+    Fix: bind the number of the version, or latest, under a secret that holds this value alone.
+    """
+    for at, ref in case.candidate.references():
+        if ref.version.lower() in KEYS_OF_KUBERNETES and ref.version_state != "enabled":
+            says = f"{at.name} asks for version {ref.version} of {ref.resource}"
+            yield Hit(at, f"{says}, which reads like a key of a Kubernetes secret")
+
+
 @rule("version-odd", Severity.MEDIUM)
 def version_odd(case: Case) -> Iterator[Hit]:
     """

@@ -21,14 +21,7 @@ from drift_audit.errors import ExitCode
 @options.account
 @options.config
 @options.store
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="What goes to standard output.",
-)
+@options.text_or_json
 @options.color
 @options.talk
 def command(**given: Any) -> None:

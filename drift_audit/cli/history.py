@@ -30,14 +30,7 @@ if TYPE_CHECKING:
 @options.account
 @options.policy
 @options.store
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="What goes to standard output.",
-)
+@options.text_or_json
 @options.color
 @options.talk
 def command(service: str, keys: tuple[str, ...], **given: Any) -> None:

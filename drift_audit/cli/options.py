@@ -191,6 +191,15 @@ color = click.option(
     envvar="DRIFT_AUDIT_COLOR",
 )
 
+text_or_json = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What goes to standard output.",
+)
+
 output = together(
     click.option(
         "--format",

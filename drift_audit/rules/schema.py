@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
 from drift_audit.binding import Binding, LiteralValue, SecretReference, is_blank
@@ -11,7 +11,7 @@ from drift_audit.finding import Severity
 from drift_audit.policy import Policy
 from drift_audit.rules.engine import RULES, Case, Hit, judge, rule
 from drift_audit.rules.waivers import waive
-from drift_audit.snapshot import Snapshot
+from drift_audit.snapshot import Address, Snapshot
 
 REQUIRED = ("key-missing", "key-wrong-source", "key-not-pinned", "key-pattern-mismatch")
 """The rules about what the policy requires of keys."""
@@ -100,11 +100,8 @@ def key_retired(case: Case) -> Iterator[Hit]:
 
     Fix: remove the key in a new revision.
     """
-    globs = case.policy.retired(case.candidate.address)
-    for binding in case.candidate.bindings:
-        if any(fnmatchcase(binding.key, glob) for glob in globs):
-            at = case.candidate.address.at(binding.container, key=binding.key)
-            yield Hit(at, f"{binding.key} is set, and the policy calls it retired")
+    for at in _matching(case, case.policy.retired(case.candidate.address)):
+        yield Hit(at, f"{at.key} is set, and the policy calls it retired")
 
 
 @rule("key-forbidden", Severity.MEDIUM)
@@ -116,8 +113,12 @@ def key_forbidden(case: Case) -> Iterator[Hit]:
 
     Fix: remove the key in a new revision.
     """
-    globs = case.policy.forbidden(case.candidate.address)
+    for at in _matching(case, case.policy.forbidden(case.candidate.address)):
+        yield Hit(at, f"{at.key} is set, and the policy forbids it")
+
+
+def _matching(case: Case, globs: Collection[str]) -> Iterator[Address]:
+    """Where the candidate has a key that one of some globs matches."""
     for binding in case.candidate.bindings:
         if any(fnmatchcase(binding.key, glob) for glob in globs):
-            at = case.candidate.address.at(binding.container, key=binding.key)
-            yield Hit(at, f"{binding.key} is set, and the policy forbids it")
+            yield case.candidate.address.at(binding.container, key=binding.key)

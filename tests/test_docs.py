@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from drift_audit.cli import COMMANDS
 from drift_audit.errors import ExitCode
@@ -16,6 +17,7 @@ from drift_audit.policy import read_policy
 from drift_audit.report import Report
 from drift_audit.rules import RULES
 from tests.command import run
+from tests.test_rules import run as judged
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -154,3 +156,15 @@ def test_no_host_in_the_pins():
         for entry in re.split(r"^(?=\w)", pins, flags=re.MULTILINE)
         if entry
     )
+
+
+def test_worked_example_is_a_rule_that_is_there():
+    """The rule in CONTRIBUTING.md stands in the program, and its cases hold."""
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    rule = next(b for _, b in re.findall(r"```(text)\n(.*?)```", page, re.DOTALL) if "@rule" in b)
+    cases = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+
+    assert rule in (ROOT / "drift_audit" / "rules" / "env.py").read_text()
+    assert len(cases) == 2
+    for case in map(yaml.safe_load, cases):
+        assert [f.says for f in judged("key-moved", case)] == case["expect"]

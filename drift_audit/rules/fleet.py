@@ -43,8 +43,11 @@ def credential_shared(fleet: Fleet) -> Iterator[Hit]:
 
     Fix: move the credential to Secret Manager and bind each service to a secret.
     """
+    judged: dict[Address, list[Snapshot]] = {}
+    for candidate in fleet.candidates:
+        judged.setdefault(candidate.address, []).append(candidate)
     for twins in fleet.inventory.twins:
-        held = [at for at, seal in twins.places if _holds(fleet.candidates, at, seal)]
+        held = [at for at, seal in twins.places if _holds(judged.get(at.home, ()), at, seal)]
         if len({at.home for at in held}) > 1:
             first, *others = held
             also = ", ".join(str(at) for at in others)
@@ -53,7 +56,7 @@ def credential_shared(fleet: Fleet) -> Iterator[Hit]:
 
 def _holds(candidates: Iterable[Snapshot], at: Address, seal: Seal | None) -> bool:
     """Tell whether a service still holds the value that was noticed in one of its revisions."""
-    return any(seal in _seals(one, at) for one in candidates if one.address == at.home)
+    return any(seal in _seals(one, at) for one in candidates)
 
 
 def _seals(candidate: Snapshot, at: Address) -> list[Seal | None]:

@@ -99,8 +99,7 @@ class SecretReference(Frozen):
     `resolved` the number it stood for when we looked, `version_state` what Secret Manager said of
     it; both are None when nobody asked. The times are those that Secret Manager gave: when the
     version was created and is going to be destroyed, when the secret expires, when it is to be
-    rotated. `access` is
-    None where nobody looked.
+    rotated. `access` is None where nobody looked.
     """
 
     state: Literal["secret"] = "secret"

@@ -276,8 +276,7 @@ class Policy(Entry):
         """
         wanted = {
             (entry.container, key): requirement
-            for entry in self.service
-            if entry.covers(service)
+            for entry in self._about(service)
             for key, requirement in sorted(entry.required.items())
         }
         for (container, key), requirement in wanted.items():
@@ -292,21 +291,21 @@ class Policy(Entry):
         The environment of a service: as the last entry says, else by the name of its project, else
         by its own.
         """
-        said = [e.environment for e in self.service if e.environment and e.covers(service)]
+        said = [entry.environment for entry in self._about(service) if entry.environment]
         named = names.environment(service.project) or names.environment(service.service)
         return said[-1] if said else named
 
     def retired(self, service: Address) -> tuple[str, ...]:
         """Globs of keys that nothing in the service reads any more."""
-        return tuple(
-            key for entry in self.service if entry.covers(service) for key in entry.retired
-        )
+        return tuple(key for entry in self._about(service) for key in entry.retired)
 
     def forbidden(self, service: Address) -> tuple[str, ...]:
         """Globs of keys that the service must not hold."""
-        return tuple(
-            key for entry in self.service if entry.covers(service) for key in entry.forbidden
-        )
+        return tuple(key for entry in self._about(service) for key in entry.forbidden)
+
+    def _about(self, service: Address) -> Iterator[ServicePolicy]:
+        """The entries that speak of a service, in their order."""
+        return (entry for entry in self.service if entry.covers(service))
 
 
 def read_policy(

@@ -170,7 +170,7 @@ class Sealer:
     def _reveals(self, name: str, value: str) -> bool:
         if name in self._numbers and _SMALL.fullmatch(value):
             return True
-        return any(fnmatchcase(name, glob) for glob in self._reveal)
+        return bool(self._reveal) and any(fnmatchcase(name, glob) for glob in self._reveal)
 
     @property
     def lasting(self) -> bool:

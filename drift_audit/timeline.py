@@ -12,7 +12,7 @@ from typing import Literal
 
 from drift_audit.binding import Binding, LiteralValue, Mount, SecretReference, is_blank
 from drift_audit.cause import probable_cause
-from drift_audit.differ import Change, Item, Place, compare, items, pair_containers
+from drift_audit.differ import Change, Item, Place, compare, items, pair_containers, place_of
 from drift_audit.finding import Cause
 from drift_audit.frozen import Frozen
 from drift_audit.inventory import Service, by_age
@@ -116,20 +116,14 @@ def _steps(
 ) -> Iterator[tuple[Place, Step]]:
     """What one deploy did."""
     changes = [c for c in compare(before, after) if not _of_the_service(c)]
-    cause = probable_cause(before, after) if any(c.after is None for c in changes) else None
+    lost = {c.at for c in changes if c.after is None and c.at.setting is None}
+    cause = probable_cause(before, after) if lost else None
     for change in changes:
-        at = change.at
-        kind: Literal["key", "mount", "setting"] = (
-            "key" if at.key is not None else "mount" if at.mount is not None else "setting"
-        )
-        place: Place = (kind, at.container, at.name)
-        if _is_wanted(place, wanted):
+        place = place_of(change.at)
+        if place is not None and _is_wanted(place, wanted):
             what, says = _said(change)
-            lost = what == "vanished" and kind != "setting"
-            step = Step(
-                revision=after.revision, what=what, says=says, cause=cause if lost else None
-            )
-            yield place, step
+            why = cause if change.at in lost else None
+            yield place, Step(revision=after.revision, what=what, says=says, cause=why)
 
 
 def _of_the_service(change: Change) -> bool:

@@ -15,6 +15,7 @@ from drift_audit.inventory import Evidence, Inventory, Scope, Service, TrafficTa
 from drift_audit.policy import Policy, read_policy
 from drift_audit.rules import RULES, Case, Fleet, judge, judge_fleet
 from drift_audit.rules.engine import rule
+from drift_audit.rules.meaning import OF_SETTINGS
 from drift_audit.rules.waivers import waive
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Address, Snapshot, Unseen
@@ -140,6 +141,11 @@ def test_case(path):
         assert {f.severity.word for f in found} == {given["severity"]}
     if "at" in given:
         assert [str(f.address) for f in found] == given["at"]
+
+
+def test_every_change_of_a_setting_has_a_rule():
+    """What the change of a setting may mean is a rule that is there: none goes without a word."""
+    assert RULES.keys() >= OF_SETTINGS
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -12,7 +12,7 @@ import click
 from drift_audit.cli.echo import echo
 from drift_audit.cli.output import finish
 from drift_audit.errors import ExitCode
-from drift_audit.seal import Sealer, SealKey
+from drift_audit.seal import SealKey
 
 NOW = dt.datetime(2025, 9, 15, 6, 0, tzinfo=dt.UTC)
 """The morning after: the demo is the same at any time."""
@@ -46,6 +46,7 @@ def command(directory: str, real_exit: bool) -> None:
     """
     from drift_audit import files
     from drift_audit.audit import Audit
+    from drift_audit.cli.subject import sealer
     from drift_audit.collector.budget import Budget
     from drift_audit.collector.cloud_run import CloudRun, Where
     from drift_audit.collector.connection import Connection
@@ -59,7 +60,7 @@ def command(directory: str, real_exit: bool) -> None:
     example = files.shipped("templates") / "demo"
     policy = read_policy((example / FILE).read_text())
     where = Where(policy.scope.projects, policy.scope.regions)
-    seal = Sealer(KEY, reveal=policy.reveal, numbers=policy.numbers)
+    seal = sealer(policy, (), without_literals=False, key=KEY)
     with Emulator(load_world(str(example / "world.yaml"))) as emulator:
         connection = Connection(emulator.address, emulator.address)
         source = CloudRun(where, seal, Budget(time.monotonic), connection)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from drift_audit.differ import state_of
 from drift_audit.finding import Severity
 from drift_audit.rules.engine import Case, Hit, rule
-from drift_audit.rules.meaning import sentence
 
 
 @rule("service-account-changed", Severity.HIGH)
@@ -20,8 +19,7 @@ def service_account_changed(case: Case) -> Iterator[Hit]:
 
     Fix: set the account of the reference again, or promote the revision if it was meant.
     """
-    for change in case.told_by("service-account-changed"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("service-account-changed")
 
 
 @rule("service-account-default", Severity.HIGH)

@@ -8,7 +8,7 @@ is assumed: what no key and no policy tells is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -126,13 +126,16 @@ def _worst(fleet: Fleet, database: Database) -> Worst:
     return Worst(total, rollout, parts, unknown)
 
 
-def _by_service(fleet: Fleet, database: Database) -> Iterable[list[Load]]:
-    """The revisions of every service that use a database, the newest first."""
-    found: dict[Address, list[Load]] = {}
-    for candidate in fleet.candidates if fleet.asked is not None else ():
-        if _uses(candidate, database):
-            found.setdefault(candidate.address, []).append(Load(candidate, database))
-    return found.values()
+def _by_service(fleet: Fleet, database: Database) -> Iterator[list[Load]]:
+    """
+    The revisions of every service that use a database, the newest first. None of a comparison,
+    which has no other services.
+    """
+    if fleet.asked is None:
+        return
+    for revisions in fleet.by_service.values():
+        if loads := [Load(one, database) for one in revisions if _uses(one, database)]:
+            yield loads
 
 
 def _uses(snapshot: Snapshot, database: Database) -> bool:

@@ -11,18 +11,21 @@ from __future__ import annotations
 import datetime as dt
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
-from drift_audit.binding import Binding, LiteralValue
+from drift_audit.binding import Binding, LiteralValue, SecretReference
 from drift_audit.differ import Change, Item, Place, items, place_of, state_of
 from drift_audit.finding import Finding, Severity, Skip
 from drift_audit.inventory import Evidence, Inventory, Scope, Service
 from drift_audit.policy import Policy, Requirement
-from drift_audit.rules.meaning import meanings
+from drift_audit.rules.meaning import meanings, sentence
 from drift_audit.snapshot import Address, Snapshot, Unseen
+
+Read = tuple[str, str, str]
+"""Project, secret and version, as they are told of every service alike."""
 
 
 class Hit(NamedTuple):
@@ -56,6 +59,10 @@ class Case:
     def told_by(self, rule: str) -> Sequence[Change]:
         """The changes of settings that one rule tells of, and no other."""
         return self._meanings.get(rule, ())
+
+    def plain_hits(self, rule: str) -> Iterator[Hit]:
+        """These changes, each in the words of the setting itself."""
+        return (Hit(change.at, sentence(change)) for change in self.told_by(rule))
 
     @cached_property
     def _meanings(self) -> Mapping[str, Sequence[Change]]:
@@ -148,6 +155,19 @@ class Fleet:
         known = {c.identity.project_number: c.identity.project for c in self.candidates}
         known.pop("", None)
         return known
+
+    @cached_property
+    def by_service(self) -> Mapping[Address, Sequence[Snapshot]]:
+        """The revisions that were judged of each service, the newest first."""
+        found: dict[Address, list[Snapshot]] = {}
+        for candidate in self.candidates:
+            found.setdefault(candidate.address, []).append(candidate)
+        return found
+
+    def read(self, snapshot: Snapshot, ref: SecretReference) -> Read:
+        """A secret that a revision reads, as every service of the run would spell it."""
+        project = self.project_ids.get(ref.project, ref.project) or snapshot.identity.project
+        return project, ref.secret, str(ref.resolved or ref.asked)
 
     @property
     def expected(self) -> frozenset[Address]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from drift_audit.binding import Binding, LiteralValue, Seal
 from drift_audit.differ import items, place_of
 from drift_audit.finding import Severity
-from drift_audit.rules.engine import Fleet, Hit, fleet_rule
+from drift_audit.rules.engine import Fleet, Hit, Read, fleet_rule
 from drift_audit.snapshot import UNKNOWN, Address, Setting, Snapshot
 
 
@@ -21,12 +21,11 @@ def secret_shared(fleet: Fleet) -> Iterator[Hit]:
 
     Fix: keep it where it is meant; else give each service a secret of its own.
     """
-    readers: dict[tuple[str, str, str], set[str]] = {}
+    readers: dict[Read, set[str]] = {}
     for candidate in fleet.candidates:
         for _, ref in candidate.references():
-            project = fleet.project_ids.get(ref.project, ref.project) or candidate.identity.project
-            read = project, ref.secret, str(ref.resolved or ref.asked)
-            if project != UNKNOWN:
+            read = fleet.read(candidate, ref)
+            if read[0] != UNKNOWN:
                 readers.setdefault(read, set()).add(str(candidate.address))
     for (project, secret, version), services in sorted(readers.items()):
         if len(services) > 1:
@@ -43,9 +42,7 @@ def credential_shared(fleet: Fleet) -> Iterator[Hit]:
 
     Fix: move the credential to Secret Manager and bind each service to a secret.
     """
-    judged: dict[Address, list[Snapshot]] = {}
-    for candidate in fleet.candidates:
-        judged.setdefault(candidate.address, []).append(candidate)
+    judged = fleet.by_service
     for twins in fleet.inventory.twins:
         held = [at for at, seal in twins.places if _holds(judged.get(at.home, ()), at, seal)]
         if len({at.home for at in held}) > 1:

@@ -10,11 +10,8 @@ from drift_audit import names
 from drift_audit.binding import SecretReference, is_blank
 from drift_audit.finding import Severity
 from drift_audit.policy import Group
-from drift_audit.rules.engine import Fleet, Hit, fleet_rule
+from drift_audit.rules.engine import Fleet, Hit, Read, fleet_rule
 from drift_audit.snapshot import UNKNOWN, Address, Snapshot
-
-Read = tuple[str, str, str]
-"""Project, secret and version, as they are told of every service alike."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ def group_proposed(fleet: Fleet) -> Iterator[Hit]:
     readers: dict[tuple[str, str, str], list[str]] = {}
     for snapshot in _newest(fleet):
         for at, ref in snapshot.references():
-            project, secret, _ = _read(fleet, snapshot, ref)
+            project, secret, _ = fleet.read(snapshot, ref)
             if at.key is not None and at.key not in declared and project != UNKNOWN:
                 readers.setdefault((project, secret, at.key), []).append(_short(at))
     for (project, secret, key), services in sorted(readers.items()):
@@ -157,7 +154,7 @@ def secret_across_environments(fleet: Fleet) -> Iterator[Hit]:
     for snapshot in _newest(fleet):
         environment = fleet.policy.environment(snapshot.address)
         for at, ref in snapshot.references() if environment else ():
-            by_environment = readers.setdefault(_read(fleet, snapshot, ref), {})
+            by_environment = readers.setdefault(fleet.read(snapshot, ref), {})
             by_environment.setdefault(str(environment), []).append(_short(at))
     for read, found in sorted(readers.items()):
         if len(found) > 1:
@@ -210,10 +207,7 @@ def _newest(fleet: Fleet) -> list[Snapshot]:
     """
     if fleet.asked is None:
         return []
-    found: dict[Address, Snapshot] = {}
-    for candidate in fleet.candidates:
-        found.setdefault(candidate.address, candidate)
-    return list(found.values())
+    return [revisions[0] for revisions in fleet.by_service.values()]
 
 
 def _members(fleet: Fleet, group: Group) -> list[Snapshot]:
@@ -234,16 +228,10 @@ def _offered(fleet: Fleet, snapshot: Snapshot, group: Group) -> list[Candidate]:
             if binding.key == key and not is_blank(binding.source):
                 at, source = snapshot.address.at(binding.container, key=key), binding.source
                 if isinstance(source, SecretReference):
-                    found.append(Candidate(at, _read(fleet, snapshot, source)))
+                    found.append(Candidate(at, fleet.read(snapshot, source)))
                 else:
                     found.append(Candidate(at, None))
     return found
-
-
-def _read(fleet: Fleet, snapshot: Snapshot, ref: SecretReference) -> Read:
-    """A secret as every service of the run would spell it."""
-    project = fleet.project_ids.get(ref.project, ref.project) or snapshot.identity.project
-    return project, ref.secret, str(ref.resolved or ref.asked)
 
 
 def _base(service: str) -> str:

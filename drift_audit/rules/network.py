@@ -33,8 +33,7 @@ def network_path_swapped(case: Case) -> Iterator[Hit]:
 
     Fix: set the path of the reference again, or promote the revision if the move was meant.
     """
-    for change in case.told_by("network-path-swapped"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("network-path-swapped")
 
 
 @rule("egress-changed", Severity.MEDIUM)
@@ -47,8 +46,7 @@ def egress_changed(case: Case) -> Iterator[Hit]:
 
     Fix: set the egress of the reference again, or promote the revision if it was meant.
     """
-    for change in case.told_by("egress-changed"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("egress-changed")
 
 
 @rule("ingress-opened", Severity.HIGH)
@@ -61,8 +59,7 @@ def ingress_opened(case: Case) -> Iterator[Hit]:
 
     Fix: set the ingress of the reference again.
     """
-    for change in case.told_by("ingress-opened"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("ingress-opened")
 
 
 @rule("ingress-narrowed", Severity.MEDIUM)
@@ -74,8 +71,7 @@ def ingress_narrowed(case: Case) -> Iterator[Hit]:
 
     Fix: set the ingress of the reference again, or promote the revision if it was meant.
     """
-    for change in case.told_by("ingress-narrowed"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("ingress-narrowed")
 
 
 @rule("default-url-changed", Severity.LOW)
@@ -87,5 +83,4 @@ def default_url_changed(case: Case) -> Iterator[Hit]:
 
     Fix: turn it back, or promote the revision if it was meant.
     """
-    for change in case.told_by("default-url-changed"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("default-url-changed")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from drift_audit.finding import Severity
 from drift_audit.rules.engine import Case, Hit, rule
-from drift_audit.rules.meaning import one_for_each_container, sentence
+from drift_audit.rules.meaning import one_for_each_container
 
 
 @rule("max-instances-raised", Severity.MEDIUM)
@@ -19,8 +19,7 @@ def max_instances_raised(case: Case) -> Iterator[Hit]:
 
     Fix: set the limit of the reference again, or check what every database behind it can carry.
     """
-    for change in case.told_by("max-instances-raised"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("max-instances-raised")
 
 
 @rule("max-instances-lowered", Severity.MEDIUM)
@@ -32,8 +31,7 @@ def max_instances_lowered(case: Case) -> Iterator[Hit]:
 
     Fix: set the limit of the reference again, or promote the revision if it was meant.
     """
-    for change in case.told_by("max-instances-lowered"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("max-instances-lowered")
 
 
 @rule("min-instances-lowered", Severity.LOW)
@@ -46,8 +44,7 @@ def min_instances_lowered(case: Case) -> Iterator[Hit]:
 
     Fix: set the number of the reference again, or promote the revision if it was meant.
     """
-    for change in case.told_by("min-instances-lowered"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("min-instances-lowered")
 
 
 @rule("min-instances-raised", Severity.INFO)
@@ -59,8 +56,7 @@ def min_instances_raised(case: Case) -> Iterator[Hit]:
 
     Fix: promote the revision, or set the number of the reference again.
     """
-    for change in case.told_by("min-instances-raised"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("min-instances-raised")
 
 
 @rule("concurrency-changed", Severity.MEDIUM)
@@ -73,8 +69,7 @@ def concurrency_changed(case: Case) -> Iterator[Hit]:
 
     Fix: set the number of the reference again, or promote the revision if it was meant.
     """
-    for change in case.told_by("concurrency-changed"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("concurrency-changed")
 
 
 @rule("resources-changed", Severity.MEDIUM)
@@ -87,8 +82,7 @@ def resources_changed(case: Case) -> Iterator[Hit]:
 
     Fix: set it as the reference had it, or promote the revision if it was meant.
     """
-    for change in case.told_by("resources-changed"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("resources-changed")
 
 
 @rule("sandbox-changed", Severity.MEDIUM)
@@ -101,8 +95,7 @@ def sandbox_changed(case: Case) -> Iterator[Hit]:
 
     Fix: set the environment of the reference again, or promote the revision if it was meant.
     """
-    for change in case.told_by("sandbox-changed"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("sandbox-changed")
 
 
 @rule("encryption-key-changed", Severity.HIGH)
@@ -116,8 +109,7 @@ def encryption_key_changed(case: Case) -> Iterator[Hit]:
 
     Fix: set the key of the reference again, or promote the revision if it was meant.
     """
-    for change in case.told_by("encryption-key-changed"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("encryption-key-changed")
 
 
 @rule("command-changed", Severity.MEDIUM)
@@ -129,8 +121,7 @@ def command_changed(case: Case) -> Iterator[Hit]:
 
     Fix: set it as the reference had it, or promote the revision if it was meant.
     """
-    for change in case.told_by("command-changed"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("command-changed")
 
 
 @rule("probe-changed", Severity.MEDIUM)
@@ -143,8 +134,7 @@ def probe_changed(case: Case) -> Iterator[Hit]:
 
     Fix: set the probe of the reference again, or promote the revision if it was meant.
     """
-    for change in case.told_by("probe-changed"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("probe-changed")
 
 
 @rule("volume-changed", Severity.HIGH)
@@ -156,8 +146,7 @@ def volume_changed(case: Case) -> Iterator[Hit]:
 
     Fix: mount the volume of the reference again, or promote the revision if it was meant.
     """
-    for change in case.told_by("volume-changed"):
-        yield Hit(change.at, sentence(change))
+    yield from case.plain_hits("volume-changed")
 
 
 @rule("container-lost", Severity.MEDIUM)

@@ -68,12 +68,16 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Pair:
-    """A candidate and what it is held against."""
+    """
+    A candidate and what it is held against. One that is `planned` is not deployed: nothing has to
+    be put back, and no deploy has made it so.
+    """
 
     service: Service
     candidate: Snapshot
     known: KnownGood
     refused: Snapshot | None = None
+    planned: bool = False
 
 
 @dataclass(frozen=True)
@@ -209,10 +213,10 @@ class Audit:
             history = histories.of(pair.service)
             wanted = _restored(findings)
             restored = [change for change in changes if change.at in wanted]
-            now = histories.now(reference) if restored else None
+            now = histories.now(reference) if restored and not pair.planned else None
             ground = Ground(reference, candidate, history, _states(now))
-            undo = remedy(restored, ground)
-            findings = _explained(findings, changes, ground)
+            undo = None if pair.planned else remedy(restored, ground)
+            findings = _explained(findings, changes, ground, planned=pair.planned)
         who = candidate.identity
         return Judged(
             report=ServiceReport(
@@ -310,8 +314,13 @@ def _restored(findings: Sequence[Finding]) -> set[Address]:
     }
 
 
-def _explained(findings: list[Finding], changes: Sequence[Change], ground: Ground) -> list[Finding]:
-    """The findings about changes, each with the deploy that made it, its cause and its remedy."""
+def _explained(
+    findings: list[Finding], changes: Sequence[Change], ground: Ground, *, planned: bool
+) -> list[Finding]:
+    """
+    The findings about changes, each with the deploy that made it, its cause and its remedy. What is
+    planned was not deployed, and needs no remedy.
+    """
     reference, candidate, service = ground.reference, ground.candidate, ground.service
     if reference.address != candidate.address:
         return findings
@@ -328,10 +337,12 @@ def _explained(findings: list[Finding], changes: Sequence[Change], ground: Groun
         step = (first.previous, first.revision) if first and first.previous and lost else None
         if step is not None and step not in causes:
             causes[step] = probable_cause(by_name[step[0]], by_name[step[1]])
+        to_come = planned and first is not None and not first.create_time
+        undone = not planned and change.at in _restored([finding])
         return finding.but(
-            first_seen=first,
+            first_seen=None if to_come else first,
             cause=causes[step] if step else None,
-            remedy=remedy([change], ground) if change.at in _restored([finding]) else None,
+            remedy=remedy([change], ground) if undone else None,
         )
 
     return [explained(finding) for finding in findings]

@@ -41,7 +41,7 @@ def _worst(
     if lost:
         since = _since(worst, lost)
         had = worst.reference if worst.reference != worst.candidate else "the reference"
-        who = worst.address.service if worst.kind == "job" else worst.candidate
+        who = worst.candidate if worst.candidate_facts.deployed else worst.address.service
         drops = f"{who} drops {number(len(lost), 'key')} that {had} had"
         return f"{drops}: {some(lost)}{since}"
     missing = sorted({f.address.name for f in findings if f.rule == "key-missing"})

@@ -47,6 +47,11 @@ class RevisionFacts(Frozen):
     percent: int = 0
     tags: tuple[str, ...] = ()
 
+    @property
+    def deployed(self) -> bool:
+        """Whether it is a revision, and neither a job nor a template that none was made of."""
+        return not self.revision.startswith("(")
+
 
 class ServiceReport(Frozen):
     """One service: what was compared with what, what differs, and what that means."""

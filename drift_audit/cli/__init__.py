@@ -12,6 +12,7 @@ COMMANDS = {
     "demo": "Audit a built-in example over real gRPC and write its report.",
     "audit": "Audit every service in scope against its last known good.",
     "compare": "Compare two revisions of one service, live or from files.",
+    "preview": "Tell what a command of gcloud would do, before it does it.",
     "history": "Tell which deploy set, changed and lost each key.",
     "snapshot": "Collect revisions and write them down, sealed.",
     "baseline": "List, show and promote baselines.",

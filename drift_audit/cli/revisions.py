@@ -69,18 +69,27 @@ class Words:
         else:
             chosen, service = self._revision(candidate, service, source, None)
             chosen = chosen.but(service=chosen.service or service.settings)
-        refused = None
-        if reference and is_file(reference):
-            against = self._one(reference, self._documents(reference).named(*place))[2]
-            known = KnownGood(against, _named(reference))
-        elif reference in (None, KNOWN_GOOD):
-            known, refused = self._known_good(service, chosen, demanded=reference is not None)
+        pair = self.against(reference, service, source, chosen)
+        found = pair.known.snapshot
+        named = reference not in (None, KNOWN_GOOD) and not is_file(str(reference))
+        same = found is not None and found.revision == chosen.revision
+        if named and same and not is_file(candidate):
+            raise _itself(f"{reference} and {candidate} are both {chosen.revision}")
+        return Sides(inventory, source, pair)
+
+    def against(
+        self, reference: str | None, service: Service, source: Source, candidate: Snapshot
+    ) -> Pair:
+        """A candidate with the reference that a word means: without one, the known good one."""
+        if reference in (None, KNOWN_GOOD):
+            known, refused = self._known_good(service, candidate, demanded=reference is not None)
+            return Pair(service, candidate, known, refused)
+        if is_file(str(reference)):
+            place = service.project, service.region
+            found = self._one(str(reference), self._documents(str(reference)).named(*place))[2]
         else:
-            against, service = self._revision(str(reference), service, source, chosen)
-            if against.revision == chosen.revision and not is_file(candidate):
-                raise _itself(f"{reference} and {candidate} are both {chosen.revision}")
-            known = KnownGood(against, _named(reference))
-        return Sides(inventory, source, Pair(service, chosen, known, refused))
+            found, service = self._revision(str(reference), service, source, candidate)
+        return Pair(service, candidate, KnownGood(found, _named(reference)))
 
     def one(self, word: str) -> Snapshot:
         """One revision, as its service is set now."""

@@ -133,7 +133,12 @@ SERVICE = (
         "scalingMode",
     ),
     _number(RUN + "manualInstanceCount", "scaling", "manualInstanceCount"),
-    _text(RUN + "binary-authorization", "binaryAuthorization", "policy"),
+    Note(
+        RUN + "binary-authorization",
+        ("binaryAuthorization",),
+        lambda text: {"useDefault": True} if text == "default" else {"policy": text},
+        lambda value: "default" if value.get("useDefault") else value.get("policy", ""),
+    ),
     _text(
         RUN + "binary-authorization-breakglass", "binaryAuthorization", "breakglassJustification"
     ),

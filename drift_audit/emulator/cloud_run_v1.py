@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drift_audit.emulator import deploys, knative
+from drift_audit.emulator import deploys, jobs, knative
 from drift_audit.emulator.cloud_run import refused
 from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import Rpc
@@ -34,7 +34,7 @@ class Asked:
 
 
 def rpcs(state: State, world: World) -> dict[str, Rpc]:
-    """The methods by name. A service is replaced and created; nothing is deleted."""
+    """The methods by name. Services and jobs are replaced and created; nothing is deleted."""
     here = _CloudRun(state, world)
     return {
         "v1.Services/ListServices": Rpc(Asked, here.services, listing("Service")),
@@ -43,6 +43,10 @@ def rpcs(state: State, world: World) -> dict[str, Rpc]:
         "v1.Services/CreateService": Rpc(Asked, here.created, kind="write"),
         "v1.Services/DeleteService": Rpc(Asked, refused, kind="write"),
         "v1.Services/TestIamPermissions": Rpc(Asked, here.tested, open=True),
+        "v1.Jobs/GetJob": Rpc(Asked, here.job),
+        "v1.Jobs/ReplaceJob": Rpc(Asked, here.replaced_job, kind="write"),
+        "v1.Jobs/CreateJob": Rpc(Asked, here.created_job, kind="write"),
+        "v1.Jobs/DeleteJob": Rpc(Asked, refused, kind="write"),
         "v1.Revisions/ListRevisions": Rpc(Asked, here.revisions, listing("Revision")),
         "v1.Revisions/GetRevision": Rpc(Asked, here.revision),
         "v1.Revisions/DeleteRevision": Rpc(Asked, refused, kind="write"),
@@ -88,24 +92,33 @@ class _CloudRun:
 
     def service(self, asked: Asked) -> Json:
         """One service."""
-        return knative.service(self._held(asked.name), self._world)
+        return knative.service(self._held(asked.name, self._state.services), self._world)
 
     def replaced(self, asked: Asked) -> Json:
         """A service after a write of the whole of it."""
-        name = self._held(asked.name).message.name
+        name = self._held(asked.name, self._state.services).message.name
         held = deploys.replace(self._state, self._world, name, asked.body)
         return knative.service(held, self._world)
 
     def created(self, asked: Asked) -> Json:
         """A service that is new."""
-        metadata = asked.body.get("metadata") if isinstance(asked.body, dict) else None
-        if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
-            raise invalid("metadata.name is required")
-        if asked.name.endswith("/-"):
-            raise invalid("a service is created in a region, which the host or the path names")
-        name = f"{asked.name}/services/{metadata['name']}"
-        held = deploys.create(self._state, self._world, name, asked.body)
+        held = deploys.create(self._state, self._world, new_name(asked, "services"), asked.body)
         return knative.service(held, self._world)
+
+    def job(self, asked: Asked) -> Json:
+        """One job."""
+        return jobs.document(self._held(asked.name, self._state.jobs), self._world)
+
+    def replaced_job(self, asked: Asked) -> Json:
+        """A job after a write of the whole of it."""
+        name = self._held(asked.name, self._state.jobs).message.name
+        held = deploys.replace_job(self._state, self._world, name, asked.body)
+        return jobs.document(held, self._world)
+
+    def created_job(self, asked: Asked) -> Json:
+        """A job that is new."""
+        held = deploys.create_job(self._state, self._world, new_name(asked, "jobs"), asked.body)
+        return jobs.document(held, self._world)
 
     def revisions(self, asked: Asked) -> Sequence[Json]:
         """The revisions of a location, those of worker pools among them, as v1 gives them (§3)."""
@@ -128,12 +141,12 @@ class _CloudRun:
                         return knative.revision(revision, held, self._world)
         raise not_found(f"Resource '{short}' of kind 'REVISION'")
 
-    def _held(self, name: str) -> Held:
-        location, _, short = name.rpartition("/services/")
-        for held in self._below(location, self._state.services):
+    def _held(self, name: str, known: dict[str, Held]) -> Held:
+        location, kind, short = name.rsplit("/", 2)
+        for held in self._below(location, known):
             if held.short == short:
                 return held
-        raise not_found(f"Resource '{short}' of kind 'SERVICE'")
+        raise not_found(f"Resource '{short}' of kind '{kind.removesuffix('s').upper()}'")
 
     def locations(self, asked: Asked) -> list[Json]:
         """The regions of a project."""
@@ -158,6 +171,16 @@ class _CloudRun:
     def enabled(self, asked: Asked) -> Json:
         """An API is always enabled."""
         return {"name": asked.name, "state": "ENABLED"}
+
+
+def new_name(asked: Asked, collection: str) -> str:
+    """The full name of what a request is to create. Raises Refusal."""
+    metadata = asked.body.get("metadata") if isinstance(asked.body, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        raise invalid("metadata.name is required")
+    if asked.name.endswith("/-"):
+        raise invalid("what is created is created in a region, which the host or the path names")
+    return f"{asked.name}/{collection}/{metadata['name']}"
 
 
 class Documents(Sequence[Json]):

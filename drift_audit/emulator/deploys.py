@@ -15,12 +15,15 @@ from google.cloud import run_v2
 from google.protobuf.json_format import ParseError
 
 from drift_audit.emulator import annotations as at
-from drift_audit.emulator import knative, manifest, v2
+from drift_audit.emulator import jobs, knative, manifest, v2
 from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import LOCATION
 from drift_audit.emulator.state import Held, Revision, State, message, revision_name, settled
 from drift_audit.emulator.status import Refusal, invalid, not_found
 from drift_audit.emulator.world import World
+
+_BROKEN = (AttributeError, KeyError, ParseError, TypeError, ValueError)
+"""What a body that is no such document leads to."""
 
 WRITTEN_BY_SERVER = (at.CREATOR, at.LAST_MODIFIER, at.OPERATION, at.URLS, at.INGRESS_STATUS)
 
@@ -44,6 +47,34 @@ def create(state: State, world: World, name: str, document: Json) -> Held:
         return _put(state, world, name, document)
 
 
+def replace_job(state: State, world: World, name: str, document: Json) -> Held:
+    """A job after it was replaced. Raises Refusal."""
+    with state.lock:
+        held = state.jobs.get(name)
+        if held is None:
+            raise not_found(f"Resource '{name.rpartition('/')[2]}' of kind 'JOB'")
+        _check_version(held, document)
+        return _put_job(state, world, name, document)
+
+
+def create_job(state: State, world: World, name: str, document: Json) -> Held:
+    """A job that was not there. Raises Refusal."""
+    with state.lock:
+        if name in state.jobs:
+            short = name.rpartition("/")[2]
+            raise _exists(f"Resource '{short}' already exists")
+        return _put_job(state, world, name, document)
+
+
+def _put_job(state: State, world: World, name: str, document: Json) -> Held:
+    try:
+        held = jobs.put(state, world, name, document)
+    except _BROKEN:
+        raise invalid("the body is not a job of run.googleapis.com/v1") from None
+    state.jobs[name] = held
+    return held
+
+
 def _exists(text: str) -> Refusal:
     return Refusal(grpc.StatusCode.ALREADY_EXISTS, text)
 
@@ -62,7 +93,7 @@ def _check_version(held: Held, document: Json) -> None:
 def _put(state: State, world: World, name: str, document: Json) -> Held:
     try:
         held = _Deploy(state, world, name, document).held()
-    except (AttributeError, KeyError, ParseError, TypeError, ValueError):
+    except _BROKEN:
         raise invalid("the body is not a service of serving.knative.dev/v1") from None
     state.services[name] = held
     return held
@@ -104,6 +135,7 @@ class _Deploy:
         if not short.startswith(f"{self._short}-"):
             raise invalid(f"Revision name '{short}' must be prefixed by the name of the service")
         name = f"{self._name}/revisions/{short}"
+        notes = self._own["metadata"]["annotations"]
         shown = manifest.template(template, self._world)
         shown.pop("healthCheckDisabled", None)  # a template has it, a revision does not show it
         body = shown | {
@@ -114,7 +146,7 @@ class _Deploy:
             "updateTime": self._now,
             "service": self._short,
             "creator": self._world.caller,
-            "launchStage": "GA",
+            "launchStage": notes.get(f"{at.RUN}launch-stage", "GA"),
             "conditions": [v2.condition("Ready", True)],
             "etag": v2.etag(name, 1),
         }
@@ -128,6 +160,7 @@ class _Deploy:
             shown["revision"] = name
         region = self._name.split("/")[3]
         number = self._world.numbers.get(self._name.split("/")[1], "0")
+        made_up = f"https://{self._short}-{number}.{region}.run.app"
         first = self._before.message if self._before else None
         return {
             **manifest.service(self._own),
@@ -140,7 +173,7 @@ class _Deploy:
             "creator": first.creator if first else self._world.caller,
             "lastModifier": self._world.caller,
             "template": shown,
-            "urls": [f"https://{self._short}-{number}.{region}.run.app"],
+            "urls": list(first.urls) if first else [made_up],
             "etag": v2.etag(self._name, self._number),
         }
 

@@ -34,12 +34,13 @@ LOCATION = "cloud.googleapis.com/location"
 class Call:
     """
     One call that came: its method, whether the client would have given up waiting (None over HTTP,
-    which does not tell), and what it was for.
+    which does not tell), what it was for, and whether there is such a method here.
     """
 
     method: str
     deadline: bool | None
     kind: Kind = "read"
+    served: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Desk:
 
     def unserved(self, method: str, *, reads: bool) -> None:
         """Count a call that nothing answers: whoever tries to write is found out all the same."""
-        self.calls.append(Call(method, None, "read" if reads else "write"))
+        self.calls.append(Call(method, None, "read" if reads else "write", served=False))
 
     def _refuse(self, fault: Fault, request: Any) -> None:
         """End the call with the code that a fault gives it. Raises Refusal."""

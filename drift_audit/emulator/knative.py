@@ -43,7 +43,7 @@ def service(held: Held, world: World) -> Json:
         "apiVersion": GROUP,
         "kind": "Service",
         "metadata": {
-            **_metadata(shown, "services", world),
+            **metadata_of(shown, "services", world),
             "generation": int(shown["generation"]),
             "labels": service_labels(held),
             "annotations": notes,
@@ -82,7 +82,7 @@ def revision(one: Revision, held: Held, world: World) -> Json:
         "apiVersion": GROUP,
         "kind": "Revision",
         "metadata": {
-            **_metadata(shown, "revisions", world),
+            **metadata_of(shown, "revisions", world),
             "generation": 1,
             "labels": revision_labels(one, held),
             "annotations": notes,
@@ -97,13 +97,14 @@ def revision(one: Revision, held: Held, world: World) -> Json:
     }
 
 
-def _metadata(shown: Json, plural: str, world: World) -> Json:
+def metadata_of(shown: Json, plural: str, world: World, group: str = GROUP) -> Json:
+    """What the server says of a document: its name, its number, its version."""
     _, project, _, _, _, *_, short = shown["name"].split("/")
     namespace = world.number(project)  # the number, though clients ask by id
     return {
         "name": short,
         "namespace": namespace,
-        "selfLink": f"/apis/{GROUP}/namespaces/{namespace}/{plural}/{short}",
+        "selfLink": f"/apis/{group}/namespaces/{namespace}/{plural}/{short}",
         "uid": shown["uid"],
         "resourceVersion": shown["etag"],
         "creationTimestamp": shown["createTime"],

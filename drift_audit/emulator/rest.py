@@ -8,6 +8,7 @@ It takes the targets that a forward proxy gets, which is how the real gcloud is 
 
 from __future__ import annotations
 
+import hmac
 import json
 import select
 import socket
@@ -15,6 +16,7 @@ import struct
 import sys
 import threading
 import time
+from base64 import b64encode
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +32,9 @@ from drift_audit.emulator.routes import Received, asking
 from drift_audit.emulator.status import Refusal, invalid
 from drift_audit.emulator.wire import LIMIT
 from drift_audit.emulator.world import World
+
+USER = "rehearsal"
+"""Who gives the password."""
 
 BODY_LIMIT = 10 * 2**20
 
@@ -52,10 +57,13 @@ HTTP = {
 
 
 class Rest:
-    """The HTTP server at a port of a host, 0 for any that is free."""
+    """
+    The HTTP server at a port of a host, 0 for any that is free. With a password it answers only who
+    gives it as to a proxy.
+    """
 
-    def __init__(self, host: str, port: int, desk: Desk, world: World) -> None:
-        self._server = _Server((host, port), desk, world)
+    def __init__(self, host: str, port: int, desk: Desk, world: World, password: str = "") -> None:
+        self._server = _Server((host, port), desk, world, password)
         self.port: int = self._server.server_address[1]
 
     def start(self) -> None:
@@ -77,8 +85,8 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
     allow_reuse_address = True
 
-    def __init__(self, address: tuple[str, int], desk: Desk, world: World) -> None:
-        self.desk, self.world = desk, world
+    def __init__(self, address: tuple[str, int], desk: Desk, world: World, password: str) -> None:
+        self.desk, self.world, self.password = desk, world, password
         self.stopping = threading.Event()
         self.open: set[socket.socket] = set()
         super().__init__(address, _Handler)
@@ -109,6 +117,10 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1  # head and body in one piece
 
     def _answer(self) -> None:
+        if not self._is_welcome():
+            self.close_connection = True
+            self._send(HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, b"{}")
+            return
         try:
             received = self._received()
             method, request = self._asked(received)
@@ -120,6 +132,19 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(code, body)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815  # http.server's names
+
+    def do_CONNECT(self) -> None:
+        """Count and refuse a tunnel to elsewhere: nothing is passed on."""
+        self.server.desk.unserved(f"CONNECT {self.path}", reads=False)
+        self.close_connection = True
+        self._send(HTTPStatus.FORBIDDEN, b"{}")
+
+    def _is_welcome(self) -> bool:
+        """Whether the password was given, where one is wanted."""
+        wanted = self.server.password
+        given = self.headers.get("Proxy-Authorization") or ""
+        expected = b64encode(f"{USER}:{wanted}".encode()).decode()
+        return not wanted or hmac.compare_digest(given.encode(), f"Basic {expected}".encode())
 
     def _asked(self, received: Received) -> tuple[str, Any]:
         """The method and its message. What no method is for is counted and refused."""

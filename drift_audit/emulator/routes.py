@@ -34,6 +34,14 @@ V1 = (
 )
 """Below a namespace, whose region is that of the host, and below a location of a project."""
 
+V1_JOBS = (
+    ("POST", "jobs", "v1.Jobs/CreateJob"),
+    ("GET", "jobs/{}", "v1.Jobs/GetJob"),
+    ("PUT", "jobs/{}", "v1.Jobs/ReplaceJob"),
+    ("DELETE", "jobs/{}", "v1.Jobs/DeleteJob"),
+)
+"""The same for jobs, which have a group of their own."""
+
 V2 = (
     ("GET", "services", "Services/ListServices"),
     ("POST", "services", "Services/CreateService"),
@@ -78,6 +86,7 @@ PROJECT = (
 
 _ROOTS = (
     (r"/apis/serving\.knative\.dev/v1/namespaces/(?P<project>{})/(?P<rest>", V1, ""),
+    (r"/apis/run\.googleapis\.com/v1/namespaces/(?P<project>{})/(?P<rest>", V1_JOBS, ""),
     ("/v1/projects/(?P<project>{})/locations/(?P<region>{})/(?P<rest>", V1, ""),
     ("/v2/(?P<name>projects/{}/locations/{}/", V2, ""),
     ("/v1/(?P<name>projects/{}/(?:locations/{}/)?", SECRETS, f"{SERVICE}/"),
@@ -155,7 +164,9 @@ def asking(received: Received, rpcs: Mapping[str, Rpc], world: World) -> tuple[s
     for route in ROUTES:
         found = route.path.fullmatch(path)
         if found and (route.verb, route.custom) == (received.verb, custom):
-            rpc = rpcs[route.method]
+            rpc = rpcs.get(route.method)
+            if rpc is None:
+                break
             if rpc.request in (Asked, None):
                 return route.method, _asked(received, found.groupdict(), rpc, world)
             return route.method, _message(received, found["name"], rpc)

@@ -1,0 +1,241 @@
+"""
+What a command of gcloud would deploy: the candidate that it makes of the live service, held against
+what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from drift_audit.audit import Pair, Source
+from drift_audit.cli import gcloud
+from drift_audit.cli.gcloud import Command
+from drift_audit.cli.revisions import Sides, Words
+from drift_audit.cli.subject import Scope, budget, connection, open_source
+from drift_audit.collector.originals import Originals, sealed
+from drift_audit.differ import compare
+from drift_audit.emulator.rehearsal import Original, Rehearsal
+from drift_audit.errors import CommandError, SourceError
+from drift_audit.history import KnownGood
+from drift_audit.inventory import Inventory, Remembered, Service
+from drift_audit.seal import Sealer
+from drift_audit.snapshot import Snapshot, Unseen
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    One service or job before a command, None where there was none, and after it; and what of it the
+    local server cannot carry from one deploy to the next.
+    """
+
+    before: Service | None
+    after: Service
+    unseen: tuple[Unseen, ...] = ()
+
+    @property
+    def candidate(self) -> Snapshot:
+        """The revision that the command makes; where it makes none, the one that would serve."""
+        newest = self.after.newest
+        assert newest is not None
+        if self.makes_a_revision or self.after.kind == "job":
+            return newest.but(service=self.after.settings)
+        serving = (self.after.revision(name) for name in self.after.serving)
+        found = next(filter(None, serving), newest)
+        return found.but(service=self.after.settings)
+
+    @property
+    def makes_a_revision(self) -> bool:
+        """Whether there is a revision after the command that was not there before."""
+        known = {r.revision for r in self.before.revisions} if self.before else set()
+        return self.after.latest_created not in known
+
+
+def planned(command: Command, read: Words, reference: str | None) -> Sides:
+    """
+    Both sides of the comparison. Raises CommandError for a command that gcloud refuses, SourceError
+    for what could not be read or tried, and what a reference that is not there leads to.
+    """
+    outcome = _outcome(command, read.scope, read.seal)
+    after = outcome.after
+    read = replace(read, scope=_at(read.scope, after))
+    live = open_source(read.scope, read.seal)
+    inventory = live.collect()
+    if outcome.before is None:
+        inventory = inventory.but(unseen=())  # it was looked for, and is going to be made
+    elif not _is_still(outcome.before, inventory):
+        raise SourceError(f"{after.address}: it was changed while it was read")
+    candidate = live.resolve(_unmade(outcome).candidate)
+    candidate = candidate.but(
+        seen=candidate.seen.but(unseen=(*candidate.seen.unseen, *outcome.unseen))
+    )
+    if outcome.before is None:
+        pair = Pair(after, candidate, KnownGood(None, "it is not there yet"))
+    else:
+        pair = read.against(reference, inventory.services[0], live, candidate)
+    known = pair.known
+    if known.snapshot is not None and known.snapshot.service is None and outcome.before:
+        as_it_is = known.snapshot.but(service=outcome.before.settings)
+        known = replace(known, snapshot=as_it_is)  # what a deploy changes of the service itself
+    pair = replace(pair, service=_unmade(outcome).after, known=known, planned=True)
+    return Sides(inventory, _Planned(live, inventory, outcome), pair)
+
+
+def _outcome(command: Command, scope: Scope, seal: Sealer) -> Outcome:
+    """Run the command, and read what it made. Raises CommandError and SourceError."""
+    originals = Originals(connection(scope.impersonate), budget(scope))
+    loaded: list[Original] = []
+
+    def live(name: str) -> Original | None:
+        found = originals.read(name)
+        if found is not None:
+            loaded.append(Original(*found))
+        return loaded[-1] if found else None
+
+    with Rehearsal(live, originals.revision) as rehearsal:
+        env = rehearsal.environment | _place(command, scope)
+        try:
+            gcloud.run(command, env, lambda: _values(loaded))
+        except CommandError:
+            _check(rehearsal)
+            raise
+        _check(rehearsal)
+    written = rehearsal.written
+    if len(written) != 1:
+        what = "nothing" if not written else "several services"
+        raise CommandError(f"{command.verb} changed {what}, and one is compared")
+    [name] = written
+    after = rehearsal.after(name)
+    before = rehearsal.before(name)
+    if before is None:
+        return Outcome(None, sealed(after.message, after.revisions, seal))
+    was = sealed(before.message, before.revisions, seal)
+    carried = rehearsal.carried(name)
+    unseen = lost(was, sealed(carried.message, carried.revisions, seal))
+    return Outcome(was, sealed(after.message, after.revisions, seal), tuple(unseen))
+
+
+def _check(rehearsal: Rehearsal) -> None:
+    """Raise what went wrong in reading, and SourceError for what gcloud asked in vain."""
+    if rehearsal.failed:
+        raise rehearsal.failed
+    if strange := rehearsal.strange:
+        raise SourceError(
+            f"gcloud asked for what a preview does not know: {strange[0]}",
+            hint="deploy with --no-traffic --tag=candidate, then drift-audit compare",
+        )
+
+
+def _place(command: Command, scope: Scope) -> dict[str, str]:
+    """Where the command deploys to, unless it says so itself: as we are told, else as gcloud is."""
+    project, region = scope.project, scope.region
+    if not project or not region:
+        own = gcloud.settings(command.words)
+        project, region = project or own[0], region or own[1]
+    told = {"CLOUDSDK_CORE_PROJECT": project, "CLOUDSDK_RUN_REGION": region}
+    return {name: value for name, value in told.items() if value}
+
+
+def _values(loaded: Iterable[Original]) -> Iterator[str]:
+    """The plain values of what was read."""
+    for original in loaded:
+        for one in (original.message.template, *original.revisions):
+            task = getattr(one, "template", one)
+            for container in task.containers:
+                yield from (entry.value for entry in container.env if entry.value)
+                yield from container.args
+
+
+def lost(was: Service, carried: Service) -> Iterator[Unseen]:
+    """What is not the same after a deploy that changes nothing."""
+    one, other = was.newest, carried.newest
+    assert one is not None
+    assert other is not None
+    pair = one.but(service=was.settings), other.but(service=carried.settings)
+    for change in compare(*pair):
+        reason = "a deploy with it cannot be tried on this machine"
+        yield Unseen(where=str(change.at), reason=reason)
+
+
+def _at(scope: Scope, service: Service) -> Scope:
+    """The scope of one service alone."""
+    return replace(
+        scope,
+        projects=(service.project,),
+        regions=(service.region,),
+        services=(service.service,),
+        kinds=(service.kind,),
+    )
+
+
+def _is_still(before: Service, inventory: Inventory) -> bool:
+    """Whether a service is as it was read before the command was tried."""
+    found = [s for s in inventory.services if s.address == before.address]
+    return [(s.latest_created, s.settings) for s in found] == [
+        (before.latest_created, before.settings)
+    ]
+
+
+def _unmade(outcome: Outcome) -> Outcome:
+    """The same, with the revision that the command makes as one that has no name or time yet."""
+    after = outcome.after
+    name = after.latest_created
+    if not outcome.makes_a_revision or after.kind == "job":
+        return outcome
+
+    def bare(revision: Snapshot) -> Snapshot:
+        if revision.revision != name:
+            return revision
+        nobody: dict[str, Any] = {"revision": "", "uid": "", "create_time": None, "creator": ""}
+        return revision.but(identity=revision.identity.but(**nobody))
+
+    return replace(
+        outcome,
+        after=after.but(
+            latest_created="",
+            latest_ready="" if after.latest_ready == name else after.latest_ready,
+            traffic=tuple(t.but(revision="") if t.revision == name else t for t in after.traffic),
+            revisions=tuple(map(bare, after.revisions)),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """The live source, with what a command makes of one service."""
+
+    live: Source
+    inventory: Inventory
+    outcome: Outcome
+
+    def collect(self) -> Inventory:
+        """What was read."""
+        return self.inventory
+
+    def every(self) -> Iterator[Snapshot | Unseen]:
+        """Every revision that there is."""
+        return self.live.every()
+
+    def chain(self, service: Service) -> Service:
+        """The service with its history, and what is planned on top of it."""
+        before = next(iter(self.inventory.services), None)
+        if before is None:
+            return service
+        found = self.live.chain(before)
+        known = {r.revision for r in service.revisions}
+        others = (r for r in found.revisions if r.revision not in known)
+        return service.but(
+            revisions=(*service.revisions, *others),
+            complete=found.complete,
+            unseen=(*service.unseen, *found.unseen),
+        )
+
+    def remember(self) -> Iterable[Remembered]:
+        """Nothing: a plan is no reading."""
+        return ()
+
+    def resolve(self, snapshot: Snapshot) -> Snapshot:
+        """A revision with the secret versions it reads looked up."""
+        return self.live.resolve(snapshot)

@@ -7,17 +7,15 @@ Everything that happens to come from outside (the source, the store, the time) i
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from drift_audit import __version__, history
-from drift_audit.binding import Binding, LiteralValue, SecretReference, VersionState
+from drift_audit import __version__, history, unjudged
+from drift_audit.binding import VersionState
 from drift_audit.cause import probable_cause
-from drift_audit.differ import SEALED_ELSEWHERE, Change, compare, incomparable
+from drift_audit.differ import Change, compare
 from drift_audit.finding import Cause, Finding, Severity, Skip
-from drift_audit.headline import number
 from drift_audit.history import Baseline, KnownGood, first_with
 from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service
 from drift_audit.policy import Policy
@@ -113,7 +111,8 @@ class Histories:
 @dataclass(frozen=True)
 class Audit:
     """
-    What an audit is done with, besides its subject. `asked` is what the user narrowed it to.
+    What an audit is done with, besides its subject. `asked` is what the user narrowed it to, and
+    `patterns` the library whose patterns plain values are held against, if any is.
     """
 
     policy: Policy
@@ -122,6 +121,7 @@ class Audit:
     require_baseline: bool = False
     notes: Sequence[str] = field(default=())
     asked: Scope = field(default_factory=Scope)
+    patterns: str = ""
 
     @property
     def today(self) -> dt.date:
@@ -189,7 +189,7 @@ class Audit:
             require_baseline=self.require_baseline,
             services=[j.report for j in judged],
             findings=about_run,
-            skipped=[*(skip for j in judged for skip in j.skipped), *_not_matched(fleet)],
+            skipped=[*(skip for j in judged for skip in j.skipped), *unjudged.of_run(fleet)],
             unseen=unseen,
             notes=[*self.notes, *(note for pair in pairs for note in _of_two_services(pair))],
             revisions=len({(str(r.address), r.revision) for r in read}),
@@ -207,8 +207,7 @@ class Audit:
         findings, skipped = judge(case)
         findings = waive(findings, self.policy, self.today)
         history, undo, now = pair.service, None, None
-        if reference is not None:
-            skipped += _not_compared(reference, candidate)
+        skipped += unjudged.of_service(case, self.patterns)
         if reference is not None and changes:
             history = histories.of(pair.service)
             wanted = _restored(findings)
@@ -236,12 +235,7 @@ class Audit:
                 ignored=candidate.seen.ignored,
             ),
             candidate=candidate,
-            skipped=[
-                *skipped,
-                *_versions_not_looked_at(candidate, evidence),
-                *_patterns_not_tried(case),
-                *_not_known(candidate),
-            ],
+            skipped=skipped,
             unseen=[
                 *candidate.seen.unseen,
                 *(reference.seen.unseen if reference else ()),
@@ -346,76 +340,3 @@ def _explained(
         )
 
     return [explained(finding) for finding in findings]
-
-
-def _not_compared(reference: Snapshot, candidate: Snapshot) -> Iterator[Skip]:
-    """What could not be held side by side, and whether that was in scope."""
-    reasons = Counter(reason for _, reason in incomparable(reference, candidate))
-    for reason, count in sorted(reasons.items()):
-        yield Skip(
-            what=number(count, "plain value"),
-            service=candidate.address,
-            reason=reason,
-            blocking=reason == SEALED_ELSEWHERE,
-        )
-    if (reference.service is None) != (candidate.service is None):
-        yield Skip(
-            what="service-level settings",
-            service=candidate.address,
-            reason="one of the two does not say how its service was set",
-            blocking=False,
-        )
-
-
-def _versions_not_looked_at(candidate: Snapshot, evidence: frozenset[Evidence]) -> Iterator[Skip]:
-    """Secrets whose versions nobody listed, where others were."""
-    if Evidence.SECRET_VERSIONS in evidence:
-        unknown = {str(ref) for _, ref in candidate.references() if ref.version_state is None}
-        for secret in sorted(unknown):
-            yield Skip(
-                what=f"the state of {secret}",
-                service=candidate.address,
-                reason="no list of its versions was given",
-                blocking=False,
-            )
-
-
-def _not_known(candidate: Snapshot) -> Iterator[Skip]:
-    """Fields that a newer API has and this version does not know."""
-    names = {setting.name.removeprefix("service.") for setting in candidate.all_settings}
-    for name in sorted(n for n in names if n.startswith("unknown.")):
-        yield Skip(
-            what=f"the field {name.removeprefix('unknown.')}",
-            service=candidate.address,
-            reason="this version does not know it: it is compared as a whole",
-            blocking=False,
-        )
-
-
-def _not_matched(fleet: Fleet) -> Iterator[Skip]:
-    """Credentials that could not be held against each other, as their values were not read now."""
-    for candidate in fleet.candidates:
-        values = (b.source for b in candidate.bindings if isinstance(b.source, LiteralValue))
-        plain = any("credential" in value.traits for value in values)
-        if plain and candidate.address in fleet.inventory.remembered:
-            yield Skip(
-                what="credential-shared",
-                service=candidate.address,
-                reason="its plain values were read on another day: --full reads them again",
-                blocking=False,
-            )
-
-
-def _patterns_not_tried(case: Case) -> Iterator[Skip]:
-    """Patterns of the policy that no value could be held against."""
-    for at, requirement in case.required:
-        item = case.after.get(("key", at.container, at.name))
-        source = item.source if isinstance(item, Binding) else None
-        hidden = isinstance(source, LiteralValue) and source.clear is None
-        if requirement.pattern and (hidden or isinstance(source, SecretReference)):
-            yield Skip(
-                what=f"the pattern of {at.key}",
-                service=case.candidate.address,
-                reason="its value is not revealed" if hidden else "it comes from a secret",
-                blocking=hidden,
-            )

@@ -248,11 +248,13 @@ class Policy(Entry):
     """
     The whole file. `Policy()` is what applies without one: nothing required, nothing waived.
 
-    `pace` is the reads a minute that a run makes of an API at most.
+    `detect` holds plain values against the patterns of a library too; `pace` is the reads a minute
+    that a run makes of an API at most.
     """
 
     fail_on: Threshold = Severity.HIGH
     reveal: tuple[Text, ...] = ()
+    detect: bool = False
     scope: ScopePolicy = ScopePolicy()
     pace: dict[Paced, Annotated[int, Field(ge=1)]] = {}
     service: tuple[ServicePolicy, ...] = ()

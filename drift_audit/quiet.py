@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LIBRARIES = ("google", "grpc", "requests", "urllib3")
+LIBRARIES = ("detect-secrets", "google", "grpc", "requests", "urllib3")
 
 
 def hush() -> None:

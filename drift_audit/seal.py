@@ -12,19 +12,19 @@ import base64
 import binascii
 import hmac
 import json
-import math
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cached_property, lru_cache
+from functools import cached_property
 from json.encoder import encode_basestring_ascii
 from typing import Literal
 
 from drift_audit import names
 from drift_audit.binding import LiteralValue, Seal
+from drift_audit.credentials import names_a_secret, sign_of
+from drift_audit.patterns import Failed, Patterns
 from drift_audit.snapshot import Address
 from drift_audit.targets import targets
 
@@ -32,6 +32,13 @@ KEY_BYTES = 32
 _SMALL = re.compile(r"\s*[0-9]{1,6}\s*", re.ASCII)
 VALUE_LIMIT = 32_768
 """The longest value Cloud Run takes, in bytes (`cloud-run-api.md` §1.2)."""
+
+CREDENTIAL = "credential"
+"""The trait of what looks like one; another one says by what."""
+
+BY_PATTERN = f"{CREDENTIAL}-by-pattern:"
+PATTERNS_FAILED = "patterns-failed"
+"""What a library's patterns say of a value: the kind of credential it is, or nothing at all."""
 
 LOOKED_AT = 2**20
 """How much of a value is searched for a credential; what is longer is over the limit anyway."""
@@ -133,10 +140,11 @@ class Sealer:
         reveal: Iterable[str] = (),
         numbers: Iterable[str] = (),
         keep: bool = True,
+        patterns: Patterns | None = None,
     ) -> None:
         self._key = key
         self._reveal, self._numbers = tuple(reveal), tuple(numbers)
-        self._keep = keep
+        self._keep, self._patterns = keep, patterns
         self._bound: dict[tuple[str, str, str], tuple[list[str], str]] = {}
         self._places: dict[bytes, dict[tuple[Address, Seal | None], None]] = {}
 
@@ -155,11 +163,13 @@ class Sealer:
         """The same for a key or setting of a service, without an address made for it."""
         shown = kind == "key" and self._reveals(name, values[0])
         marks = traits(name, values[0]) if len(values) == 1 else _traits_of_all(name, values)
+        if self._patterns is not None:
+            marks |= _by_patterns(self._patterns, name, values)
         seal = self._seal(home, kind, name, values) if self._keep else None
-        if "credential" in marks:
+        if CREDENTIAL in marks:
             twins = self._places.setdefault(self._key.digest(["twin", *values]), {})
             twins[home.at(container, **{kind: name}), seal] = None
-        leads = kind == "key" and self._keep and not _names_a_secret(name)
+        leads = kind == "key" and self._keep and not names_a_secret(name)
         return LiteralValue(
             sealed=seal,
             clear=_printable(values[0]) if shown and self._keep else None,
@@ -177,6 +187,11 @@ class Sealer:
         """Whether what is sealed now can be compared with what is sealed on another day."""
         return self._key.lasting
 
+    @property
+    def patterns(self) -> str:
+        """The library whose patterns are held against values, with its version; empty without."""
+        return self._patterns.library if self._patterns else ""
+
     def mark(self, what: str, data: bytes) -> str:
         """
         A keyed digest of bytes that hold values: equal marks mean equal bytes, sealed and revealed
@@ -184,12 +199,19 @@ class Sealer:
         """
         kept = "kept" if self._keep else "left out"
         shown = [self._reveal, self._numbers] if self._numbers else self._reveal
-        context = json.dumps(["drift-audit/v1 mark", what, kept, *shown])
+        tried = [{"patterns": str(self._patterns)}] if self._patterns else []
+        context = json.dumps(["drift-audit/v1 mark", what, kept, *shown, *tried])
         return hmac.digest(self._key.material, context.encode() + b"\0" + data, "sha256").hex()
 
     def with_key(self, key: SealKey) -> Sealer:
         """Another one that shows and keeps the same, and seals with another key."""
-        return Sealer(key, reveal=self._reveal, numbers=self._numbers, keep=self._keep)
+        return Sealer(
+            key,
+            reveal=self._reveal,
+            numbers=self._numbers,
+            keep=self._keep,
+            patterns=self._patterns,
+        )
 
     def twins(self) -> list[tuple[tuple[Address, Seal | None], ...]]:
         """Groups of places in different services that hold the same plain credential."""
@@ -243,11 +265,12 @@ def traits(name: str, value: str) -> frozenset[str]:
         found.add("edge-whitespace")
     elif damage := _damage(value):
         found.add(damage)
-    head = value[:LOOKED_AT]
-    if _UNFILLED.fullmatch(stripped[:LOOKED_AT]) or names.is_placeholder(head):
+    head = stripped[:LOOKED_AT]
+    unfilled = _UNFILLED.fullmatch(head) is not None
+    if unfilled or names.is_placeholder(head):
         found.add("placeholder")
-    elif stripped and looks_like_credential(name, head):
-        found.add("credential")
+    if head and not unfilled and (sign := sign_of(name, head)):
+        found |= {CREDENTIAL, f"{CREDENTIAL}-by-{sign}"}
     long = len(value) * 4 > VALUE_LIMIT  # no character takes more than four bytes
     if long and len(value.encode("utf-8", "surrogatepass")) > VALUE_LIMIT:
         found.add("over-limit")
@@ -272,6 +295,14 @@ def _traits_of_all(name: str, values: Iterable[str]) -> frozenset[str]:
     return frozenset(trait for value in values for trait in traits(name, value))
 
 
+def _by_patterns(patterns: Patterns, name: str, values: Iterable[str]) -> frozenset[str]:
+    try:
+        kinds = {kind for v in values for kind in patterns.found(name, v[:LOOKED_AT])}
+    except Failed:
+        return frozenset({PATTERNS_FAILED})
+    return frozenset({CREDENTIAL, *(BY_PATTERN + kind for kind in kinds)} if kinds else ())
+
+
 def character_trait(char: str) -> str:
     """`bidi`, `invisible`, `control-character`, or nothing, for one character."""
     if " " <= char <= "~" or char in _ORDINARY_CONTROLS:
@@ -285,64 +316,3 @@ def character_trait(char: str) -> str:
     if category in ("Cc", "Cs") or char in _LINE_BREAKS or noncharacter:
         return "control-character"
     return ""
-
-
-_SECRET_WORDS = re.compile(
-    r"(?:^|_)(?:SECRETS?|PASSWORD|PASSWD|PWD|PASSPHRASE|TOKEN|API_?KEY|APIKEY|PRIVATE_?KEY"
-    r"|ACCESS_?KEY|SIGNING_?KEY|ENCRYPTION_?KEY|JWT_?KEY|CREDENTIALS?|DSN)(?:_|$)"
-)
-_NOT_THE_SECRET = re.compile(
-    r"_(?:TTL|URL|URI|NAME|LENGTH|LEN|PATH|FILE|ID|IDS|VERSION|EXPIRY|EXPIRES(?:_IN)?|SECONDS|MINUTES"
-    r"|DAYS|HOURS|ENABLED|REQUIRED|ALGORITHM|ALG|ISSUER|AUDIENCE|HEADER|TYPE|PREFIX|REGION|PROJECT)$"
-)
-_SECRET_SHAPES = re.compile(  # linear: no part looks through the same text from two beginnings
-    r"(?<=[a-z0-9+.-])://[^/\s:@]*+:[^/\s@]++@"  # a password in a URL
-    r"|\bBearer\s+\S"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----|-----BEGIN KEY-----"
-    r"|\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{8,}"
-    r"|AIza[\w-]{30,}|ya29\.[\w-]{8,}|sk_(?:live|test)_\w{8,}|sk-[\w-]{16,})"
-    r"|(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+\."  # a JWT
-)
-_SECRET_PARTS = re.compile(
-    r"://|Bearer|-----BEGIN|AKIA|gh[pousr]_|github_pat_|glpat-|xox|AIza|ya29\.|sk[_-]|eyJ"
-)
-"""One of these stands in every shape: to look for them first takes a tenth of the time."""
-
-_TOKEN = re.compile(r"[A-Za-z0-9+/=_-]{20,128}")
-_HARMLESS = re.compile(
-    r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # git, sha256, UUID
-    r"|(?i:true|false|yes|no|on|off|none|null)|[0-9.]{1,6}|"
-)
-
-
-@lru_cache(maxsize=4_096)
-def _names_a_secret(name: str) -> bool:
-    """Tell whether the name of a key says that it holds a secret."""
-    word = name.upper().replace("-", "_")
-    return bool(_SECRET_WORDS.search(word)) and not _NOT_THE_SECRET.search(word)
-
-
-def looks_like_credential(name: str, value: str) -> bool:
-    """
-    Tell whether a plain value is probably a credential: by its name, its shape, or its randomness.
-
-    Only ever the reason for a finding, never for showing or hiding: all values are sealed alike.
-    """
-    if _HARMLESS.fullmatch(value):
-        return False
-    if _SECRET_PARTS.search(value) and _SECRET_SHAPES.search(value):
-        return True
-    if _names_a_secret(name):
-        return True
-    return bool(_TOKEN.fullmatch(value)) and _entropy(value) >= 4.0 and _mixed(value)
-
-
-def _entropy(text: str) -> float:
-    counts = Counter(text).values()
-    return -sum(n / len(text) * math.log2(n / len(text)) for n in counts)
-
-
-def _mixed(text: str) -> bool:
-    return (
-        any(c.isdigit() for c in text) and any(c.isupper() for c in text) and text != text.upper()
-    )

@@ -11,10 +11,11 @@ import hashlib
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AwareDatetime,
+    Field,
     StrictBool,
     StrictInt,
     StrictStr,
@@ -146,11 +147,19 @@ class Unseen(Frozen):
     reason: str
 
 
+def _is_empty(value: object) -> bool:
+    return value == ""
+
+
 class Seen(Frozen):
-    """What could not be read of this revision, and which system fields were passed over by rule."""
+    """
+    What could not be read of this revision, and which system fields were passed over by rule.
+    `patterns` names the library whose patterns its plain values were held against, if any was.
+    """
 
     unseen: tuple[Unseen, ...] = ()
     ignored: tuple[str, ...] = ()
+    patterns: Annotated[str, Field(exclude_if=_is_empty)] = ""
 
 
 SECTIONS = frozenset({"containers", "bindings", "mounts", "settings", "service"})

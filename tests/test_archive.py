@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from drift_audit.collector.api import Location
 from drift_audit.inventory import Remembered, Service, TrafficTarget
+from drift_audit.patterns import Patterns
 from drift_audit.seal import SealKey
 from drift_audit.store.archive import FULL_AFTER, Archive
 from drift_audit.store.folder import Folder
@@ -215,10 +216,11 @@ def test_every_edit_is_noticed(kept):
         {"key": SealKey(b"m" * 32, lasting=True)},
         {"reveal": ["LOG_LEVEL"]},
         {"keep": False},
+        {"patterns": Patterns("library 1.0", {})},
         {"now": NOW + FULL_AFTER},
         {"now": NOW - dt.timedelta(seconds=1)},
     ],
-    ids=["key", "reveal", "without-literals", "old", "from-tomorrow"],
+    ids=["key", "reveal", "without-literals", "patterns", "old", "from-tomorrow"],
 )
 def test_archive_of_other_circumstances(kept, change):
     """Another key, other choices of what is shown, and too many days end what is believed."""

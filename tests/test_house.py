@@ -86,6 +86,7 @@ def copied(folder):
         ("report.py", "import click", "The core is pure"),
         ("rules/env.py", "import grpc", "Nothing outside collector and emulator knows google"),
         ("audit.py", "import deepdiff", "Only the differ knows deepdiff"),
+        ("seal.py", "import detect_secrets", "Only the patterns know detect_secrets"),
         ("snapshot.py", "import drift_audit.report", "The house has floors"),
         ("collector/budget.py", "import drift_audit.renderer", "The house has floors"),
         ("files.py", "import drift_audit.store.folder", "Files and documents are doors"),

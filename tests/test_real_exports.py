@@ -17,8 +17,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from drift_audit.binding import LiteralValue
 from drift_audit.collector import exports
 from drift_audit.errors import InputError
+from drift_audit.patterns import load
+from drift_audit.seal import Sealer
 from tests.builders import sealer
 from tests.command import run
 
@@ -168,6 +171,36 @@ def test_oracle_sees_the_changes_that_are_there():
 
     assert kinds.keys() >= {"added", "removed", "changed"}
     assert len(PAIRS) >= 25
+
+
+CREDENTIALS = {
+    "DATABASE_URL",  # of a development database, with its password
+    "MONGO_INITDB_ROOT_PASSWORD",  # of the same
+    "startup_probe.header.Authorization",  # Bearer, and a word
+}
+"""What looks like a credential in real files; a person read each of them and agreed."""
+
+
+def plain_values(path: Path, seal: Sealer) -> list[tuple[str, LiteralValue]]:
+    """Every plain value of a file, with the name of its key or setting."""
+    read = exports.Files([exports.read(str(path))], seal).collect()
+    revisions = [r for one in read.services for r in one.revisions]
+    keys = [(b.key, v) for r in revisions for b in r.bindings for v in (*b.shadowed, b.source)]
+    found = [*keys, *((s.name, s.value) for r in revisions for s in r.all_settings)]
+    return [(name, value) for name, value in found if isinstance(value, LiteralValue)]
+
+
+@pytest.mark.parametrize("patterns", [None, load()], ids=["rules", "patterns-too"])
+def test_credentials_are_those_that_a_person_found(patterns):
+    """Of all plain values in real files, those look like credentials that are, and no others."""
+    seal = sealer(patterns=patterns)
+    values = [found for path in FILES if loads(path) for found in plain_values(path, seal)]
+    names = {name for name, _ in values}
+
+    assert {name for name, v in values if "credential" in v.traits} == CREDENTIALS & names
+    assert len(names) > 50
+    assert len(CREDENTIALS & names) > 0
+    assert not any("patterns-failed" in value.traits for _, value in values)
 
 
 @pytest.mark.skipif(not WHOLE.exists(), reason=ABSENT)

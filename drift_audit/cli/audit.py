@@ -11,6 +11,7 @@ from drift_audit.cli.output import deliver, finish, now, parse_output
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import (
     Scope,
+    find_patterns,
     find_policy,
     notes,
     open_archive,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Audit every service in scope against its last known good.")
 @options.scope
 @options.policy
+@options.detect
 @options.fail_on
 @options.store
 @click.option(
@@ -57,7 +59,9 @@ def command(**given: Any) -> None:
 
     outputs = [parse_output(o) for o in given["outputs"]]
     policy = find_policy(given["config"], no_config=given["no_config"])
-    seal = sealer(policy, given["reveal"], without_literals=given["without_literals"])
+    patterns = find_patterns(policy, detect=given["detect"])
+    bare = given["without_literals"]
+    seal = sealer(policy, given["reveal"], without_literals=bare, patterns=patterns)
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         scope = Scope.given(policy, given, tell)
         store = open_store(given["store"])
@@ -69,8 +73,9 @@ def command(**given: Any) -> None:
             now=now(),
             fail_on=threshold(policy, given["fail_on"]),
             require_baseline=given["require_baseline"],
-            notes=notes(given),
+            notes=notes(given, patterns),
             asked=scope.asked,
+            patterns=seal.patterns,
         )
         report = audit.of(source, store)
         if archive is not None:

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from drift_audit.cli import keys
 from drift_audit.cli.subject import PYPROJECT, find_policy, open_store, policy_file
 from drift_audit.diagnosis import Check
-from drift_audit.errors import DriftAuditError, PolicyError, StoreError
+from drift_audit.errors import CommandError, DriftAuditError, PolicyError, StoreError
 from drift_audit.headline import number
+from drift_audit.patterns import load
 from drift_audit.policy import Policy
 from drift_audit.seal import SealKey
 from drift_audit.store.baseline import StoredBaseline
@@ -54,6 +55,24 @@ def policy(config: str | None, *, no_config: bool) -> tuple[Policy, Check]:
     services, waivers = number(len(found.service), "entry"), number(len(found.waiver), "waiver")
     says = f"{file} is valid: {services} for services, {waivers}"
     return found, Check(check="policy", state="ok", says=says)
+
+
+def patterns(found: Policy) -> Iterator[Check]:
+    """Whether the library is there whose patterns the policy asks for."""
+    if not found.detect:
+        return
+    try:
+        says = f"{load().library}, as the policy asks"
+    except CommandError as error:
+        yield Check(
+            check="patterns",
+            state="missing",
+            says=f"the policy asks for them, and {error}",
+            fix=(error.hint,),
+            code=int(error.code),
+        )
+    else:
+        yield Check(check="patterns", state="ok", says=says)
 
 
 def store(path: str) -> tuple[list[StoredBaseline], list[Check]]:

@@ -11,6 +11,7 @@ from drift_audit.cli.output import deliver, finish, now, parse_output
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import (
     Scope,
+    find_patterns,
     find_policy,
     notes,
     open_store,
@@ -24,6 +25,7 @@ from drift_audit.cli.subject import (
 @click.argument("candidate", default="LATEST")
 @options.scope
 @options.policy
+@options.detect
 @options.fail_on
 @options.store
 @options.output
@@ -48,7 +50,9 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
 
     outputs = [parse_output(o) for o in given["outputs"]]
     policy = find_policy(given["config"], no_config=given["no_config"])
-    seal = sealer(policy, given["reveal"], without_literals=given["without_literals"])
+    patterns = find_patterns(policy, detect=given["detect"])
+    bare = given["without_literals"]
+    seal = sealer(policy, given["reveal"], without_literals=bare, patterns=patterns)
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         words = Words(
             scope=Scope.given(policy, given, tell),
@@ -61,7 +65,8 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
             policy=policy,
             now=now(),
             fail_on=threshold(policy, given["fail_on"]),
-            notes=[*notes(given), *sides.notes],
+            notes=[*notes(given, patterns), *sides.notes],
+            patterns=seal.patterns,
         )
         report = audit.compare(sides.inventory, sides.source, sides.pair)
     finish(deliver(report, outputs, given))

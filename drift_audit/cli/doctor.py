@@ -39,7 +39,7 @@ def command(**given: Any) -> None:
     """
     policy, first = checks.policy(given["config"], no_config=given["no_config"])
     baselines, kept = checks.store(given["store"])
-    local = [first, *kept, checks.key(baselines)]
+    local = [first, *checks.patterns(policy), *kept, checks.key(baselines)]
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         scope = Scope.given(policy, {**given, "service": (), "inputs": ()}, tell)
         # google's clients are loaded only now: what lies on this machine needs none of them

@@ -167,6 +167,13 @@ policy = together(
     ),
 )
 
+detect = click.option(
+    "--detect",
+    is_flag=True,
+    help="Hold plain values against the patterns of bc-detect-secrets too (extra: detect).",
+    envvar="DRIFT_AUDIT_DETECT",
+)
+
 fail_on = click.option(
     "--fail-on",
     type=click.Choice([NEVER, *WORDS]),

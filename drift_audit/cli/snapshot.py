@@ -15,7 +15,7 @@ from drift_audit.cli.echo import echo
 from drift_audit.cli.notice import notice
 from drift_audit.cli.output import finish
 from drift_audit.cli.progress import progress
-from drift_audit.cli.subject import Scope, find_policy, open_source, sealer
+from drift_audit.cli.subject import Scope, find_patterns, find_policy, open_source, sealer
 from drift_audit.errors import ExitCode
 from drift_audit.renderer.encode import legible
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Collect revisions and write them down, sealed.")
 @options.scope
 @options.policy
+@options.detect
 @click.option(
     "--all-revisions", is_flag=True, help="Every revision, not only those that serve or are newest."
 )
@@ -62,7 +63,8 @@ def command(**given: Any) -> None:
         return
     bare = given["without_literals"]
     key = None if bare else keys.for_storing(quiet=given["quiet"])
-    seal = sealer(policy, given["reveal"], without_literals=bare, key=key)
+    patterns = find_patterns(policy, detect=given["detect"])
+    seal = sealer(policy, given["reveal"], without_literals=bare, key=key, patterns=patterns)
     missed: list[Unseen] = []
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         depth: Depth = "names" if given["without_secrets"] else "versions"

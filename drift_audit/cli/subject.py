@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from drift_audit import files, inventory, names
+from drift_audit import files, inventory, names, quiet
 from drift_audit.cli import keys
 from drift_audit.cli.options import flat
 from drift_audit.cli.output import now
@@ -23,6 +23,7 @@ from drift_audit.collector.exports import SUFFIXES, Documents, Files, read
 from drift_audit.errors import CommandError, InputError, PolicyError
 from drift_audit.finding import NEVER, Severity
 from drift_audit.names import KINDS, Kind, Paced
+from drift_audit.patterns import Patterns, load
 from drift_audit.policy import FILE, Policy, read_policy
 from drift_audit.rules import RULES
 from drift_audit.seal import Sealer, SealKey
@@ -191,10 +192,11 @@ def threshold(policy: Policy, fail_on: str | None) -> Severity | None:
     return None if fail_on == NEVER else Severity[fail_on.upper()]
 
 
-def notes(flags: Mapping[str, Any]) -> list[str]:
+def notes(flags: Mapping[str, Any], patterns: Patterns | None) -> list[str]:
     """What every report must say of how it was made."""
     left_out = "plain values were left out by choice: changes of them are not seen"
     told = [left_out] if flags["without_literals"] else []
+    told += [f"plain values were held against the patterns of {patterns}"] if patterns else []
     for folder in (path for path in flags["inputs"] if Path(path).is_dir()):
         if others := files.listing(folder, SUFFIXES)[1]:
             more = ", ..." if len(others) > MOST_NAMED else ""
@@ -208,6 +210,7 @@ def sealer(
     *,
     without_literals: bool,
     key: SealKey | None = None,
+    patterns: Patterns | None = None,
 ) -> Sealer:
     """What seals the plain values of this run."""
     globs = (*policy.reveal, *flat(reveal))
@@ -216,7 +219,20 @@ def sealer(
         reveal=globs,
         numbers=policy.numbers,
         keep=not without_literals,
+        patterns=patterns,
     )
+
+
+def find_patterns(policy: Policy, *, detect: bool) -> Patterns | None:
+    """
+    The patterns to hold plain values against, where the flag or the policy asks for them. Raises
+    CommandError where the library is not installed.
+    """
+    if not (detect or policy.detect):
+        return None
+    found = load()
+    quiet.hush()  # a library that sees values was loaded
+    return found
 
 
 def open_store(path: str, *, create: bool = False) -> Folder:

@@ -96,7 +96,11 @@ def snapshot(
         settings=found.sorted(),
         service=service,
         status=status or Status(),
-        seen=Seen(unseen=(*beside.unseen, *_unseen(keys)), ignored=tuple(sorted(ignored))),
+        seen=Seen(
+            unseen=(*beside.unseen, *_unseen(keys)),
+            ignored=tuple(sorted(ignored)),
+            patterns=sealer.patterns,
+        ),
     )
 
 

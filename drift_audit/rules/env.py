@@ -9,6 +9,7 @@ from drift_audit import names
 from drift_audit.binding import Binding, Empty, LiteralValue, SecretReference, Source, is_blank
 from drift_audit.finding import Severity
 from drift_audit.rules.engine import Case, Hit, rule
+from drift_audit.seal import BY_PATTERN, CREDENTIAL
 from drift_audit.snapshot import Address
 
 MOST_NAMED = 3
@@ -312,6 +313,15 @@ def value_placeholder(case: Case) -> Iterator[Hit]:
             yield Hit(at, f"the value of {at.name} is a placeholder", severity)
 
 
+SIGNS = {
+    "name": "its name",
+    "password": "the password in it",
+    "shape": "its shape",
+    "randomness": "its randomness",
+}
+"""What gives a credential away, for a sentence; a pattern of a library goes by its own name."""
+
+
 @rule("credential-in-plain", Severity.MEDIUM)
 def credential_in_plain(case: Case) -> Iterator[Hit]:
     """
@@ -323,5 +333,14 @@ def credential_in_plain(case: Case) -> Iterator[Hit]:
     Fix: move the value to Secret Manager, bind the key to it, and rotate the credential.
     """
     for at, value in case.odd:
-        if "credential" in value.traits:
-            yield Hit(at, f"{at.name} looks like a credential and is a plain value")
+        if CREDENTIAL in value.traits:
+            says = f"{at.name} looks like a credential{_by(value)} and is a plain value"
+            yield Hit(at, says)
+
+
+def _by(value: LiteralValue) -> str:
+    """What gave it away; nothing for a value that was sealed by an earlier version."""
+    signs = [words for sign, words in SIGNS.items() if f"{CREDENTIAL}-by-{sign}" in value.traits]
+    kinds = (t.removeprefix(BY_PATTERN) for t in value.traits if t.startswith(BY_PATTERN))
+    told = [*signs, *(f"the pattern {kind}" for kind in kinds)]
+    return f" by {' and '.join(told)}" if told else ""

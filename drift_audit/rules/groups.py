@@ -154,8 +154,10 @@ def secret_across_environments(fleet: Fleet) -> Iterator[Hit]:
     for snapshot in _newest(fleet):
         environment = fleet.policy.environment(snapshot.address)
         for at, ref in snapshot.references() if environment else ():
-            by_environment = readers.setdefault(fleet.read(snapshot, ref), {})
-            by_environment.setdefault(str(environment), []).append(_short(at))
+            read = fleet.read(snapshot, ref)
+            if read[0] != UNKNOWN:  # of a project that nobody names there may be several
+                by_environment = readers.setdefault(read, {})
+                by_environment.setdefault(str(environment), []).append(_short(at))
     for read, found in sorted(readers.items()):
         if len(found) > 1:
             sides = (f"in {e} by {', '.join(dict.fromkeys(s))}" for e, s in sorted(found.items()))

@@ -9,7 +9,15 @@ import click
 from drift_audit.cli import options
 from drift_audit.cli.output import deliver, finish, now, parse_output
 from drift_audit.cli.progress import progress
-from drift_audit.cli.subject import Scope, find_policy, notes, open_store, sealer, threshold
+from drift_audit.cli.subject import (
+    Scope,
+    find_patterns,
+    find_policy,
+    notes,
+    open_store,
+    sealer,
+    threshold,
+)
 
 TRIED = "gcloud tried the command on this machine: nothing was deployed"
 
@@ -27,6 +35,7 @@ TRIED = "gcloud tried the command on this machine: nothing was deployed"
 @options.places
 @options.account
 @options.policy
+@options.detect
 @options.fail_on
 @options.store
 @options.output
@@ -53,11 +62,14 @@ def command(words: tuple[str, ...], reference: str | None, **given: Any) -> None
     tried = gcloud.command(words)
     outputs = [parse_output(o) for o in given["outputs"]]
     policy = find_policy(given["config"], no_config=given["no_config"])
+    patterns = find_patterns(policy, detect=given["detect"])
+    bare = given["without_literals"]
+    seal = sealer(policy, given["reveal"], without_literals=bare, patterns=patterns)
     flags = {**given, "service": (), "inputs": (), "kinds": (), "projects_file": None}
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         read = Words(
             scope=Scope.given(policy, flags, tell),
-            seal=sealer(policy, given["reveal"], without_literals=given["without_literals"]),
+            seal=seal,
             store=open_store(given["store"]),
             satisfies=lambda revision: not violations(revision, policy, now().date()),
         )
@@ -66,7 +78,8 @@ def command(words: tuple[str, ...], reference: str | None, **given: Any) -> None
             policy=policy,
             now=now(),
             fail_on=threshold(policy, given["fail_on"]),
-            notes=[*notes(flags), TRIED],
+            notes=[*notes(flags, patterns), TRIED],
+            patterns=seal.patterns,
         )
         report = audit.compare(sides.inventory, sides.source, sides.pair)
     finish(deliver(report, outputs, given))

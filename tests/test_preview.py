@@ -161,6 +161,7 @@ UPDATE = ("gcloud", "run", "services", "update", "api")
                 "image": (f"r/api@sha256:{1:064}", "r/api:2"),
                 "service.traffic": ("latest 100%", "pinned 100%"),
                 "service.launch_stage": ("GA", "BETA"),
+                "launch_stage": ("GA", "BETA"),
             },
             0,
         ),

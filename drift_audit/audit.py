@@ -13,9 +13,9 @@ from typing import Protocol
 
 from drift_audit import __version__, history, unjudged
 from drift_audit.binding import VersionState
-from drift_audit.cause import probable_cause
+from drift_audit.cause import Causes
 from drift_audit.differ import Change, compare
-from drift_audit.finding import Cause, Finding, Severity, Skip
+from drift_audit.finding import Finding, Severity, Skip
 from drift_audit.history import Baseline, KnownGood, first_with
 from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service
 from drift_audit.policy import Policy
@@ -319,23 +319,18 @@ def _explained(
     if reference.address != candidate.address:
         return findings
     by_address = {change.at: change for change in changes}
-    by_name = {r.revision: r for r in (reference, *service.revisions, candidate)}
-    causes: dict[tuple[str, str], Cause | None] = {}
+    causes = Causes(reference, service, candidate)
 
     def explained(finding: Finding) -> Finding:
         change = by_address.get(finding.address)
         if change is None:
             return finding
         first = first_with(service, reference, candidate, change.at)
-        lost = change.after is None and change.at.setting is None
-        step = (first.previous, first.revision) if first and first.previous and lost else None
-        if step is not None and step not in causes:
-            causes[step] = probable_cause(by_name[step[0]], by_name[step[1]])
         to_come = planned and first is not None and not first.create_time
         undone = not planned and change.at in _restored([finding])
         return finding.but(
             first_seen=None if to_come else first,
-            cause=causes[step] if step else None,
+            cause=causes.of(change, first),
             remedy=remedy([change], ground) if undone else None,
         )
 

@@ -429,9 +429,7 @@ def test_no_value_leaves(tmp_path):
         ]
     (folder / "given.yaml").unlink()
 
-    told = b"".join(
-        [*(f"{r.out}{r.err}".encode() for r in ran), *files_below(tmp_path).values()]
-    )
+    told = b"".join([*(f"{r.out}{r.err}".encode() for r in ran), *files_below(tmp_path).values()])
     assert [r.code for r in ran] == [10, 10, 2, 2, 2]
     assert list(temporary.iterdir()) == []
     assert leaks(told, [LIVE, IN_ARGS, IN_FILE, GIVEN]) == []

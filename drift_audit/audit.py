@@ -36,6 +36,7 @@ RESTORED = frozenset(
         "key-lost",
         "key-moved",
         "key-missing",
+        "key-wrong-source",
         "secret-mount-lost",
         "secret-project-changed",
         "secret-retargeted",
@@ -213,7 +214,7 @@ class Audit:
             wanted = _restored(findings)
             restored = [change for change in changes if change.at in wanted]
             now = histories.now(reference) if restored and not pair.planned else None
-            ground = Ground(reference, candidate, history, _states(now))
+            ground = Ground(reference, candidate, history, _states(now), _numbers(now))
             undo = None if pair.planned else remedy(restored, ground)
             findings = _explained(findings, changes, ground, planned=pair.planned)
         who = candidate.identity
@@ -250,6 +251,12 @@ def _states(now: Snapshot | None) -> dict[tuple[str, str], VersionState | None]:
     """How the secret versions stand that a revision asks for, by secret and version."""
     references = now.references() if now else ()
     return {(ref.resource, ref.asked): ref.version_state for _, ref in references}
+
+
+def _numbers(now: Snapshot | None) -> dict[str, str]:
+    """The numbers of other projects whose secrets a revision reads, as far as they are known."""
+    references = now.references() if now else ()
+    return {ref.project: ref.project_number for _, ref in references if ref.project_number}
 
 
 def _of_two_services(pair: Pair) -> Iterator[str]:

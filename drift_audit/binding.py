@@ -79,6 +79,10 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
+def _is_blank(value: object) -> bool:
+    return value == ""
+
+
 Moment = Annotated[AwareDatetime | None, Field(exclude_if=_is_none)]
 """A time that is written down only where there is one."""
 
@@ -97,7 +101,8 @@ class SecretReference(Frozen):
     `project` is empty for the project of the service itself, whether the source spelled it by id,
     by number or not at all. `version` is what was asked for (empty: nothing, which means `latest`),
     `resolved` the number it stood for when we looked, `version_state` what Secret Manager said of
-    it; both are None when nobody asked. The times are those that Secret Manager gave: when the
+    it; both are None when nobody asked. `project_number` is that of another project, where Secret
+    Manager told it. The times are those that Secret Manager gave: when the
     version was created and is going to be destroyed, when the secret expires, when it is to be
     rotated. `access` is None where nobody looked.
     """
@@ -113,6 +118,7 @@ class SecretReference(Frozen):
     expires_at: Moment = None
     rotates_at: Moment = None
     access: Annotated[Access | None, Field(exclude_if=_is_none)] = None
+    project_number: Annotated[str, Field(exclude_if=_is_blank)] = ""
 
     @property
     def pinned(self) -> bool:

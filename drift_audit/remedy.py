@@ -2,10 +2,10 @@
 How to put it back: gcloud commands that know the types.
 
 gcloud refuses to bind a secret to a key that still is a plain value, unless the same command
-removes it first; the other direction takes two deploys (`cloud-run-api.md` §6.1). No command
-holds a value: a plain one is written as (VALUE), which no shell takes, and the note says where it
-stands. What a shell or gcloud could read as something else gets no flag, nor does what can no
-longer be had; the note names it.
+removes it first; the other direction takes two deploys (`cloud-run-api.md` §6.1), the first of
+which serves nobody. No command holds a value, and none prints one: a plain value is written as
+(VALUE), which no shell takes, and the note says where it stands. What a shell or gcloud could read
+as something else gets no flag, nor does what can no longer be had; the note names it.
 """
 
 from __future__ import annotations
@@ -14,26 +14,45 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from drift_audit.binding import Binding, Empty, LiteralValue, Mount, SecretReference, VersionState
 from drift_audit.differ import Change, Item, Place, items, place_of
 from drift_audit.finding import Remedy
 from drift_audit.inventory import Service
-from drift_audit.snapshot import UNKNOWN, Setting, Snapshot
+from drift_audit.snapshot import UNKNOWN, Kind, Setting, Snapshot
 
-Flag = tuple[str, str]
+
+class Flag(NamedTuple):
+    """
+    A flag of gcloud and one of its values, empty for one that takes none. One that is `before` the
+    others stands in a deploy of its own.
+    """
+
+    name: str
+    value: str = ""
+    before: bool = False
+
 
 Versions = Mapping[tuple[str, str], VersionState | None]
 """How secret versions stand now, by secret and version as gcloud spells them."""
 
 VALUE = "(VALUE)"
 
+NUMBER = "(NUMBER)"
+"""Stands for the number of a project of which only the id is known."""
+
 _SAFE = re.compile(r"[A-Za-z0-9_./:@-]+", re.ASCII)
 
 SETTING_FLAGS = {
     "service_account": "--service-account",
     "vpc.connector": "--vpc-connector",
+    "vpc.network": "--network",
+    "vpc.subnetwork": "--subnet",
+    "vpc.tags": "--network-tags",
     "vpc.egress": "--vpc-egress",
+    "execution_environment": "--execution-environment",
+    "encryption_key": "--key",
     "cpu": "--cpu",
     "memory": "--memory",
     "concurrency": "--concurrency",
@@ -41,11 +60,28 @@ SETTING_FLAGS = {
     "scaling.min_instances": "--min-instances",
     "scaling.max_instances": "--max-instances",
     "service.ingress": "--ingress",
+    "service.scaling.min_instances": "--min",
 }
+
+SWITCHES = {
+    "cpu_idle": "cpu-throttling",
+    "startup_cpu_boost": "cpu-boost",
+    "session_affinity": "session-affinity",
+    "service.invoker_iam_disabled": "no-invoker-iam-check",
+}
+"""What is on or off, by the flag that says on; all of the revision or its service as a whole."""
+
+CLEARED = {
+    "vpc.connector": "--clear-vpc-connector",
+    **dict.fromkeys(("vpc.network", "vpc.subnetwork", "vpc.tags"), "--clear-network"),
+    "encryption_key": "--clear-key",
+}
+"""What takes away a setting that the reference does not have."""
 
 JOB_FLAGS = {
     **{name: SETTING_FLAGS[name] for name in ("service_account", "cpu", "memory")},
-    **{name: SETTING_FLAGS[name] for name in ("vpc.connector", "vpc.egress")},
+    **{name: flag for name, flag in SETTING_FLAGS.items() if name.startswith("vpc.")},
+    "encryption_key": "--key",
     "timeout_seconds": "--task-timeout",
     "tasks": "--tasks",
     "parallelism": "--parallelism",
@@ -69,12 +105,14 @@ class Ground:
     """
     What a remedy stands on: the revision to go back to, the one that is there, its service with
     the revisions that were found of it, and how the secret versions of the reference stand now.
+    `numbers` are those of other projects, as far as they are known: gcloud takes nothing else.
     """
 
     reference: Snapshot
     candidate: Snapshot
     service: Service
     versions: Versions = field(default_factory=dict)
+    numbers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def newest(self) -> Snapshot:
@@ -89,6 +127,14 @@ class Ground:
     def state(self, secret: SecretReference) -> VersionState | None:
         """How the version that a secret of the reference resolved to stands now."""
         return self.versions.get((secret.resource, _version(secret)))
+
+    def spelled(self, secret: SecretReference) -> str:
+        """A secret as gcloud takes it: one of another project by the number of that."""
+        project = secret.project
+        if not project or project.isdecimal():
+            return secret.resource
+        number = self.numbers.get(project) or secret.project_number or NUMBER
+        return f"projects/{number}/secrets/{secret.secret}"
 
     def gone(self, secret: SecretReference) -> bool:
         """Whether that version can be read no more."""
@@ -119,7 +165,7 @@ def remedy(changes: Sequence[Change], ground: Ground) -> Remedy | None:
     if ground.reference.address != ground.candidate.address or not changes:
         return None
     undone = [(change, list(_flags(change, ground))) for change in changes]
-    restore = _update(undone, ground.candidate)
+    restore = " && ".join(_commands(undone, ground))
     rollback = _rollback(changes, ground)
     return Remedy(
         restore=restore,
@@ -132,8 +178,10 @@ def _flags(change: Change, ground: Ground) -> Iterator[Flag]:
     """The flags that make one address what it was; none where no flag does."""
     if change.at.container not in {"", *(c.name for c in ground.newest.containers)}:
         return
+    if change.at.setting is not None:
+        yield from _of_setting(change.at.setting, change.before, ground.candidate.identity.kind)
+        return
     name, place = change.at.name, place_of(change.at)
-    of_settings = JOB_FLAGS if ground.candidate.identity.kind == "job" else SETTING_FLAGS
     there = getattr(ground.now.get(place), "source", None) if place else None
     match change.before:
         case (
@@ -142,21 +190,29 @@ def _flags(change: Change, ground: Ground) -> Iterator[Flag]:
             if ground.gone(secret) or not _safe(name, secret.resource, _version(secret)):
                 return
             if isinstance(there, LiteralValue | Empty):
-                yield "--remove-env-vars", name
-            yield "--update-secrets", f"{name}={secret.resource}:{_version(secret)}"
+                yield Flag("--remove-env-vars", name)
+            yield Flag("--update-secrets", f"{name}={ground.spelled(secret)}:{_version(secret)}")
         case Binding(source=LiteralValue()) if _safe(name):
-            # from a secret it takes two deploys, with a revision between them that lacks the key
-            if not isinstance(there, SecretReference):
-                yield "--update-env-vars", f"{name}={VALUE}"
-        case Setting(value=str() | int() as value) if name in of_settings:
-            if _safe(str(value)) and (name, value) != ("service_account", "default"):
-                yield of_settings[name], str(value)
-        case Setting() if name.startswith("cloud_sql.") and _safe(name):
-            yield "--add-cloudsql-instances", name.removeprefix("cloud_sql.")
-        case None if name.startswith("cloud_sql.") and _safe(name):
-            yield "--remove-cloudsql-instances", name.removeprefix("cloud_sql.")
-        case None if name == "vpc.connector":
-            yield "--clear-vpc-connector", ""
+            if isinstance(there, SecretReference):
+                yield Flag("--remove-secrets", name, before=True)
+            yield Flag("--update-env-vars", f"{name}={VALUE}")
+
+
+def _of_setting(name: str, before: Item | None, kind: Kind) -> Iterator[Flag]:
+    """The flag that makes a setting what it was; none where there is no such flag."""
+    of_settings = JOB_FLAGS if kind == "job" else SETTING_FLAGS
+    value = before.value if isinstance(before, Setting) else None
+    if name.startswith("cloud_sql.") and _safe(name):
+        verb = "remove" if before is None else "add"
+        yield Flag(f"--{verb}-cloudsql-instances", name.removeprefix("cloud_sql."))
+    elif name in SWITCHES and isinstance(value, bool) and kind == "service":
+        flag = SWITCHES[name] if value else f"no-{SWITCHES[name]}"
+        yield Flag(f"--{flag.removeprefix('no-no-')}")
+    elif name in of_settings and isinstance(value, str | int):
+        if _safe(str(value)) and (name, value) != ("service_account", "default"):
+            yield Flag(of_settings[name], str(value))
+    elif name in CLEARED and before is None:
+        yield Flag(CLEARED[name])
 
 
 def _safe(*words: str) -> bool:
@@ -172,7 +228,7 @@ def _notes(
     undone: list[tuple[Change, list[Flag]]], ground: Ground, *, restore: bool
 ) -> Iterator[str]:
     """What must be known before the commands are run."""
-    if any(VALUE in value for _, flags in undone for _, value in flags):
+    if any(VALUE in flag.value for _, flags in undone for flag in flags):
         where = "the baseline of the job"
         if ground.candidate.identity.kind != "job":
             where = f"revision {ground.reference.revision}"
@@ -183,6 +239,9 @@ def _notes(
         if isinstance(source := getattr(change.before, "source", None), SecretReference)
     ]
     for secret in dict.fromkeys(secrets):
+        if NUMBER in ground.spelled(secret):
+            describe = f"gcloud projects describe {secret.project} --format='value(projectNumber)'"
+            yield f"{NUMBER} stands for the number of {secret.project}: {describe}"
         spec = f"{secret.resource}@{_version(secret)}"
         if ground.gone(secret):
             yield f"{spec} is {ground.state(secret)} now"
@@ -190,7 +249,9 @@ def _notes(
             yield f"whether {spec} can still be read is not known"
         elif secret.floating and secret.resolved:
             yield f"{secret} stood for {secret.resolved} and is pinned to it"
-    if without := dict.fromkeys(change.at.name for change, flags in undone if not flags):
+    left = (change for change, flags in undone if not flags)
+    left = (c for c in left if (c.at.setting, c.before) != ("vpc.egress", None))  # goes along
+    if without := dict.fromkeys(change.at.name for change in left):
         yield f"not put back: {', '.join(without)}"
     if reason := _cannot_start(ground):
         yield f"no rollback: {ground.reference.revision} {reason}"
@@ -203,27 +264,49 @@ def _what_else_happens(ground: Ground) -> Iterator[str]:
     service, newest = ground.service, ground.newest
     if newest.revision != ground.candidate.revision:
         yield f"the command starts from {newest.revision}, the newest revision"
-    if service.traffic and not any(t.latest and t.percent for t in service.traffic):
+    if _pinned(service):
         yield "traffic is pinned: send it to the new revision afterwards"
 
 
-def _update(undone: Iterable[tuple[Change, list[Flag]]], candidate: Snapshot) -> str:
-    """One update with the flags of every container merged, or nothing."""
+def _commands(undone: Iterable[tuple[Change, list[Flag]]], ground: Ground) -> Iterator[str]:
+    """
+    One update with the flags of every container merged, or nothing. What must be gone before comes
+    first, in a deploy that serves nobody, and then traffic has to be told to follow again.
+    """
+    kind, place = ground.candidate.identity.kind, _place(ground.candidate)
+    update, send = COMMANDS[kind]
+    flags = [(change.at.container, flag) for change, found in undone for flag in found]
+    first = [(box, flag) for box, flag in flags if flag.before]
+    if first:
+        hidden = (
+            [] if kind == "job" else ["--no-promote" if kind == "worker-pool" else "--no-traffic"]
+        )
+        yield " ".join([update, *place, *hidden, *_merged(first, ground.newest)])
+    if flags:
+        rest = [(box, flag) for box, flag in flags if not flag.before]
+        yield " ".join([update, *place, *_merged(rest, ground.newest)])
+    if first and kind != "job" and not _pinned(ground.service):
+        yield " ".join([send, *place, "--to-latest"])
+
+
+def _merged(flags: Iterable[tuple[str, Flag]], newest: Snapshot) -> Iterator[str]:
+    """The words for flags by container: those of the whole revision first, each flag once."""
     merged: dict[str, dict[str, list[str]]] = {}
-    for change, flags in undone:
-        for flag, value in flags:
-            merged.setdefault(change.at.container, {}).setdefault(flag, []).append(value)
-    if not merged:
-        return ""
-    words = [COMMANDS[candidate.identity.kind][0], *_place(candidate)]
-    for container in sorted(merged):
-        if container and len(candidate.containers) > 1:
-            words.append(f"--container={container}")
-        words += [
-            f"{flag}={','.join(values)}".removesuffix("=")
-            for flag, values in sorted(merged[container].items())
-        ]
-    return " ".join(words)
+    for container, flag in flags:
+        whole = flag.name.removeprefix("--").removeprefix("no-") in SWITCHES.values()
+        at = merged.setdefault("" if whole else container, {})
+        if flag.value not in at.setdefault(flag.name, []):
+            at[flag.name].append(flag.value)
+    for container, told in sorted(merged.items()):
+        if container and len(newest.containers) > 1:
+            yield f"--container={container}"
+        for name, values in sorted(told.items()):
+            yield f"{name}={','.join(values)}".removesuffix("=")
+
+
+def _pinned(service: Service) -> bool:
+    """Whether requests go to revisions by name, so that none comes to a new one."""
+    return bool(service.traffic) and not any(t.latest and t.percent for t in service.traffic)
 
 
 def _rollback(changes: Sequence[Change], ground: Ground) -> str:

@@ -146,6 +146,7 @@ def _secret(given: Mapping[str, Any]) -> SecretReference:
         destroyed_at=_day(given.get("destroyed")),
         expires_at=_day(given.get("expires")),
         access=given.get("access"),
+        project_number=given.get("project_number", ""),
     )
 
 

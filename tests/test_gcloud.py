@@ -275,7 +275,7 @@ ALONE = {
     "client", "client_version", "image_digest", "health_check_disabled",  # of revisions, only in v1
     "launch_stage",  # of revisions, only in v2
     "generation",  # of a revision: v1 has that of the service, v2 its own
-    "version_state", "resolved",  # of secrets: files of Cloud Run do not tell
+    "version_state", "resolved", "project_number",  # of secrets: files of Cloud Run do not tell
     "ignored",  # which noise there was
 }  # fmt: skip
 

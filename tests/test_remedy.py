@@ -12,6 +12,7 @@ from drift_audit.remedy import Ground, pinned, remedy
 from tests.builders import snapshot
 
 UPDATE = "gcloud run services update api --project=shop --region=europe-west1"
+JOB = UPDATE.replace("services", "jobs")
 SECRET = {"secret": "jwt", "version": "7"}
 
 
@@ -33,6 +34,11 @@ def put_back(before, after, *, versions=None, service=None, **identity):
         ({"A": {"secret": "jwt", "resolved": 3}}, {}, "--update-secrets=A=jwt:3"),
         ({"A": {"secret": "jwt"}}, {}, "--update-secrets=A=jwt:latest"),
         ({"A": {**SECRET, "project": "99"}}, {}, "--update-secrets=A=projects/99/secrets/jwt:7"),
+        (
+            {"A": {**SECRET, "project": "other", "project_number": "99"}},
+            {},
+            "--update-secrets=A=projects/99/secrets/jwt:7",
+        ),
         ({"A": SECRET}, {"A": "plain"}, "--remove-env-vars=A --update-secrets=A=jwt:7"),
         ({"A": SECRET}, {"A": ""}, "--remove-env-vars=A --update-secrets=A=jwt:7"),
         ({"A": SECRET}, {"A": {"secret": "other"}}, "--update-secrets=A=jwt:7"),
@@ -65,7 +71,6 @@ def test_restore(before, after, flags):
     ("before", "after"),
     [
         ({}, {"NEW": "1"}),
-        ({"A": "1"}, {"A": SECRET}),
         ({"settings": {"unheard_of": 1}}, {}),
         ({"settings": {"service_account": "default"}}, {"settings": {"service_account": "a@b"}}),
         ({"settings": {"service_account": "$(id)"}}, {"settings": {"service_account": "a@b"}}),
@@ -79,6 +84,17 @@ def test_restore(before, after, flags):
 def test_no_command(before, after):
     """What no single command puts back gets none."""
     assert put_back(before, after).restore == ""
+
+
+def test_project_by_number():
+    """gcloud takes secrets of other projects by number alone; one that nobody told is asked for."""
+    found = put_back({"A": {**SECRET, "project": "other"}}, {})
+
+    assert found.restore == f"{UPDATE} --update-secrets=A=projects/(NUMBER)/secrets/jwt:7"
+    assert found.note == (
+        "(NUMBER) stands for the number of other:"
+        " gcloud projects describe other --format='value(projectNumber)'"
+    )
 
 
 def test_containers():
@@ -197,7 +213,91 @@ def test_flags_fit_what_the_newest_revision_holds():
     plain = put_back({"A": "1"}, {}, service={**stands, "revisions": (secret, candidate)})
 
     assert bound.restore.endswith("--remove-env-vars=A --update-secrets=A=jwt:7")
-    assert plain.restore == ""
+    assert plain.restore.startswith(f"{UPDATE} --no-traffic --remove-secrets=A && ")
+
+
+@pytest.mark.parametrize(
+    ("stands", "kind", "words"),
+    [
+        (
+            {},
+            "service",
+            [
+                f"{UPDATE} --no-traffic --remove-secrets=A",
+                f"{UPDATE} --update-env-vars=A=(VALUE) --update-secrets=B=jwt:7",
+                f"{UPDATE.replace('update api', 'update-traffic api')} --to-latest",
+            ],
+        ),
+        (
+            {"traffic": (TrafficTarget(revision="x", percent=100),)},
+            "service",
+            [
+                f"{UPDATE} --no-traffic --remove-secrets=A",
+                f"{UPDATE} --update-env-vars=A=(VALUE) --update-secrets=B=jwt:7",
+            ],
+        ),
+        (
+            {},
+            "job",
+            [
+                f"{JOB} --remove-secrets=A",
+                f"{JOB} --update-env-vars=A=(VALUE) --update-secrets=B=jwt:7",
+            ],
+        ),
+    ],
+)
+def test_two_deploys(stands, kind, words):
+    """
+    gcloud makes no plain value of a secret in one step: the key goes first, where nobody is served.
+    """
+    before, after = {"A": "1", "B": SECRET}, {"A": SECRET}
+    stands = {"revisions": (snapshot(after, kind=kind),), "kind": kind, **stands}
+
+    assert put_back(before, after, service=stands, kind=kind).restore == " && ".join(words)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "flags"),
+    [
+        ({"cpu_idle": True}, {"cpu_idle": False}, "--cpu-throttling"),
+        ({"startup_cpu_boost": False}, {"startup_cpu_boost": True}, "--no-cpu-boost"),
+        ({"encryption_key": "k"}, {}, "--key=k"),
+        ({}, {"encryption_key": "k"}, "--clear-key"),
+        (
+            {"vpc.network": "n", "vpc.subnetwork": "s", "vpc.egress": "all-traffic"},
+            {},
+            "--network=n --subnet=s --vpc-egress=all-traffic",
+        ),
+        ({}, {"vpc.network": "n", "vpc.subnetwork": "s", "vpc.egress": "x"}, "--clear-network"),
+    ],
+)
+def test_settings(before, after, flags):
+    """What is on or off has a flag for each, and what was not there is cleared."""
+    found = put_back({"settings": before}, {"settings": after})
+
+    assert (found.restore, found.note) == (f"{UPDATE} {flags}", "")
+
+
+@pytest.mark.parametrize("disabled", [True, False])
+def test_service_level_switch(disabled):
+    """Who may call a service without being asked is put back either way."""
+    name = "invoker_iam_disabled"
+    found = put_back({"service": {name: disabled}}, {"service": {name: not disabled}})
+
+    assert found.restore == f"{UPDATE} --{'no-' if disabled else ''}invoker-iam-check"
+
+
+def test_switches_stand_for_the_whole_revision():
+    """Flags that gcloud takes for no container alone stand before all containers, and once."""
+    boxes = {
+        name: {"settings": {"cpu_idle": True}, "env": env}
+        for name, env in (("app", {"A": SECRET}), ("proxy", {}))
+    }
+    after = {name: {"settings": {"cpu_idle": False}} for name in boxes}
+
+    assert put_back({"containers": boxes}, {"containers": after}).restore == (
+        f"{UPDATE} --cpu-throttling --container=app --update-secrets=A=jwt:7"
+    )
 
 
 @pytest.mark.parametrize("found", [True, False])

@@ -140,6 +140,7 @@ def _known(
     if version is None:
         return source
     return source.but(
+        project_number=numbers.get(source.project, ""),
         resolved=version.number,
         version_state=version.state,
         created_at=version.created,

@@ -7,7 +7,10 @@ from __future__ import annotations
 import datetime as dt
 import os
 import time
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from bench.tally import Tally, Target
 from drift_audit.audit import Audit
@@ -15,11 +18,14 @@ from drift_audit.collector.budget import Budget
 from drift_audit.collector.cloud_run import CloudRun, Where
 from drift_audit.collector.connection import Connection
 from drift_audit.collector.pace import CLOUD_RUN, PER_MINUTE, Pace
+from drift_audit.differ import Place, Plain, _plain, compare, items
+from drift_audit.inventory import Evidence
 from drift_audit.names import PACED
 from drift_audit.policy import Policy
 from drift_audit.renderer import json as report_json
+from drift_audit.rules import Case, judge
 from drift_audit.seal import KEY_BYTES, Sealer, SealKey
-from drift_audit.snapshot import Snapshot
+from drift_audit.snapshot import Address, Snapshot
 from drift_audit.store.archive import Archive
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -27,6 +33,13 @@ NO_SECONDS_LIMIT = 3_600.0
 FREELY = 10**9
 GRANTED = 3_000
 """Reads a minute that Cloud Run grants (`cloud-run-api.md` §3)."""
+
+AT_A_TIME, EVERY = 1_000, 100
+"""How many pairs are held at a time, and which of them differ."""
+
+Pair = tuple[Snapshot, Snapshot]
+Mappings = tuple[Address, dict[Place, Plain], dict[Place, Plain]]
+Ready = TypeVar("Ready")
 
 SEALER = Sealer(SealKey(bytes(range(KEY_BYTES)), lasting=True))
 
@@ -56,6 +69,78 @@ def every_revision(target: Target) -> Tally:
                 tally.add(_full_name(one), len(one.bindings))
             else:
                 tally.unseen += 1
+    return tally
+
+
+def judge_pairs(target: Target) -> Tally:
+    """
+    Every revision held against itself as it was stored, by `compare` and every rule. The snapshots
+    were read from JSON, and nothing was derived from them before the clock runs.
+    """
+    policy, everything = Policy(), frozenset(Evidence)
+
+    def lost(pair: Pair) -> list[str]:
+        reference, candidate = pair
+        changes = compare(reference, candidate)
+        case = Case(candidate, reference, changes, policy, everything, today=NOW.date())
+        return [str(f.address) for f in judge(case)[0] if f.rule == "key-lost"]
+
+    return _timed(target, lambda pair: pair, lost)
+
+
+def deepdiff_pairs(target: Target) -> Tally:
+    """
+    The same pairs, each by DeepDiff alone, without any short cut: as two mappings from places to
+    what is compared of an item, which are made before the clock runs.
+    """
+    from deepdiff import DeepDiff
+
+    def lost(ready: Mappings) -> list[str]:
+        home, before, after = ready
+        levels = DeepDiff(before, after, view="tree", threshold_to_diff_deeper=0)
+        removed = levels.get("dictionary_item_removed", ())
+        gone = (one.path(output_format="list")[0] for one in removed)
+        return [str(home.at(box, **{kind: name})) for kind, box, name in gone]
+
+    return _timed(target, _mappings, lost)
+
+
+def _mappings(pair: Pair) -> Mappings:
+    before, after = (items(one) for one in pair)
+    return (
+        pair[1].address,
+        {place: _plain(item, after.get(place)) for place, item in before.items()},
+        {place: _plain(item, before.get(place)) for place, item in after.items()},
+    )
+
+
+def _timed(
+    target: Target, prepare: Callable[[Pair], Ready], lost: Callable[[Ready], list[str]]
+) -> Tally:
+    """
+    Make pairs, some at a time, and time what finds the keys that were lost. Whoever does not find
+    all of them, or finds others, ends the run.
+    """
+    tally, told, gone = Tally(), [], []
+    revisions = (one for one in _source(target, None).every() if isinstance(one, Snapshot))
+    while some := list(islice(revisions, AT_A_TIME)):
+        ready = []
+        for one in some:
+            tally.add(_full_name(one), len(one.bindings))
+            text = one.model_dump_json()
+            pair = Snapshot.model_validate_json(text), Snapshot.model_validate_json(text)
+            if tally.revisions % EVERY == 0:
+                key = pair[1].bindings[tally.revisions // EVERY % len(pair[1].bindings)]
+                gone.append(str(one.address.at(key.container, key=key.key)))
+                kept = tuple(b for b in pair[1].bindings if b is not key)
+                pair = pair[0], pair[1].but(bindings=kept)
+            ready.append(prepare(pair))
+        cpu, begun = time.process_time(), time.perf_counter()
+        told += [at for one in ready for at in lost(one)]
+        tally.cpu += time.process_time() - cpu
+        tally.wall += time.perf_counter() - begun
+    if told != gone:
+        raise SystemExit(f"{len(gone)} keys were lost, and {len(told)} or others were told of")
     return tally
 
 

@@ -25,7 +25,10 @@ class Target:
 
 @dataclass
 class Tally:
-    """What was seen, so that a fast answer that left something out does not add up."""
+    """
+    What was seen, so that a fast answer that left something out does not add up. `wall` and `cpu`
+    are the seconds of the part that counts, where that is not the whole task.
+    """
 
     revisions: int = 0
     env: int = 0
@@ -33,6 +36,8 @@ class Tally:
     services: int = 0
     lost: list[str] = field(default_factory=list)
     unseen: int = 0
+    wall: float = 0.0
+    cpu: float = 0.0
 
     def add(self, name: str, env: int) -> None:
         """Count one revision."""

@@ -9,10 +9,16 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict
 
 
-class Frozen(BaseModel):
+class Frozen(BaseModel):  # noqa: PLW1641  # pydantic hashes what is frozen
     """A closed value: no field may be added or changed, and no error quotes what stood in it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    def __eq__(self, other: object) -> bool:
+        """Of one type, with equal fields; what was derived from them does not count."""
+        if self.__class__ is not other.__class__:
+            return False
+        return self.__dict__ == other.__dict__ or super().__eq__(other)
 
     def but(self, **changed: Any) -> Self:
         """The same with some fields changed, and without what was derived from the old ones."""

@@ -7,7 +7,6 @@ store. It holds no raw value: literals arrive here sealed (see `drift_audit.seal
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
@@ -263,12 +262,3 @@ class Snapshot(Frozen):
             if s.name == name and s.container == container:
                 return s.value
         return None
-
-    @cached_property
-    def digests(self) -> dict[str, bytes]:
-        """One digest per section that is compared: equal digests need no closer look."""
-        texts = {section: self.model_dump_json(include={section}) for section in SECTIONS}
-        return {
-            section: hashlib.blake2b(text.encode(), digest_size=16).digest()
-            for section, text in texts.items()
-        }

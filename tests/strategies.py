@@ -42,6 +42,14 @@ def sides() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two sides, mostly with some of their parts in common, as two revisions have."""
+    before, after = draw(sides()), draw(sides())
+    kept = draw(st.sets(st.sampled_from(sorted(before)))) if draw(st.booleans()) else set(before)
+    return before, {**after, **{part: before[part] for part in kept}}
+
+
 def documents() -> st.SearchStrategy[dict[str, Any]]:
     """Templates in the v2 shape, as they come from a file."""
     literal = st.builds(lambda k, v: {"name": k, "value": v}, KEYS, VALUES)

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from drift_audit.differ import (
     SIDED,
+    Place,
+    _keyed_alike,
     _log_records_are_errors,
+    _plain,
     compare,
     incomparable,
     items,
@@ -20,10 +23,12 @@ from drift_audit.differ import (
     same_at,
     state_of,
 )
+from drift_audit.snapshot import SECTIONS
 from tests.builders import KEY, LASTING, sealer, snapshot
-from tests.strategies import sides
+from tests.strategies import pairs, sides
 
 MIRROR = {"absent": "absent"}
+REVISION = SECTIONS - {"service"}
 
 
 def places(snapshot_):
@@ -63,6 +68,65 @@ def test_change_exactly_where_keyed_sides_differ(one, other):
         for p in there.keys() | here.keys()
         if seen(there.get(p)) != seen(here.get(p)) and not same(there.get(p), here.get(p))
     }
+
+
+def unshortened(before, after):
+    """Where two snapshots differ and in which parts: deepdiff over all that they hold, and no more."""
+    sections = SECTIONS if before.service is not None and after.service is not None else REVISION
+    there, here = _keyed_alike(before, after, sections)
+    one_sided = {p for p in there.keys() ^ here.keys() if p[2] in SIDED}
+    compared = (there.keys() | here.keys()) - one_sided
+    tree = deepdiff.DeepDiff(
+        {p: _plain(there.get(p), here.get(p)) for p in compared},
+        {p: _plain(here.get(p), there.get(p)) for p in compared},
+        view="tree",
+        threshold_to_diff_deeper=0,
+        ignore_private_variables=False,
+        ignore_type_in_groups=[(bool, int)],
+    )
+    found: dict[Place, set[str]] = {}
+    for level in (level for levels in tree.values() for level in levels):
+        place, part, *_ = level.path(output_format="list")
+        found.setdefault(place, set()).add(part)
+    return found
+
+
+def shortened(before, after):
+    return {place_of(c.at): set(c.parts) for c in compare(before, after)}
+
+
+@given(pairs())
+def test_short_cuts_lose_nothing(pair):
+    """The parts that are passed by because they are equal hold no change that deepdiff would find."""
+    before, after = map(snapshot, pair)
+
+    assert shortened(before, after) == unshortened(before, after)
+
+
+@pytest.mark.parametrize("section", ["containers", "bindings", "mounts", "settings", "service"])
+def test_control_section_that_lies(section):
+    """A section that says it is equal when it is not is noticed by the comparison with deepdiff."""
+
+    class Liar(tuple):
+        __slots__ = ()
+        __hash__ = tuple.__hash__
+
+        def __ne__(self, other):
+            return False
+
+    full = {
+        "files": {"/a": {"secret": "a"}},
+        "settings": {"cpu": "1"},
+        "service": {"ingress": "all"},
+    }
+    before = snapshot({"env": {"A": "1"}, **full})
+    after = snapshot(
+        {"env": {"B": "1"}, "files": {}, "settings": {}, "service": {"ingress": "none"}}
+    )
+    blind = before.but(**{section: Liar(getattr(before, section))})
+
+    assert shortened(before, after) == unshortened(before, after)
+    assert (shortened(blind, after) == unshortened(blind, after)) is (section == "containers")
 
 
 def seen(item):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
 
 from drift_audit.differ import compare
 from drift_audit.finding import Finding, Severity
@@ -20,6 +22,7 @@ from drift_audit.rules.waivers import waive
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Address, Snapshot, Unseen
 from tests.builders import HOME, NOW, sealer, snapshot
+from tests.strategies import pairs
 
 CASES = sorted(Path(__file__).parent.glob("cases/*/*.yaml"))
 
@@ -175,6 +178,35 @@ def test_unfinished_rule_does_not_load(id, doc):
     check.__doc__ = doc
     with pytest.raises(AssertionError):
         rule(id, Severity.LOW)(check)
+
+
+@given(pairs())
+def test_short_cuts_find_the_same(pair):
+    """Rules about changes are not asked where nothing differs, and would have had nothing to say."""
+    before, after = (snapshot(side) for side in pair)
+    case = Case(after, before, compare(before, after), evidence=frozenset(Evidence))
+    always = [replace(rule, of_changes=False) for rule in RULES.values()]
+
+    assert judge(case) == judge(case, always)
+
+
+@pytest.mark.parametrize(
+    "rule", [rule for rule in RULES.values() if rule.of_changes], ids=lambda rule: rule.id
+)
+def test_rule_of_changes_is_silent_without(rule):
+    """A revision held against itself, or against nothing, gives a rule about changes no hit."""
+    for side in (load(path)["candidate"] for path in CASES if path.parent.name == rule.id):
+        one = snapshot(side)
+        assert rule.on_case is not None
+        assert not [*rule.on_case(Case(one, one)), *rule.on_case(Case(one))]
+
+
+def test_control_rule_of_no_changes():
+    """A rule about one revision alone that is taken for one about changes is noticed."""
+    one = snapshot({"A": ["1", "2"]})
+    wrong = replace(RULES["key-duplicated"], of_changes=True)
+
+    assert judge(Case(one, one), [wrong]) != judge(Case(one, one), [RULES["key-duplicated"]])
 
 
 def test_no_stray_cases():

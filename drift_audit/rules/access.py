@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from drift_audit.differ import state_of
 from drift_audit.finding import Severity
-from drift_audit.rules.engine import Case, Hit, rule
+from drift_audit.rules.engine import Case, Hit, change_rule
 
 
-@rule("service-account-changed", Severity.HIGH)
+@change_rule("service-account-changed", Severity.HIGH)
 def service_account_changed(case: Case) -> Iterator[Hit]:
     """
     The revision runs as another service account.
@@ -22,7 +22,7 @@ def service_account_changed(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("service-account-changed")
 
 
-@rule("service-account-default", Severity.HIGH)
+@change_rule("service-account-default", Severity.HIGH)
 def service_account_default(case: Case) -> Iterator[Hit]:
     """
     The revision fell back to the default service account of Compute Engine.
@@ -37,7 +37,7 @@ def service_account_default(case: Case) -> Iterator[Hit]:
         yield Hit(change.at, f"runs as the default account of Compute Engine, not as {was}")
 
 
-@rule("access-opened", Severity.CRITICAL)
+@change_rule("access-opened", Severity.CRITICAL)
 def access_opened(case: Case) -> Iterator[Hit]:
     """
     Callers are not checked any more.
@@ -55,7 +55,7 @@ def access_opened(case: Case) -> Iterator[Hit]:
         yield Hit(change.at, checks[str(change.at.setting)])
 
 
-@rule("access-closed", Severity.MEDIUM)
+@change_rule("access-closed", Severity.MEDIUM)
 def access_closed(case: Case) -> Iterator[Hit]:
     """
     Callers are checked that were not before.

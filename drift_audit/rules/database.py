@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drift_audit.finding import Severity
-from drift_audit.rules.engine import Case, Hit, rule
+from drift_audit.rules.engine import Case, Hit, change_rule
 from drift_audit.rules.meaning import DATABASE
 
 
-@rule("database-detached", Severity.HIGH)
+@change_rule("database-detached", Severity.HIGH)
 def database_detached(case: Case) -> Iterator[Hit]:
     """
     A Cloud SQL instance is not attached any more.
@@ -24,7 +24,7 @@ def database_detached(case: Case) -> Iterator[Hit]:
         yield Hit(change.at, f"Cloud SQL instance {instance} is not attached any more")
 
 
-@rule("database-swapped", Severity.HIGH)
+@change_rule("database-swapped", Severity.HIGH)
 def database_swapped(case: Case) -> Iterator[Hit]:
     """
     Another Cloud SQL instance is attached than in the reference revision.

@@ -191,7 +191,10 @@ Check = TypeVar("Check", CaseCheck, FleetCheck)
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule and what it says of itself. Exactly one of the two checks is set."""
+    """
+    A rule and what it says of itself. Exactly one of the two checks is set; one `of_changes` is
+    asked only where something differs.
+    """
 
     id: str
     severity: Severity
@@ -202,6 +205,7 @@ class Rule:
     needs: frozenset[Evidence] = frozenset()
     on_case: CaseCheck | None = None
     on_fleet: FleetCheck | None = None
+    of_changes: bool = False
 
 
 RULES: dict[str, Rule] = {}
@@ -213,6 +217,16 @@ def rule(id: str, severity: Severity, *needs: Evidence) -> Callable[[CaseCheck],
 
     def register(check: CaseCheck) -> CaseCheck:
         _add(Rule(id, severity, *_documented(check), needs=frozenset(needs), on_case=check))
+        return check
+
+    return register
+
+
+def change_rule(id: str, severity: Severity) -> Callable[[CaseCheck], CaseCheck]:
+    """Register a rule about what differs: it has nothing to say of two equal revisions."""
+
+    def register(check: CaseCheck) -> CaseCheck:
+        _add(Rule(id, severity, *_documented(check), on_case=check, of_changes=True))
         return check
 
     return register
@@ -251,13 +265,13 @@ def judge(case: Case, rules: Iterable[Rule] | None = None) -> tuple[list[Finding
     """
     findings, skipped = [], []
     for each in rules if rules is not None else RULES.values():
-        if each.on_case is None:
+        if each.on_case is None or (each.of_changes and not case.changes):
             continue
-        missing = each.needs - case.evidence
-        if missing:
+        if missing := each.needs - case.evidence:
             skipped.append(_skip(each, case, missing))
             continue
-        findings += [_finding(each, hit, case) for hit in _merged(each, each.on_case(case))]
+        if hits := list(each.on_case(case)):
+            findings += [_finding(each, hit, case) for hit in _merged(each, hits)]
     return sorted(findings, key=lambda f: f.order), skipped
 
 

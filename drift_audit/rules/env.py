@@ -8,7 +8,7 @@ from itertools import islice
 from drift_audit import names
 from drift_audit.binding import Binding, Empty, LiteralValue, SecretReference, Source, is_blank
 from drift_audit.finding import Severity
-from drift_audit.rules.engine import Case, Hit, rule
+from drift_audit.rules.engine import Case, Hit, change_rule, rule
 from drift_audit.seal import BY_PATTERN, CREDENTIAL
 from drift_audit.snapshot import Address
 
@@ -28,7 +28,7 @@ def told(source: Source) -> str:
     return "unreadable"
 
 
-@rule("key-lost", Severity.HIGH)
+@change_rule("key-lost", Severity.HIGH)
 def key_lost(case: Case) -> Iterator[Hit]:
     """
     A key that the reference revision had is gone.
@@ -43,7 +43,7 @@ def key_lost(case: Case) -> Iterator[Hit]:
         yield Hit(at, f"{at.key} is gone; it was {told(binding.source)}", severity)
 
 
-@rule("key-added", Severity.INFO)
+@change_rule("key-added", Severity.INFO)
 def key_added(case: Case) -> Iterator[Hit]:
     """
     A key has appeared that the reference revision did not have.
@@ -56,7 +56,7 @@ def key_added(case: Case) -> Iterator[Hit]:
         yield Hit(at, f"{at.key} is new; it is {told(binding.source)}")
 
 
-@rule("key-emptied", Severity.HIGH)
+@change_rule("key-emptied", Severity.HIGH)
 def key_emptied(case: Case) -> Iterator[Hit]:
     """
     A key is still there, but its value is empty or blank.
@@ -72,7 +72,7 @@ def key_emptied(case: Case) -> Iterator[Hit]:
             yield Hit(at, f"{at.key} is empty now; it was {told(before.source)}", severity)
 
 
-@rule("key-filled", Severity.INFO)
+@change_rule("key-filled", Severity.INFO)
 def key_filled(case: Case) -> Iterator[Hit]:
     """
     A key that was empty in the reference revision has a value now.
@@ -87,7 +87,7 @@ def key_filled(case: Case) -> Iterator[Hit]:
             yield Hit(at, f"{at.key} was empty; it is {told(after.source)}")
 
 
-@rule("key-state-changed", Severity.INFO)
+@change_rule("key-state-changed", Severity.INFO)
 def key_state_changed(case: Case) -> Iterator[Hit]:
     """
     A key comes from elsewhere than in the reference revision, and nobody can say what that means.
@@ -103,7 +103,7 @@ def key_state_changed(case: Case) -> Iterator[Hit]:
             yield Hit(at, f"{at.key} was {told(before.source)} and is {told(after.source)} now")
 
 
-@rule("literal-changed", Severity.MEDIUM)
+@change_rule("literal-changed", Severity.MEDIUM)
 def literal_changed(case: Case) -> Iterator[Hit]:
     """
     A plain value is not what it was in the reference revision.
@@ -141,7 +141,7 @@ def key_duplicated(case: Case) -> Iterator[Hit]:
             yield Hit(at, f"{binding.key} stands {times} times; the last one wins")
 
 
-@rule("key-deduplicated", Severity.INFO)
+@change_rule("key-deduplicated", Severity.INFO)
 def key_deduplicated(case: Case) -> Iterator[Hit]:
     """
     A key that stood more than once in the reference revision stands there once, or fewer times.
@@ -155,7 +155,7 @@ def key_deduplicated(case: Case) -> Iterator[Hit]:
             yield Hit(at, f"{at.key} stood {len(before.shadowed) + 1} times")
 
 
-@rule("key-renamed", Severity.HIGH)
+@change_rule("key-renamed", Severity.HIGH)
 def key_renamed(case: Case) -> Iterator[Hit]:
     """
     A key left and another one appeared that reads the same secret.
@@ -178,7 +178,7 @@ def key_renamed(case: Case) -> Iterator[Hit]:
             yield Hit(at, says, case.raised_if_required(at, Severity.HIGH))
 
 
-@rule("key-moved", Severity.HIGH)
+@change_rule("key-moved", Severity.HIGH)
 def key_moved(case: Case) -> Iterator[Hit]:
     """
     A key left its container and appeared in another one of the same revision.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drift_audit.finding import Severity
-from drift_audit.rules.engine import Case, Hit, rule
+from drift_audit.rules.engine import Case, Hit, change_rule
 from drift_audit.rules.meaning import sentence
 
 
-@rule("network-path-lost", Severity.HIGH)
+@change_rule("network-path-lost", Severity.HIGH)
 def network_path_lost(case: Case) -> Iterator[Hit]:
     """
     The revision has no way into a VPC any more.
@@ -23,7 +23,7 @@ def network_path_lost(case: Case) -> Iterator[Hit]:
         yield Hit(change.at, f"{sentence(change)}; nothing leads into a VPC now")
 
 
-@rule("network-path-swapped", Severity.MEDIUM)
+@change_rule("network-path-swapped", Severity.MEDIUM)
 def network_path_swapped(case: Case) -> Iterator[Hit]:
     """
     The revision goes into a VPC another way than the reference did.
@@ -36,7 +36,7 @@ def network_path_swapped(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("network-path-swapped")
 
 
-@rule("egress-changed", Severity.MEDIUM)
+@change_rule("egress-changed", Severity.MEDIUM)
 def egress_changed(case: Case) -> Iterator[Hit]:
     """
     Other traffic goes through the VPC than before.
@@ -49,7 +49,7 @@ def egress_changed(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("egress-changed")
 
 
-@rule("ingress-opened", Severity.HIGH)
+@change_rule("ingress-opened", Severity.HIGH)
 def ingress_opened(case: Case) -> Iterator[Hit]:
     """
     Requests come in from places that were shut out before.
@@ -62,7 +62,7 @@ def ingress_opened(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("ingress-opened")
 
 
-@rule("ingress-narrowed", Severity.MEDIUM)
+@change_rule("ingress-narrowed", Severity.MEDIUM)
 def ingress_narrowed(case: Case) -> Iterator[Hit]:
     """
     Requests are shut out that came in before.
@@ -74,7 +74,7 @@ def ingress_narrowed(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("ingress-narrowed")
 
 
-@rule("default-url-changed", Severity.LOW)
+@change_rule("default-url-changed", Severity.LOW)
 def default_url_changed(case: Case) -> Iterator[Hit]:
     """
     The address that Google gives the service was turned on or off.

@@ -68,10 +68,9 @@ def reference_without_path(case: Case) -> Iterator[Hit]:
 
     Fix: set a connector or a network for the revision, or the address that can be reached.
     """
-    if leads_into_a_vpc(case.candidate):
-        return
-    for at, target in case.candidate.targets:
-        if target.kind == "private":
+    private = [found for found in case.candidate.targets if found[1].kind == "private"]
+    if private and not leads_into_a_vpc(case.candidate):
+        for at, target in private:
             says = f"{at.name} leads to {_spelled(target)}, and nothing leads into a VPC"
             yield Hit(at, says)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drift_audit.finding import Severity
-from drift_audit.rules.engine import Case, Hit, rule
+from drift_audit.rules.engine import Case, Hit, change_rule
 from drift_audit.rules.meaning import one_for_each_container
 
 
-@rule("max-instances-raised", Severity.MEDIUM)
+@change_rule("max-instances-raised", Severity.MEDIUM)
 def max_instances_raised(case: Case) -> Iterator[Hit]:
     """
     More instances may run at a time than before.
@@ -22,7 +22,7 @@ def max_instances_raised(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("max-instances-raised")
 
 
-@rule("max-instances-lowered", Severity.MEDIUM)
+@change_rule("max-instances-lowered", Severity.MEDIUM)
 def max_instances_lowered(case: Case) -> Iterator[Hit]:
     """
     Fewer instances may run at a time than before.
@@ -34,7 +34,7 @@ def max_instances_lowered(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("max-instances-lowered")
 
 
-@rule("min-instances-lowered", Severity.LOW)
+@change_rule("min-instances-lowered", Severity.LOW)
 def min_instances_lowered(case: Case) -> Iterator[Hit]:
     """
     Fewer instances are kept ready than before.
@@ -47,7 +47,7 @@ def min_instances_lowered(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("min-instances-lowered")
 
 
-@rule("min-instances-raised", Severity.INFO)
+@change_rule("min-instances-raised", Severity.INFO)
 def min_instances_raised(case: Case) -> Iterator[Hit]:
     """
     More instances are kept ready than before.
@@ -59,7 +59,7 @@ def min_instances_raised(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("min-instances-raised")
 
 
-@rule("concurrency-changed", Severity.MEDIUM)
+@change_rule("concurrency-changed", Severity.MEDIUM)
 def concurrency_changed(case: Case) -> Iterator[Hit]:
     """
     An instance takes another number of requests at a time.
@@ -72,7 +72,7 @@ def concurrency_changed(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("concurrency-changed")
 
 
-@rule("resources-changed", Severity.MEDIUM)
+@change_rule("resources-changed", Severity.MEDIUM)
 def resources_changed(case: Case) -> Iterator[Hit]:
     """
     CPU, memory, or the time that a request may take is another.
@@ -85,7 +85,7 @@ def resources_changed(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("resources-changed")
 
 
-@rule("sandbox-changed", Severity.MEDIUM)
+@change_rule("sandbox-changed", Severity.MEDIUM)
 def sandbox_changed(case: Case) -> Iterator[Hit]:
     """
     The revision runs in another execution environment.
@@ -98,7 +98,7 @@ def sandbox_changed(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("sandbox-changed")
 
 
-@rule("encryption-key-changed", Severity.HIGH)
+@change_rule("encryption-key-changed", Severity.HIGH)
 def encryption_key_changed(case: Case) -> Iterator[Hit]:
     """
     The image is encrypted under another key, or under none of yours, or a revoked key has another
@@ -112,7 +112,7 @@ def encryption_key_changed(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("encryption-key-changed")
 
 
-@rule("command-changed", Severity.MEDIUM)
+@change_rule("command-changed", Severity.MEDIUM)
 def command_changed(case: Case) -> Iterator[Hit]:
     """
     A container starts something else, elsewhere, or listens on another port.
@@ -124,7 +124,7 @@ def command_changed(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("command-changed")
 
 
-@rule("probe-changed", Severity.MEDIUM)
+@change_rule("probe-changed", Severity.MEDIUM)
 def probe_changed(case: Case) -> Iterator[Hit]:
     """
     Cloud Run asks in another way whether a container is well.
@@ -137,7 +137,7 @@ def probe_changed(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("probe-changed")
 
 
-@rule("volume-changed", Severity.HIGH)
+@change_rule("volume-changed", Severity.HIGH)
 def volume_changed(case: Case) -> Iterator[Hit]:
     """
     A volume is gone, new, or another one at the same path.
@@ -149,7 +149,7 @@ def volume_changed(case: Case) -> Iterator[Hit]:
     yield from case.plain_hits("volume-changed")
 
 
-@rule("container-lost", Severity.MEDIUM)
+@change_rule("container-lost", Severity.MEDIUM)
 def container_lost(case: Case) -> Iterator[Hit]:
     """
     A container that ran beside the others is gone.
@@ -163,7 +163,7 @@ def container_lost(case: Case) -> Iterator[Hit]:
         yield Hit(change.at, f"container {change.at.container} is gone")
 
 
-@rule("container-added", Severity.MEDIUM)
+@change_rule("container-added", Severity.MEDIUM)
 def container_added(case: Case) -> Iterator[Hit]:
     """
     A container runs beside the others that was not there before.

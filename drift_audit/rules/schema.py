@@ -119,6 +119,6 @@ def key_forbidden(case: Case) -> Iterator[Hit]:
 
 def _matching(case: Case, globs: Collection[str]) -> Iterator[Address]:
     """Where the candidate has a key that one of some globs matches."""
-    for binding in case.candidate.bindings:
+    for binding in case.candidate.bindings if globs else ():
         if any(fnmatchcase(binding.key, glob) for glob in globs):
             yield case.candidate.address.at(binding.container, key=binding.key)

@@ -10,7 +10,7 @@ from drift_audit.binding import LiteralValue, Mount, SecretReference, is_blank
 from drift_audit.differ import Change, pair_containers
 from drift_audit.finding import Severity
 from drift_audit.inventory import Evidence
-from drift_audit.rules.engine import Case, Hit, rule
+from drift_audit.rules.engine import Case, Hit, change_rule, rule
 
 Swap = tuple[Change, SecretReference, SecretReference]
 
@@ -23,7 +23,7 @@ def swaps(case: Case) -> Iterator[Swap]:
             yield change, before, after
 
 
-@rule("binding-downgraded", Severity.CRITICAL)
+@change_rule("binding-downgraded", Severity.CRITICAL)
 def binding_downgraded(case: Case) -> Iterator[Hit]:
     """
     A key that was bound to a secret is a plain value now.
@@ -39,7 +39,7 @@ def binding_downgraded(case: Case) -> Iterator[Hit]:
                 yield Hit(at, f"{at.key} was bound to {secret} and is a plain value now")
 
 
-@rule("binding-upgraded", Severity.INFO)
+@change_rule("binding-upgraded", Severity.INFO)
 def binding_upgraded(case: Case) -> Iterator[Hit]:
     """
     A key that was a plain value is bound to a secret now.
@@ -54,7 +54,7 @@ def binding_upgraded(case: Case) -> Iterator[Hit]:
                 yield Hit(at, f"{at.key} was a plain value and is bound to {secret} now")
 
 
-@rule("secret-retargeted", Severity.HIGH)
+@change_rule("secret-retargeted", Severity.HIGH)
 def secret_retargeted(case: Case) -> Iterator[Hit]:
     """
     A key or a mounted file reads another secret than in the reference revision.
@@ -71,7 +71,7 @@ def secret_retargeted(case: Case) -> Iterator[Hit]:
             yield Hit(change.at, says, severity)
 
 
-@rule("secret-project-changed", Severity.HIGH)
+@change_rule("secret-project-changed", Severity.HIGH)
 def secret_project_changed(case: Case) -> Iterator[Hit]:
     """
     A key or a mounted file reads a secret of the same name in another project.
@@ -88,7 +88,7 @@ def secret_project_changed(case: Case) -> Iterator[Hit]:
             yield Hit(change.at, says, severity)
 
 
-@rule("version-unpinned", Severity.MEDIUM)
+@change_rule("version-unpinned", Severity.MEDIUM)
 def version_unpinned(case: Case) -> Iterator[Hit]:
     """
     A secret version that was pinned to a number follows an alias now.
@@ -105,7 +105,7 @@ def version_unpinned(case: Case) -> Iterator[Hit]:
             yield Hit(change.at, says, severity)
 
 
-@rule("version-moved", Severity.MEDIUM)
+@change_rule("version-moved", Severity.MEDIUM)
 def version_moved(case: Case) -> Iterator[Hit]:
     """
     A binding reads another version of its secret than in the reference revision.
@@ -151,9 +151,9 @@ def version_newer_than_revision(case: Case) -> Iterator[Hit]:
     Fix: deploy a new revision, with the number of the version that is meant.
     """
     made = case.candidate.identity.create_time
-    variables = ((at, ref) for at, ref in case.candidate.references() if at.key is not None)
-    for at, ref in variables:
-        if ref.floating and made and ref.created_at and ref.created_at > made:
+    for at, ref in case.candidate.references():
+        later = ref.created_at and made and ref.created_at > made
+        if later and ref.floating and at.key is not None:
             says = f"{at.name} reads {_exactly(ref)}, created on {ref.created_at:%Y-%m-%d}"
             yield Hit(at, f"{says}, after the revision")
 
@@ -328,7 +328,7 @@ def secret_name_unfilled(case: Case) -> Iterator[Hit]:
             yield Hit(at, f"{at.name} reads {ref}, whose name is a placeholder")
 
 
-@rule("secret-mount-lost", Severity.HIGH)
+@change_rule("secret-mount-lost", Severity.HIGH)
 def secret_mount_lost(case: Case) -> Iterator[Hit]:
     """
     A file that a secret put into the container is gone.
@@ -342,7 +342,7 @@ def secret_mount_lost(case: Case) -> Iterator[Hit]:
             yield Hit(change.at, f"{change.at.mount} is gone; it held {change.before.source}")
 
 
-@rule("secret-mount-added", Severity.INFO)
+@change_rule("secret-mount-added", Severity.INFO)
 def secret_mount_added(case: Case) -> Iterator[Hit]:
     """
     A secret is mounted as a file that the reference revision did not have.
@@ -356,7 +356,7 @@ def secret_mount_added(case: Case) -> Iterator[Hit]:
             yield Hit(change.at, f"{change.at.mount} is new; it holds {change.after.source}")
 
 
-@rule("secret-mount-mode-changed", Severity.LOW)
+@change_rule("secret-mount-mode-changed", Severity.LOW)
 def secret_mount_mode_changed(case: Case) -> Iterator[Hit]:
     """
     A mounted secret has other file permissions than in the reference revision.
@@ -370,7 +370,7 @@ def secret_mount_mode_changed(case: Case) -> Iterator[Hit]:
             yield Hit(change.at, f"{change.at.mount} has other file permissions")
 
 
-@rule("secret-consumer-added", Severity.MEDIUM)
+@change_rule("secret-consumer-added", Severity.MEDIUM)
 def secret_consumer_added(case: Case) -> Iterator[Hit]:
     """
     A container reads a secret that only other containers read before.

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from drift_audit import names
 from drift_audit.finding import Severity
-from drift_audit.rules.engine import Case, Hit, rule
+from drift_audit.rules.engine import Case, Hit, change_rule, rule
 from drift_audit.rules.meaning import OTHERWISE, sentence
 
 WEIGHTS = {
@@ -30,7 +30,7 @@ How much a change of a setting matters; `medium` for the others. An image change
 """
 
 
-@rule("setting-changed", Severity.MEDIUM)
+@change_rule("setting-changed", Severity.MEDIUM)
 def setting_changed(case: Case) -> Iterator[Hit]:
     """
     A setting is not what it was in the reference revision.

@@ -161,7 +161,7 @@ def test_no_host_in_the_pins():
 def test_worked_example_is_a_rule_that_is_there():
     """The rule in CONTRIBUTING.md stands in the program, and its cases hold."""
     page = (ROOT / "CONTRIBUTING.md").read_text()
-    rule = next(b for _, b in re.findall(r"```(text)\n(.*?)```", page, re.DOTALL) if "@rule" in b)
+    rule = next(b for _, b in re.findall(r"```(text)\n(.*?)```", page, re.DOTALL) if "rule(" in b)
     cases = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
 
     assert rule in (ROOT / "drift_audit" / "rules" / "env.py").read_text()

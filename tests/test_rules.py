@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ import yaml
 from hypothesis import given
 
 from drift_audit.differ import compare
-from drift_audit.finding import Finding, Severity
+from drift_audit.finding import Finding, Severity, Skip
 from drift_audit.inventory import Evidence, Inventory, Scope, Service, TrafficTarget, Twins
 from drift_audit.policy import Policy, read_policy
 from drift_audit.rules import RULES, Case, Fleet, judge, judge_fleet
-from drift_audit.rules.engine import rule
+from drift_audit.rules.engine import Rule, change_rule, fleet_rule, rule
 from drift_audit.rules.meaning import OF_SETTINGS
 from drift_audit.rules.waivers import waive
 from drift_audit.seal import Sealer
@@ -29,7 +30,7 @@ CASES = sorted(Path(__file__).parent.glob("cases/*/*.yaml"))
 FIELDS = {
     "source", "reference", "candidate", "policy", "evidence", "refused",
     "services", "unseen", "found", "today", "asked", "left", "live", "expect", "severity", "at",
-    "traffic", "newest", "others", "regions",
+    "traffic", "newest", "others", "regions", "looked",
 }  # fmt: skip
 
 
@@ -94,6 +95,7 @@ def fleet(given: dict[str, Any], policy: Policy) -> Fleet:
             source="test",
             projects=("shop",) if given.get("live", True) else (),
             regions=tuple(given.get("regions", ())),
+            **{part: tuple(names) for part, names in given.get("looked", {}).items()},
         ),
         services=tuple(
             Service(
@@ -160,24 +162,114 @@ def test_rule_has_cases(rule):
     assert any(not c["expect"] for c in cases), f"no case in which {rule} is silent"
 
 
+FINISHED = "What is\n    wrong.\n\n    Why.\n\n    Fix: mend\n    it.\n    "
+
+
 @pytest.mark.parametrize(
-    ("id", "doc"),
+    ("id", "doc", "why"),
     [
-        ("key-lost", "What.\n\nWhy.\n\nFix: it."),
-        ("Key_Lost", "What.\n\nWhy.\n\nFix: it."),
-        ("new-rule", "What."),
-        ("new-rule", "What.\n\nWhy.\n\nMend it."),
+        ("key-lost", FINISHED, "rule id key-lost is taken or not kebab-case"),
+        ("Key_Lost", FINISHED, "rule id Key_Lost is taken or not kebab-case"),
+        ("new-rule", None, "check: a rule says what, why, and `Fix:`"),
+        ("new-rule", "What.", "check: a rule says what, why, and `Fix:`"),
+        ("new-rule", "What.\n\nWhy.\n\nMend it.", "check: a rule says what, why, and `Fix:`"),
     ],
 )
-def test_unfinished_rule_does_not_load(id, doc):
+def test_unfinished_rule_does_not_load(id, doc, why):
     """A rule without what, why and fix, or with an id that is taken or misspelled, refuses to load."""
 
     def check(case):
         return []
 
     check.__doc__ = doc
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=re.escape(why)):
         rule(id, Severity.LOW)(check)
+
+
+@pytest.mark.parametrize(
+    ("register", "told"),
+    [
+        (rule("new-rule", Severity.LOW, *Evidence), {"needs": frozenset(Evidence)}),
+        (change_rule("new-rule", Severity.LOW), {"of_changes": True}),
+        (fleet_rule("new-rule", Severity.LOW), {}),
+    ],
+    ids=["rule", "change", "fleet"],
+)
+def test_rule_that_loads_says_what_it_is(register, told, request):
+    """A rule is known by its id, with its severity, its family, its texts and its check."""
+
+    def check(_):
+        return []
+
+    check.__doc__ = FINISHED
+    where = "on_fleet" if request.node.callspec.id == "fleet" else "on_case"
+    try:
+        same = register(check)
+        found = RULES["new-rule"]
+    finally:
+        RULES.pop("new-rule", None)
+
+    assert same is check
+    assert found == Rule(
+        "new-rule", Severity.LOW, "test_rules", "What is wrong.", "Why.", "mend it.",
+        **told, **{where: check},
+    )  # fmt: skip
+
+
+def test_finding_tells_both_states():
+    """What stood at the address before and after, where there is one, and a reference."""
+    before, after = snapshot({"A": "1", "B": ""}), snapshot({"B": "", "C D": {"secret": "c"}})
+    status = {"env": {"C D": ["1", ""]}, "status": {"ready": False}}
+    compared, _ = judge(Case(after, before, compare(before, after)))
+    alone, _ = judge(
+        Case(snapshot(status)), [RULES[r] for r in ("key-name-odd", "revision-not-ready")]
+    )
+
+    assert {(f.rule, f.before, f.after) for f in compared} >= {
+        ("key-lost", "literal", "absent"),
+        ("key-added", "absent", "secret"),
+        ("key-name-odd", "absent", "secret"),
+    }
+    assert {(f.rule, f.before, f.after) for f in alone} == {
+        ("key-name-odd", None, "empty"),
+        ("revision-not-ready", None, None),
+    }
+
+
+def test_rule_without_evidence_is_skipped_and_the_next_one_runs():
+    """A skip says of which service, and what was missing; it does not block, and ends nothing."""
+    needy = replace(RULES["version-disabled"], needs=frozenset(Evidence))
+    rules = [RULES["secret-shared"], needy, RULES["key-duplicated"]]
+    findings, skipped = judge(Case(snapshot({"A": ["1", "2"]})), rules)
+
+    assert [f.rule for f in findings] == ["key-duplicated"]
+    assert skipped == [
+        Skip(
+            what="version-disabled",
+            service=HOME,
+            reason=f"needs {', '.join(sorted(Evidence))}",
+            blocking=False,
+        )
+    ]
+
+
+def test_waivers_are_judged_by_what_all_rules_found():
+    """Whatever the order of the rules, a waiver of what another rule of the run finds is used."""
+    policy = read_policy(
+        "".join(
+            f'[[waiver]]\nrule="{rule}"\nat="-"\nowner="me"\nreason="known"\nuntil=2026-02-01\n'
+            for rule in ("nothing-audited", "not-seen", "key-lost")
+        )
+    )
+    inventory = Inventory(scope=Scope(source="test", projects=("shop",)))
+    unseen = [Unseen(where="services of shop", reason="denied")]
+    run = Fleet(inventory, policy, NOW.date(), unseen=unseen)
+    backwards = [*reversed(RULES.values())]
+
+    assert [f.says for f in judge_fleet(run) if f.rule == "waiver-unused"] == [
+        "the waiver of key-lost by me matched nothing"
+    ]
+    assert judge_fleet(run) == judge_fleet(run, backwards)
 
 
 @given(pairs())
@@ -262,7 +354,8 @@ def test_credential_that_is_gone_is_not_shared(now):
     assert twins
     assert (
         judge_fleet(
-            Fleet(inventory, Policy(), NOW.date(), candidates), [RULES["credential-shared"]]
+            Fleet(inventory, Policy(), NOW.date(), candidates=candidates),
+            [RULES["credential-shared"]],
         )
         == []
     )

@@ -127,7 +127,9 @@ def _timed(
 
     A task that looks at one of so many hundreds alone has its seconds multiplied.
     """
-    tally, told, gone = Tally(), [], []
+    tally = Tally()
+    told: list[str] = []
+    gone: list[str] = []
     revisions = (one for one in _source(target, None).every() if isinstance(one, Snapshot))
     while some := list(islice(revisions, AT_A_TIME)):
         ready = []

@@ -67,16 +67,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Pair:
-    """
-    A candidate and what it is held against. One that is `planned` is not deployed: nothing has to
-    be put back, and no deploy has made it so.
-    """
+    """A candidate and what it is held against."""
 
     service: Service
     candidate: Snapshot
     known: KnownGood
     refused: Snapshot | None = None
-    planned: bool = False
 
 
 @dataclass(frozen=True)
@@ -213,10 +209,11 @@ class Audit:
             history = histories.of(pair.service)
             wanted = _restored(findings)
             restored = [change for change in changes if change.at in wanted]
-            now = histories.now(reference) if restored and not pair.planned else None
+            planned = candidate.identity.planned  # nothing was deployed that could be put back
+            now = histories.now(reference) if restored and not planned else None
             ground = Ground(reference, candidate, history, _states(now), _numbers(now))
-            undo = None if pair.planned else remedy(restored, ground)
-            findings = _explained(findings, changes, ground, planned=pair.planned)
+            undo = None if planned else remedy(restored, ground)
+            findings = _explained(findings, changes, ground)
         who = candidate.identity
         return Judged(
             report=ServiceReport(
@@ -315,9 +312,7 @@ def _restored(findings: Sequence[Finding]) -> set[Address]:
     }
 
 
-def _explained(
-    findings: list[Finding], changes: Sequence[Change], ground: Ground, *, planned: bool
-) -> list[Finding]:
+def _explained(findings: list[Finding], changes: Sequence[Change], ground: Ground) -> list[Finding]:
     """
     The findings about changes, each with the deploy that made it, its cause and its remedy. What is
     planned was not deployed, and needs no remedy.
@@ -327,6 +322,7 @@ def _explained(
         return findings
     by_address = {change.at: change for change in changes}
     causes = Causes(reference, service, candidate)
+    planned = candidate.identity.planned
 
     def explained(finding: Finding) -> Finding:
         change = by_address.get(finding.address)

@@ -162,6 +162,9 @@ class Unreadable(Frozen):
     state: Literal["unreadable"] = "unreadable"
     reason: str
 
+    def __str__(self) -> str:
+        return "what cannot be told"
+
 
 Source = Annotated[
     Empty | LiteralValue | SecretReference | Unreadable, Field(discriminator="state")
@@ -200,12 +203,12 @@ READABLE = 0o444
 class Mount(Frozen):
     """
     A file that a secret puts into a container, at its full path (mount path and item path
-    joined).
+    joined). Which secret, or which version of it, may be what nobody can tell yet.
     """
 
     container: str
     path: str
-    source: SecretReference
+    source: Annotated[SecretReference | Unreadable, Field(discriminator="state")]
     mode: int = READABLE
 
     @property

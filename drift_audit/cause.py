@@ -77,6 +77,9 @@ class Causes:
             return self._reference, self._candidate
         if first is None or not first.previous:
             return None
+        who = self._known[first.revision].identity
+        if who.planned and not who.client:
+            return None  # a file says what is to come, and not by what command
         return self._known[first.previous], self._known[first.revision]
 
     def _of_kind(self, change: Change, before: Snapshot, after: Snapshot) -> Cause | None:

@@ -16,7 +16,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from drift_audit.binding import Binding, Empty, LiteralValue, Mount, SecretReference, VersionState
+from drift_audit.binding import (
+    Binding,
+    Empty,
+    LiteralValue,
+    Mount,
+    SecretReference,
+    Source,
+    VersionState,
+)
 from drift_audit.differ import Change, Item, Place, items, place_of
 from drift_audit.finding import Remedy
 from drift_audit.inventory import Service
@@ -144,14 +152,13 @@ class Ground:
 def pinned(reference: Snapshot) -> Snapshot:
     """The reference asking for the exact versions it resolved to, not looked up yet."""
 
-    def exact(ref: SecretReference) -> SecretReference:
-        return ref.but(version=_version(ref), resolved=None, version_state=None)
+    def exact(source: Source) -> Source:
+        if not isinstance(source, SecretReference):
+            return source
+        return source.but(version=_version(source), resolved=None, version_state=None)
 
     return reference.but(
-        bindings=tuple(
-            b.but(source=exact(b.source)) if isinstance(b.source, SecretReference) else b
-            for b in reference.bindings
-        ),
+        bindings=tuple(b.but(source=exact(b.source)) for b in reference.bindings),
         mounts=tuple(m.but(source=exact(m.source)) for m in reference.mounts),
     )
 

@@ -102,8 +102,15 @@ class Label(Frozen):
 Kind = names.Kind
 
 
+def _is_false(value: object) -> bool:
+    return value is False
+
+
 class Identity(Frozen):
-    """Which revision this is and who is said to have made it. Never compared."""
+    """
+    Which revision this is and who is said to have made it. Never compared. `planned` says that it
+    was not deployed when we looked: a file tells what a deploy would make.
+    """
 
     project: str = UNKNOWN
     project_number: str = ""
@@ -118,6 +125,7 @@ class Identity(Frozen):
     client: str = ""
     client_version: str = ""
     labels: tuple[Label, ...] = ()
+    planned: Annotated[bool, Field(exclude_if=_is_false)] = False
 
     @cached_property
     def address(self) -> Address:
@@ -209,8 +217,17 @@ class Snapshot(Frozen):
 
     @property
     def revision(self) -> str:
-        """The revision's name, or a word for what has none: a job, or a template alone."""
-        return self.identity.revision or ("(job)" if self.identity.kind == "job" else "(template)")
+        """The revision's name, or a word for what has none: a job, a plan, or a template alone."""
+        if self.identity.revision:
+            return self.identity.revision
+        if self.identity.planned:
+            return "(planned)"
+        return "(job)" if self.identity.kind == "job" else "(template)"
+
+    @property
+    def as_planned(self) -> Snapshot:
+        """The same as what a deploy would make: it has no status, and nobody has deployed it."""
+        return self.but(identity=self.identity.but(planned=True), status=Status())
 
     @cached_property
     def keys(self) -> dict[tuple[str, str], Binding]:
@@ -225,7 +242,7 @@ class Snapshot(Frozen):
     def secrets(self) -> Iterator[SecretReference]:
         """Every secret this revision reads, as often as it does."""
         yield from (b.source for b in self.bindings if isinstance(b.source, SecretReference))
-        yield from (m.source for m in self.mounts)
+        yield from (m.source for m in self.mounts if isinstance(m.source, SecretReference))
 
     def references(self) -> tuple[tuple[Address, SecretReference], ...]:
         """Every secret this revision reads, with the place that reads it."""
@@ -239,7 +256,12 @@ class Snapshot(Frozen):
             for b in self.bindings
             if isinstance(b.source, SecretReference)
         )
-        return *keys, *((home.at(m.container, mount=m.path), m.source) for m in self.mounts)
+        files = (
+            (home.at(m.container, mount=m.path), m.source)
+            for m in self.mounts
+            if isinstance(m.source, SecretReference)
+        )
+        return *keys, *files
 
     @cached_property
     def targets(self) -> tuple[tuple[Address, Target], ...]:

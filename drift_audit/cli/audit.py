@@ -73,7 +73,7 @@ def command(**given: Any) -> None:
             now=now(),
             fail_on=threshold(policy, given["fail_on"]),
             require_baseline=given["require_baseline"],
-            notes=notes(given, patterns),
+            notes=[*notes(given, patterns), *scope.told],
             asked=scope.asked,
             patterns=seal.patterns,
         )

@@ -108,6 +108,8 @@ def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
         raise StoreError(
             f"{snapshot.address}: the project is known by its number alone", hint="give --project"
         )
+    if snapshot.identity.planned:
+        raise InputError(f"{revision}: what is only planned is not known to be good")
     if broken := violations(snapshot, policy, now().date()):
         raise StoreError(
             f"{snapshot.revision} is not as the policy requires: {'; '.join(broken)}",

@@ -75,11 +75,7 @@ def planned(command: Command, read: Words, reference: str | None) -> Sides:
         pair = Pair(after, candidate, KnownGood(None, "it is not there yet"))
     else:
         pair = read.against(reference, inventory.services[0], live, candidate)
-    known = pair.known
-    if known.snapshot is not None and known.snapshot.service is None and outcome.before:
-        as_it_is = known.snapshot.but(service=outcome.before.settings)
-        known = replace(known, snapshot=as_it_is)  # what a deploy changes of the service itself
-    pair = replace(pair, service=_unmade(outcome).after, known=known, planned=True)
+    pair = replace(pair, service=_unmade(outcome).after)
     return Sides(inventory, _Planned(live, inventory, outcome), pair)
 
 
@@ -179,17 +175,19 @@ def _is_still(before: Service, inventory: Inventory) -> bool:
 
 
 def _unmade(outcome: Outcome) -> Outcome:
-    """The same, with the revision that the command makes as one that has no name or time yet."""
+    """The same, with what the command makes as a plan: a revision has no name or time yet."""
     after = outcome.after
-    name = after.latest_created
     if not outcome.makes_a_revision or after.kind == "job":
-        return outcome
+        planned = (r.but(identity=r.identity.but(planned=True)) for r in after.revisions)
+        return replace(outcome, after=after.but(revisions=tuple(planned)))
+    name = after.latest_created
 
     def bare(revision: Snapshot) -> Snapshot:
         if revision.revision != name:
             return revision
         nobody: dict[str, Any] = {"revision": "", "uid": "", "create_time": None, "creator": ""}
-        return revision.but(identity=revision.identity.but(**nobody))
+        who = revision.identity.but(planned=True, client="gcloud", **nobody)
+        return revision.but(identity=who)
 
     return replace(
         outcome,

@@ -6,14 +6,16 @@ What a word for a revision means: a file, a name, `KNOWN_GOOD`, `SERVING`, `LATE
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
+from drift_audit import names
 from drift_audit.audit import Pair, Source
 from drift_audit.cli import keys
 from drift_audit.cli.subject import Scope, open_source
 from drift_audit.collector.exports import SUFFIXES, Documents, Files, acquainted
+from drift_audit.collector.secret_versions import without_versions
 from drift_audit.errors import CommandError, InputError, SourceError, StoreError
 from drift_audit.files import STDIN
 from drift_audit.history import Baseline, KnownGood, last_known_good
@@ -62,10 +64,16 @@ class Words:
         """Both revisions. Without a reference: the known good one, else the one that serves."""
         if reference and is_file(reference) and is_file(candidate):
             return self._two_files(reference, candidate)
+        read_now = [self._documents(w) for w in (reference, candidate) if w and is_file(w)]
         inventory, source, service = self._subject(reference, candidate)
+        inventory = _with_unseen(inventory, read_now)
         place = service.project, service.region
         if is_file(candidate):
-            chosen = self._one(candidate, self._documents(candidate).named(*place))[2]
+            documents = self._documents(candidate).named(*place)
+            chosen = self._one(candidate, documents)[2]
+            if not (chosen.identity.revision or chosen.identity.create_time):
+                chosen = source.resolve(chosen.as_planned)
+                chosen = without_versions(chosen, documents.coming)
         else:
             chosen, service = self._revision(candidate, service, source, None)
             chosen = chosen.but(service=chosen.service or service.settings)
@@ -75,21 +83,29 @@ class Words:
         same = found is not None and found.revision == chosen.revision
         if named and same and not is_file(candidate):
             raise _itself(f"{reference} and {candidate} are both {chosen.revision}")
-        return Sides(inventory, source, pair)
+        return Sides(inventory, source, pair, notes=_notes(read_now))
 
     def against(
         self, reference: str | None, service: Service, source: Source, candidate: Snapshot
     ) -> Pair:
-        """A candidate with the reference that a word means: without one, the known good one."""
+        """
+        A candidate with the reference that a word means: without one, the known good one. What is
+        planned is held against the service as it is set now too.
+        """
+        refused = None
+        if reference and is_file(reference):
+            place = service.project, service.region
+            found = self._one(reference, self._documents(reference).named(*place))[2]
+            return Pair(service, candidate, KnownGood(found, _named(reference)))
         if reference in (None, KNOWN_GOOD):
             known, refused = self._known_good(service, candidate, demanded=reference is not None)
-            return Pair(service, candidate, known, refused)
-        if is_file(str(reference)):
-            place = service.project, service.region
-            found = self._one(str(reference), self._documents(str(reference)).named(*place))[2]
         else:
             found, service = self._revision(str(reference), service, source, candidate)
-        return Pair(service, candidate, KnownGood(found, _named(reference)))
+            known = KnownGood(found, _named(reference))
+        if candidate.identity.planned and known.snapshot and known.snapshot.service is None:
+            as_set_now = known.snapshot.but(service=service.settings)
+            known = replace(known, snapshot=as_set_now)
+        return Pair(service, candidate, known, refused)
 
     def one(self, word: str) -> Snapshot:
         """One revision, as its service is set now."""
@@ -101,7 +117,20 @@ class Words:
         return found.but(service=service.settings)
 
     def _documents(self, word: str) -> Documents:
-        return self.scope.reader.read(_path(word))
+        """
+        What a file holds, or of a file that holds several services what `FILE#SERVICE` and the
+        flags mean.
+        """
+        path, _, name = word.partition("#")
+        whole = self.scope.reader.read(path)
+        asked = self.scope.asked
+        if name in {who.address.service for who in whole.spoken_of}:
+            service, kind = names.taken_apart(name)
+            asked = asked.but(services=(service,), kinds=(kind,))
+        meant = whole.within(asked)
+        if meant.withheld:
+            _check_shown(meant, path)
+        return meant
 
     def sealed_for(self, reference: str | None, candidate: str) -> Words:
         """
@@ -130,20 +159,21 @@ class Words:
         inventory, service, chosen = self._one(candidate, here)
         known = KnownGood(against, _named(reference))
         taken = dict.fromkeys(p for p in projects if p.isdecimal() and p != project)
+        numbers = (f"project {number} is taken for {project}" for number in taken)
         return Sides(
-            inventory,
+            _with_unseen(inventory, documents),
             Files([here], self.seal),
             Pair(service, chosen, known),
-            notes=tuple(f"project {number} is taken for {project}" for number in taken),
+            notes=(*numbers, *_notes(documents)),
         )
 
     def _one(self, word: str, documents: Documents) -> tuple[Inventory, Service, Snapshot]:
-        """The one revision that a file, or `FILE#REVISION`, means."""
+        """The one revision that a file, `FILE#REVISION` or `FILE#SERVICE`, means."""
         path, _, fragment = word.partition("#")
-        inventory = Files([documents], self.seal, self.scope.asked.services).collect()
+        inventory = Files([documents], self.seal).collect()
         service = _only(inventory, path)
-        inventory = inventory.but(unseen=tuple(documents.unseen))  # others were not asked for here
-        if fragment:
+        inventory = inventory.but(unseen=())  # others were not asked for here
+        if fragment and fragment != service.address.service:
             found = service.revision(fragment)
             if found is None:
                 raise InputError(f"{path}: no revision {fragment}", hint=_names(service))
@@ -161,7 +191,7 @@ class Words:
             if full := _FULL_NAME.fullmatch(word):
                 scope = _narrowed(scope, *full.groups()[:3])
             elif is_file(word) and not scope.services:
-                scope = scope.of(*self._documents(word).services)
+                scope = _found_in(scope, self._documents(word))
         source = open_source(scope, self.seal)
         inventory = source.collect()
         if not inventory.services and inventory.unseen:
@@ -225,6 +255,26 @@ def is_file(word: str) -> bool:
     return path == STDIN or path.endswith(SUFFIXES) or Path(path).exists()
 
 
+def _notes(documents: Iterable[Documents]) -> tuple[str, ...]:
+    return tuple(note for one in documents for note in one.notes)
+
+
+def _with_unseen(inventory: Inventory, documents: Iterable[Documents]) -> Inventory:
+    """The inventory with what the files that were named do not show."""
+    missed = (unseen for one in documents for unseen in one.unseen)
+    return inventory.but(unseen=tuple(dict.fromkeys((*inventory.unseen, *missed))))
+
+
+def _check_shown(documents: Documents, path: str) -> None:
+    """Refuse a file that speaks of one service and does not show it, or of others besides."""
+    places = {who.address.service for who in documents.spoken_of}
+    if len(places) > 1:
+        told = f"{path} speaks of {len(places)} services: {', '.join(sorted(places))}"
+        raise InputError(told, hint=f"name one as {path}#SERVICE")
+    missed = documents.withheld[0].unseen
+    raise InputError(f"{path}: {missed.where}: {missed.reason}")
+
+
 def _narrowed(scope: Scope, project: str, region: str, service: str) -> Scope:
     """The scope of one full name. Raises CommandError where it contradicts what else was asked."""
     asked = scope.asked
@@ -242,6 +292,15 @@ def _narrowed(scope: Scope, project: str, region: str, service: str) -> Scope:
     return replace(
         scope, projects=(project,), regions=(region,), services=(service,), asked=narrowed
     )
+
+
+def _found_in(scope: Scope, documents: Documents) -> Scope:
+    """The scope narrowed to what a file describes, where nothing else says where that is."""
+    project, region = documents.place
+    if not scope.projects and project and not project.isdecimal():
+        regions = scope.regions or ((region,) if region else ())
+        scope = replace(scope, projects=(project,), regions=regions)
+    return scope.of(*documents.services)
 
 
 def _no_known_good(service: Service, reasons: str) -> StoreError:

@@ -149,6 +149,11 @@ class Scope:
         return self.regions[0] if len(self.regions) == 1 else ""
 
     @property
+    def told(self) -> list[str]:
+        """What a report must say of where the services of the input files come from."""
+        return [note for one in self.documents for note in one.within(self.asked).notes]
+
+    @property
     def documents(self) -> list[Documents]:
         """What the input files hold. Raises InputError."""
         paths = expand(self.inputs)

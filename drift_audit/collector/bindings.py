@@ -13,6 +13,7 @@ from typing import Any
 from drift_audit import names
 from drift_audit.binding import READABLE, Binding, Empty, Mount, SecretReference, Source, Unreadable
 from drift_audit.collector import nodes
+from drift_audit.collector.nodes import NOT_YET, NotKnown
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Identity
 from drift_audit.strict import Node, Path, Refused
@@ -55,6 +56,8 @@ def _source(
     source = nodes.mapping(entry.get("valueSource"), *path, "valueSource")
     if "value" in entry and source:
         raise Refused("value-and-reference", f"{key} has a value and a reference", path=path)
+    if isinstance(entry.get("value"), NotKnown):
+        return Unreadable(reason=f"comes from {entry['value']}")
     if "value" in entry:
         try:
             value = nodes.value(entry["value"], *path)
@@ -106,9 +109,9 @@ def secret_files(
     """
     secret = nodes.mapping(volume.get("secret"), *path, "secret")
     items = nodes.sequence(secret.get("items"), *path, "secret", "items")
-    whole = reference(secret.get("secret"), None, identity, path)
     mode = _mode(secret.get("defaultMode"), (*path, "secret", "defaultMode")) or READABLE
     if not items:
+        whole = reference(secret.get("secret"), None, identity, path)
         yield Mount(
             container=container,
             path=_join(where, sub_path, whole.secret),
@@ -121,9 +124,17 @@ def secret_files(
         yield Mount(
             container=container,
             path=_join(where, sub_path, file),
-            source=reference(secret.get("secret"), one.get("version"), identity, path),
+            source=_source_of_file(secret.get("secret"), one.get("version"), identity, path),
             mode=_mode(one.get("mode"), (*path, "secret", "items", i, "mode")) or mode,
         )
+
+
+def _source_of_file(
+    secret: Node, version: Node, identity: Identity, path: Path
+) -> SecretReference | Unreadable:
+    if isinstance(secret, NotKnown) or isinstance(version, NotKnown):
+        return Unreadable(reason=f"comes from {NOT_YET}")
+    return reference(secret, version, identity, path)
 
 
 def _join(where: str, sub_path: str, file: str) -> str:

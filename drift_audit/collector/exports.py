@@ -1,7 +1,7 @@
 """
-Reads what people have: gcloud's v1 JSON and YAML, v2 JSON, manifests from git, Cloud Asset
-Inventory, secret versions, and our own snapshots. Every document is read or refused; none is
-skipped in silence.
+Reads what people have: gcloud's v1 JSON and YAML, v2 JSON, manifests from git, plans and states of
+Terraform, Cloud Asset Inventory, secret versions, and our own snapshots. Every document is read or
+refused; none is skipped in silence.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from drift_audit import files, names, strict
-from drift_audit.collector import nodes
+from drift_audit import files, strict
+from drift_audit.collector import nodes, terraform
+from drift_audit.collector.instance import Withheld
 from drift_audit.collector.knative import is_knative, resource
 from drift_audit.collector.resources import Resource, from_v2, is_v2, join
 from drift_audit.collector.secret_versions import (
@@ -54,13 +55,16 @@ class Origin:
 @dataclass(frozen=True)
 class Documents:
     """
-    What one file holds. `listed` says that it holds a list, so that nothing is known to be
+    What one file holds. `withheld` are services that it speaks of and does not show, `coming` the
+    secrets that it creates; `listed` says that it holds a list, so that nothing is known to be
     missing.
     """
 
     resources: list[tuple[Origin, Resource]] = field(default_factory=list)
     snapshots: list[tuple[Origin, Snapshot]] = field(default_factory=list)
     versions: dict[Asked, Version] = field(default_factory=dict)
+    withheld: list[Withheld] = field(default_factory=list)
+    coming: set[tuple[str, str]] = field(default_factory=set)
     unseen: list[Unseen] = field(default_factory=list)
     listed: bool = False
 
@@ -69,10 +73,33 @@ class Documents:
         filled = [(origin, r.named(project, region)) for origin, r in self.resources]
         return replace(self, resources=filled)
 
+    def within(self, asked: Scope) -> Documents:
+        """
+        Of all that it holds, what was asked for: files may name projects and regions otherwise, or
+        not at all, but of what they withhold they know the place.
+        """
+        named = asked.but(projects=(), regions=())
+        return replace(
+            self,
+            resources=[one for one in self.resources if named.covers(one[1].identity.address)],
+            snapshots=[one for one in self.snapshots if named.covers(one[1].address)],
+            withheld=[one for one in self.withheld if asked.covers(one.identity.address)],
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What a report must say of where its services came from."""
+        return [note for _, one in self.resources for note in one.notes]
+
     @property
     def identities(self) -> list[Identity]:
         """What the file describes."""
         return [s.identity for _, s in self.snapshots] + [r.identity for _, r in self.resources]
+
+    @property
+    def spoken_of(self) -> list[Identity]:
+        """What the file describes, and what it names without describing it."""
+        return [*self.identities, *(one.identity for one in self.withheld)]
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -124,6 +151,7 @@ def read(path: str) -> Documents:
     name = "stdin" if path == files.STDIN else path
     data = files.read(path)
     try:
+        terraform.check(data)
         text = strict.decode(data)
         documents = strict.load(text)
     except Refused as refused:
@@ -190,6 +218,12 @@ def _take(doc: Node, path: Path, origin: Origin, found: Documents) -> None:
         found.resources.append((origin, resource(doc, path)))
     elif is_v2(doc):
         found.resources.append((origin, from_v2(doc, path)))
+    elif terraform.is_terraform(doc):
+        shown = terraform.read(doc, path, origin.file)
+        found.resources.extend((origin, one) for one in shown.resources)
+        found.withheld.extend(shown.withheld)
+        found.coming.update(shown.coming)
+        found.unseen.extend(shown.unseen)
     else:
         raise _not_ours(path)
 
@@ -199,7 +233,8 @@ def _not_ours(path: Path) -> Refused:
         "wrong-kind",
         "neither a Cloud Run resource nor a snapshot",
         path=path,
-        hint="expected the output of gcloud run ... --format=json, yaml or export",
+        hint="expected the output of gcloud run ... --format=json, yaml or export, "
+        "or of terraform show -json",
     )
 
 
@@ -276,10 +311,12 @@ def inventory(
     wanted = [at for at in sorted(parts, key=str) if scope.covers(at)]
     joined = tuple(parts[at].service(sealer, versions, numbers) for at in wanted)
     missed = [u for one in documents for u in one.unseen]
+    missed += [w.unseen for d in documents for w in d.withheld if scope.covers(w.identity.address)]
+    there = {who.service for one in documents for who in one.spoken_of}
     return Inventory(
         scope=scope,
         services=joined,
-        unseen=(*missed, *absent(services, {names.taken_apart(at.service)[0] for at in parts})),
+        unseen=(*missed, *absent(services, there)),
         evidence=frozenset({Evidence.SECRET_VERSIONS} if versions else ()),
         twins=tuple(Twins(places=places) for places in sealer.twins()),
         secrets=len(asked_by(r for s in joined for r in s.revisions)),

@@ -19,6 +19,19 @@ from typing import Any
 from drift_audit.strict import BOOLEANS, Bare, Node, Path, Refused
 
 
+class NotKnown(str):
+    """Stands for a scalar that the document itself does not tell, and says what to call it."""
+
+    __slots__ = ()
+
+
+NOT_KNOWN = NotKnown("(known after apply)")
+"""A setting that a plan leaves open, as Terraform prints it: nobody could have written that."""
+
+NOT_YET = NotKnown("what the plan does not know yet")
+"""Where the value of a key or of a file comes from then."""
+
+
 def mapping(node: Node, *path: str | int) -> dict[str, Any]:
     """An object; nothing counts as an empty one."""
     if node is None:

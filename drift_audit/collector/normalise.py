@@ -97,7 +97,7 @@ def snapshot(
         service=service,
         status=status or Status(),
         seen=Seen(
-            unseen=(*beside.unseen, *_unseen(keys)),
+            unseen=(*beside.unseen, *_unseen(keys, mounts)),
             ignored=tuple(sorted(ignored)),
             patterns=sealer.patterns,
         ),
@@ -220,11 +220,13 @@ def _settings(
     return volumes.close(found)
 
 
-def _unseen(keys: Sequence[Binding]) -> list[Unseen]:
+def _unseen(keys: Sequence[Binding], mounts: Sequence[Mount]) -> list[Unseen]:
+    named = [*((f"key {b.key}", b.source) for b in keys)]
+    named += [(f"file {m.path}", m.source) for m in mounts]
     return [
-        Unseen(where=f"key {b.key}", reason=b.source.reason)
-        for b in keys
-        if isinstance(b.source, Unreadable)
+        Unseen(where=where, reason=source.reason)
+        for where, source in named
+        if isinstance(source, Unreadable)
     ]
 
 

@@ -27,8 +27,8 @@ class Resource:
     One service, worker pool, job or revision. `template` is the revision's part; `parent` the part
     that changes without a new revision, None for a revision alone, with its place in the document
     and the fields of it that nobody knows. `shape` says which fields of the template are known;
-    READ where another reader has told the unknown ones already. What is printed of it holds no
-    values.
+    READ where another reader has told the unknown ones already; `notes` what a report must say of
+    where it came from. What is printed of it holds no values.
     """
 
     identity: Identity
@@ -39,6 +39,7 @@ class Resource:
     parent_unknown: Sequence[Unread] = ()
     conditions: Node = field(default=None, repr=False)
     shape: fields.Shape = fields.READ
+    notes: Sequence[str] = ()
 
     def named(self, project: str, region: str) -> Resource:
         """
@@ -80,7 +81,7 @@ class Resource:
 
     def snapshot(self, sealer: Sealer, traffic: Sequence[TrafficTarget] = ()) -> Snapshot:
         """The revision, sealed. Raises Refused."""
-        return normalise.snapshot(
+        found = normalise.snapshot(
             self.template,
             self.identity,
             sealer,
@@ -90,6 +91,7 @@ class Resource:
                 self.conditions, self.identity.revision, traffic, self.beside.root
             ),
         )
+        return found.as_planned if self.identity.planned else found
 
 
 def join(

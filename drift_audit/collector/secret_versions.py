@@ -6,7 +6,7 @@ asked for.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -57,11 +57,19 @@ def project_numbers(known: Iterable[Identity]) -> dict[str, str]:
     }
 
 
-def without_versions(snapshot: Snapshot) -> Snapshot:
-    """The snapshot as its revision alone tells it: what secrets stand for can change any day."""
+def without_versions(
+    snapshot: Snapshot, secrets: Collection[tuple[str, str]] | None = None
+) -> Snapshot:
+    """
+    The snapshot as its revision alone tells it: what secrets stand for can change any day.
+
+    With `secrets`, by project and name, only what it reads of those is taken back.
+    """
 
     def bare(source: Source) -> Source:
         if not isinstance(source, SecretReference):
+            return source
+        if secrets is not None and asked(snapshot.identity, source)[:2] not in secrets:
             return source
         return SecretReference(project=source.project, secret=source.secret, version=source.version)
 

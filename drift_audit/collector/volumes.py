@@ -16,7 +16,7 @@ from typing import Any
 from drift_audit.binding import Mount
 from drift_audit.collector import fields
 from drift_audit.collector.bindings import reference, secret_files
-from drift_audit.collector.nodes import Object
+from drift_audit.collector.nodes import NOT_KNOWN, NotKnown, Object
 from drift_audit.collector.settings import SettingsOf
 from drift_audit.snapshot import Identity
 from drift_audit.strict import Path, Refused
@@ -158,5 +158,7 @@ class Volumes:
         if "secret" not in volume.doc:
             return volume.words
         secret = Object(volume.doc, volume.path).inside("secret")
+        if isinstance(secret.doc.get("secret"), NotKnown):
+            return f"secret {NOT_KNOWN}"
         ref = reference(secret.doc.get("secret"), None, self._identity, volume.path)
         return f"secret {ref.resource}"

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from itertools import islice
 
 from drift_audit import names
-from drift_audit.binding import Binding, Empty, LiteralValue, SecretReference, Source, is_blank
+from drift_audit.binding import (
+    Binding,
+    Empty,
+    LiteralValue,
+    Mount,
+    SecretReference,
+    Source,
+    is_blank,
+)
 from drift_audit.finding import Severity
 from drift_audit.rules.engine import Case, Hit, change_rule, rule
 from drift_audit.seal import BY_PATTERN, CREDENTIAL
@@ -90,17 +98,21 @@ def key_filled(case: Case) -> Iterator[Hit]:
 @change_rule("key-state-changed", Severity.INFO)
 def key_state_changed(case: Case) -> Iterator[Hit]:
     """
-    A key comes from elsewhere than in the reference revision, and nobody can say what that means.
+    A key or a mounted file comes from elsewhere than in the reference revision, and nobody can
+    say what that means.
 
     It became unreadable, or readable, or one kind of emptiness became another.
 
-    Fix: look at the key in both revisions.
+    Fix: look at it in both revisions.
     """
-    for at, before, after in case.rebound:
-        states = before.state, after.state
-        blank = is_blank(before.source) and is_blank(after.source) and states[0] != states[1]
-        if "unreadable" in states or blank:
-            yield Hit(at, f"{at.key} was {told(before.source)} and is {told(after.source)} now")
+    for change in case.changes:
+        match change.before, change.after:
+            case (Binding() as before, Binding() as after) | (Mount() as before, Mount() as after):
+                states = before.state, after.state
+                both_blank = is_blank(before.source) and is_blank(after.source)
+                if "unreadable" in states or (both_blank and before.state != after.state):
+                    says = f"was {told(before.source)} and is {told(after.source)} now"
+                    yield Hit(change.at, f"{change.at.name} {says}")
 
 
 @change_rule("literal-changed", Severity.MEDIUM)

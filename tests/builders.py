@@ -113,7 +113,7 @@ def _container(
     container = Container(name=name, ingress=box.get("ingress", name in ("", "app")))
     bindings = [_binding(name, key, given, who, seal) for key, given in env.items()]
     mounts = [
-        Mount(container=name, path=path, source=_secret(given), mode=given.get("mode", READABLE))
+        Mount(container=name, path=path, source=_file(given), mode=given.get("mode", READABLE))
         for path, given in files.items()
     ]
     return container, bindings, mounts, _settings(box.get("settings"), name, who, seal)
@@ -130,6 +130,10 @@ def _source(given: Any, at: Address, seal: Sealer) -> Source:
         return Empty()
     if isinstance(given, str):
         return seal.seal(at, given)
+    return _file(given)
+
+
+def _file(given: Mapping[str, Any]) -> SecretReference | Unreadable:
     if "unreadable" in given:
         return Unreadable(reason=given["unreadable"])
     return _secret(given)

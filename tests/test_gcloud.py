@@ -16,7 +16,8 @@ from drift_audit.emulator.gcloud import environment
 from drift_audit.emulator.server import Emulator
 from drift_audit.inventory import Service
 from tests.builders import sealer
-from tests.worlds import source, world
+from tests.command import run as drift_audit
+from tests.worlds import reached, source, world
 
 GCLOUD = shutil.which("gcloud")
 
@@ -236,6 +237,23 @@ def test_deploy_and_replace(gcloud, tmp_path):
         [r.setting(name) for r in api.revisions[:2]]
         for name in ("cloud_sql.shop:europe-west1:db", "vpc.connector", "scaling.min_instances")
     ] == [[None, "attached"], [None, "c1"], [0, 1]]
+
+
+def test_a_replacement_is_foreseen(gcloud, tmp_path):
+    """What a manifest is said to change before gcloud replaces the service with it, it has changed."""
+    (tmp_path / "api.yaml").write_text(MANIFEST)
+    words = ("compare", "LATEST", "api.yaml", "--project=shop", IN, "--format=json")
+    with Emulator(world(INCIDENT)) as emulator:
+        before = drift_audit(*words, cwd=tmp_path, env=reached(emulator))
+        gcloud(emulator)("run", "services", "replace", "api.yaml", "--async", IN)
+        after = drift_audit(*words, cwd=tmp_path, env=reached(emulator))
+    [foreseen], [left] = (json.loads(ran.out)["services"] for ran in (before, after))
+    lost = {c["key"] or c["mount"] or c["setting"] for c in foreseen["changes"]}
+
+    assert (before.code, after.code) == (10, 0), after.block
+    assert {"SERVICE_SECRET", "JWT_SECRET_KEY", "/etc/key/tls", "vpc.connector"} <= lost
+    assert {"service.label.team", "service.traffic", "scaling.min_instances"} <= lost
+    assert left["changes"] == []
 
 
 def test_lost_race(gcloud):

@@ -190,7 +190,7 @@ class Words:
         for word in filter(None, words):
             if full := _FULL_NAME.fullmatch(word):
                 scope = _narrowed(scope, *full.groups()[:3])
-            elif is_file(word) and not scope.services:
+            elif is_file(word):
                 scope = _found_in(scope, self._documents(word))
         source = open_source(scope, self.seal)
         inventory = source.collect()
@@ -295,12 +295,12 @@ def _narrowed(scope: Scope, project: str, region: str, service: str) -> Scope:
 
 
 def _found_in(scope: Scope, documents: Documents) -> Scope:
-    """The scope narrowed to what a file describes, where nothing else says where that is."""
+    """The scope, with what a file describes where nothing else says what and where that is."""
     project, region = documents.place
     if not scope.projects and project and not project.isdecimal():
         regions = scope.regions or ((region,) if region else ())
         scope = replace(scope, projects=(project,), regions=regions)
-    return scope.of(*documents.services)
+    return scope if scope.services else scope.of(*documents.services)
 
 
 def _no_known_good(service: Service, reasons: str) -> StoreError:

@@ -52,7 +52,7 @@ OPEN = frozenset(
     containers.resources containers.startupProbe resources.limits ports.name ports.containerPort
     httpGet.port grpc.port tcpSocket.port
     vpcAccess.egress networkInterfaces.network networkInterfaces.subnetwork
-    traffic.percent csi.readOnly
+    traffic.percent instanceSplits.percent csi.readOnly
     """.split()
 )
 """
@@ -286,7 +286,7 @@ def _in(config: Node, name: str) -> Node:
 
 
 def _is_true(mask: Node) -> bool:
-    return isinstance(mask, Bare) and mask == "true"
+    return mask is True or (isinstance(mask, Bare) and mask == "true")
 
 
 def _any_true(mask: Node) -> bool:
@@ -305,7 +305,7 @@ def _is_zero(node: Node) -> bool:
     """Nothing but zeros below: how the provider keeps what is not set."""
     if isinstance(node, (dict, list)):
         return all(map(_is_zero, node.values() if isinstance(node, dict) else node))
-    return _is_unset(node) or (isinstance(node, Bare) and node in ("0", "false"))
+    return _is_unset(node) or node is False or (isinstance(node, Bare) and node in ("0", "false"))
 
 
 def _dotted(where: Path) -> str:

@@ -125,13 +125,12 @@ class Instance:
         )
 
     def _v2(self) -> Resource:
-        _, plural, shape = V2[self._type]
+        kind, plural, shape = V2[self._type]
         doc = self._read.block(self._values, self._unknown, self._config, shape)
-        scaling = doc.get("scaling", {})
-        for count in ("maxInstanceCount", "manualInstanceCount"):
-            manual = count.startswith("manual") and scaling.get("scalingMode") == "MANUAL"
-            if nodes.number(scaling.get(count)) == 0 and not manual and plural == "services":
-                del scaling[count]
+        if kind == "service":
+            _scaled(doc.get("scaling", {}))
+            if self._planned:  # v2 calls it unspecified only where nothing is deployed (§1.4)
+                doc.setdefault("ingress", "all")
         who = self.identity
         place = f"projects/{who.project}/locations/{who.region}/{plural}/{who.service}"
         return from_v2({**doc, "name": place}, self._path)
@@ -168,6 +167,14 @@ class Instance:
             kind=kind,
             service=told["name"].rpartition("/")[2],
         )
+
+
+def _scaled(scaling: dict[str, Any]) -> None:
+    """Drop the zeros of a service's scaling that mean nothing: the provider has no other way."""
+    for count in ("maxInstanceCount", "manualInstanceCount"):
+        manual = count.startswith("manual") and scaling.get("scalingMode") == "MANUAL"
+        if nodes.number(scaling.get(count)) == 0 and not manual:
+            del scaling[count]
 
 
 def _with_effective(values: Doc, unknown: Node) -> tuple[Doc, Node]:

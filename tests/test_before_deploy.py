@@ -162,7 +162,7 @@ def test_secrets_that_come_with_the_plan(tmp_path):
         ),
         (["SEVERAL#nobody"], "speaks of 6 services", "plan.json#SERVICE"),
         (["SEVERAL#nobody", "--service=api"], "no revision nobody", ""),
-        (["NEW#dynamic"], "the plan does not know template.containers.env.name yet", ""),
+        (["NEW#dynamic"], "the plan does not know template.containers.env yet", ""),
         (["NEW#nightly"], "speaks of", "plan.json#SERVICE"),
     ],
 )
@@ -224,6 +224,16 @@ def test_audit_of_a_plan(tmp_path):
     assert json.loads(narrow.out)["notes"] == [
         "plan.json: service kept: the plan leaves it as it is"
     ]
+
+
+def test_a_service_without_a_name_may_be_any(tmp_path):
+    """What is asked for by name may be what the plan has no name for yet."""
+    shutil.copy(PLANS / "new.json", tmp_path / "plan.json")
+    ran = run("audit", "--input=plan.json", "--service=que*", "--format=json", cwd=tmp_path)
+    pools = run("audit", "--input=plan.json", "--kind=worker-pool", "--format=json", cwd=tmp_path)
+
+    assert [u["where"] for u in json.loads(ran.out)["unseen"]] == ["a service"]
+    assert json.loads(pools.out)["unseen"] == []
 
 
 def test_required_keys_before_the_first_deploy(tmp_path):

@@ -94,7 +94,7 @@ def test_what_people_give_instead(tmp_path):
 def test_both_resources_jobs_and_worker_pools(tmp_path):
     """Services of either resource, of modules, counted or for each name, jobs and worker pools."""
     found = services(collected(tmp_path, stored("new")))
-    names = ["api", "nightly.job", "old-0", "old-1", "queue.worker-pool", "web"]
+    names = ["api", "nightly.job", "old-0", "old-1", "queue.worker-pool", "vpc", "web"]
 
     assert list(found) == names
     assert {(s.project, s.region) for s in found.values()} == {("shop", "europe-west1")}
@@ -145,8 +145,9 @@ def test_unknown_is_unseen(tmp_path):
         **{f"template.serviceAccount of {name}": yet for name in ("api", "web")},
         **{f"template.volumes.secret.items.version of {name}": yet for name in ("api", "web")},
         **{f"{connector} of old-{i}": yet for i in (0, 1)},
+        "template.vpcAccess of vpc": yet,
         "a service": "the plan does not know its name yet (google_cloud_run_v2_service.open)",
-        "service dynamic": "the plan does not know template.containers.env.name yet"
+        "service dynamic": "the plan does not know template.containers.env yet"
         " (google_cloud_run_v2_service.dynamic)",
     }
 
@@ -258,7 +259,8 @@ def test_order_of_a_set_means_nothing(tmp_path):
         for side in ("after", "after_unknown"):
             for template in inner[side].get("template") or ():
                 for container in template.get("containers") or ():
-                    container.get("env", []).reverse()
+                    if isinstance(container.get("env"), list):
+                        container["env"].reverse()
 
     assert plan != stored("new")
     assert collected(tmp_path, plan) == collected(tmp_path, stored("new"))
@@ -310,3 +312,27 @@ def test_manual_scaling_to_zero(tmp_path):
     assert manual.setting("service.scaling.manual_instances") == 0
     assert automatic.setting("service.scaling.manual_instances") is None
     assert automatic.setting("service.scaling.max_instances") is None
+
+
+def test_what_is_not_of_cloud_run(tmp_path):
+    """Data sources and resources of other kinds are passed over, in states and in plans."""
+    state, plan = stored("several.state"), stored("several")
+    data = {"mode": "data", "type": "google_cloud_run_v2_service", "name": "x", "values": {}}
+    other = {"mode": "managed", "type": "google_pubsub_topic", "name": "x", "values": {}}
+    before = collected(tmp_path, state), collected(tmp_path, plan)
+    state["values"]["root_module"]["resources"] += [data, other]
+    plan["resource_changes"] += [data, other]
+    plan["deferred_changes"] = [{"resource_change": data}, {"resource_change": other}]
+
+    assert (collected(tmp_path, state), collected(tmp_path, plan)) == before
+
+
+@pytest.mark.parametrize("address", ["google_cloud_run_v2_service.backend", "x y"])
+def test_addresses_are_shown_without_keys(tmp_path, address):
+    """The key of an instance may be any text: messages go without it, and without what is none."""
+    plan = lost({"actions": ["delete"], "after": None})
+    plan["resource_changes"][0]["address"] = f'module.a["b]c"].{address}["\\"x"]'
+    plan["planned_values"] = {}
+    shown = f"module.a.{address}" if " " not in address else "google_cloud_run_v2_service"
+
+    assert unseen(collected(tmp_path, plan)) == {"service api": f"the plan deletes it ({shown})"}

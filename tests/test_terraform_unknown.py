@@ -9,7 +9,7 @@ import pytest
 from drift_audit.binding import LiteralValue
 from drift_audit.collector.attributes import field_name
 from drift_audit.errors import InputError
-from tests.terraform import collected, cut, lost, newest, stored, unseen
+from tests.terraform import collected, cut, documents, lost, newest, stored, unseen
 
 # What is refused
 
@@ -62,6 +62,8 @@ UNKNOWN = {
     "template": "template",
     "template.containers": "template.containers",
     "template.containers.0.env": "template.containers.env",
+    "template.containers.0.env.0": "template.containers.env.name",
+    "template.containers.0.env.0.name": "template.containers.env.name",
     "template.containers.0.volume_mounts": "template.containers.volumeMounts",
     "template.volumes": "template.volumes",
     "template.volumes.0": "template.volumes",
@@ -157,3 +159,19 @@ def test_a_secret_that_is_not_known(tmp_path):
 
     assert [(m.path, m.state) for m in mounted.mounts] == [("/etc/key/tls", "unreadable")]
     assert "secret (known after apply)" in str(idle.setting("unmounted_volumes"))
+
+
+def test_a_place_that_is_not_known(tmp_path):
+    """A project or region that the plan does not know is left open, for flags to fill in."""
+    plans = stored("new")
+    for change in plans["resource_changes"]:
+        for name in ("project", "location"):
+            change["change"]["after"].pop(name, None)
+            change["change"]["after_unknown"] |= {name: True}
+    found = documents(tmp_path, plans)
+    places = [
+        {(who.project, who.region) for who in one.identities}
+        for one in (found, found.named("shop", "europe-west1"))
+    ]
+
+    assert places == [{("-", "-")}, {("shop", "europe-west1")}]

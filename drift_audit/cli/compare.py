@@ -34,13 +34,14 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
     """
     Compare a CANDIDATE with a REFERENCE, revisions of one service.
 
-    Each is a file (before.yaml, revisions.json#api-00611-cr5, -), the name of a revision,
-    KNOWN_GOOD, SERVING, LATEST, tag:NAME, or ~N for N revisions before the candidate. Without
-    them the newest revision is compared with the last known good one, else with the one that
-    serves.
+    Each is a file (before.yaml, revisions.json#api-00611-cr5, plan.json#SERVICE, -), the name of a
+    revision, KNOWN_GOOD, SERVING, LATEST, tag:NAME, or ~N for N revisions before the candidate.
+    Without them the newest revision is compared with the last known good one, else with the one
+    that serves.
 
     \b
     drift-audit compare before.yaml after.yaml
+    drift-audit compare SERVING plan.json#api --project=shop
     drift-audit compare KNOWN_GOOD tag:candidate --service=api --project=shop
     drift-audit compare ~1 --service=api --input=revisions.json
     """

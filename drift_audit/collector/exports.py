@@ -7,11 +7,9 @@ refused; none is skipped in silence.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,10 +19,12 @@ from drift_audit.collector.instance import Withheld
 from drift_audit.collector.knative import is_knative, resource
 from drift_audit.collector.resources import Resource, from_v2, is_v2, join
 from drift_audit.collector.secret_versions import (
+    VERSION_NAME,
     Asked,
     Version,
     asked_by,
     project_numbers,
+    take_version,
     with_versions,
 )
 from drift_audit.errors import InputError
@@ -76,14 +76,20 @@ class Documents:
     def within(self, asked: Scope) -> Documents:
         """
         Of all that it holds, what was asked for: files may name projects and regions otherwise, or
-        not at all, but of what they withhold they know the place.
+        not at all. What they withhold in another region is something else.
         """
         named = asked.but(projects=(), regions=())
+        here = (UNKNOWN, *asked.regions)
         return replace(
             self,
             resources=[one for one in self.resources if named.covers(one[1].identity.address)],
             snapshots=[one for one in self.snapshots if named.covers(one[1].address)],
-            withheld=[one for one in self.withheld if asked.covers(one.identity.address)],
+            withheld=[
+                one
+                for one in self.withheld
+                if named.covers(one.identity.address)
+                and (not asked.regions or one.identity.region in here)
+            ],
         )
 
     @property
@@ -212,8 +218,8 @@ def _take(doc: Node, path: Path, origin: Origin, found: Documents) -> None:
         found.snapshots.append((origin, snapshot))
     elif "asset_type" in doc or "assetType" in doc:
         _take(*_asset(doc, path), origin, found)
-    elif name := _VERSION_NAME.fullmatch(nodes.text(doc.get("name"), *path, "name")):
-        _version(name, doc, path, found.versions)
+    elif name := VERSION_NAME.fullmatch(nodes.text(doc.get("name"), *path, "name")):
+        take_version(name, doc, path, found.versions)
     elif is_knative(doc):
         found.resources.append((origin, resource(doc, path)))
     elif is_v2(doc):
@@ -250,40 +256,6 @@ def _asset(doc: dict[str, Node], path: Path) -> tuple[Node, Path]:
     return inner.get("data"), (*path, "resource", "data")
 
 
-_VERSION_NAME = re.compile(
-    r"projects/(?P<project>[^/]+)/secrets/(?P<secret>[^/]+)/versions/(?P<number>[0-9]{1,18})"
-)
-_STATES: dict[str, Any] = {
-    "1": "enabled",
-    "ENABLED": "enabled",
-    "2": "disabled",
-    "DISABLED": "disabled",
-    "3": "destroyed",
-    "DESTROYED": "destroyed",
-}
-
-
-def _version(
-    name: re.Match[str], doc: dict[str, Node], path: Path, versions: dict[Asked, Version]
-) -> None:
-    """
-    One line of `gcloud secrets versions list`. The highest number is what `latest` means (§5.1).
-    """
-    state = _STATES.get(nodes.text(doc.get("state"), *path, "state"))
-    if state is None:
-        raise Refused("wrong-kind", "a secret version without a state", path=path)
-    created, destroyed = (
-        nodes.instant(doc.get(field), *path, field)
-        for field in ("createTime", "scheduledDestroyTime")
-    )
-    version = Version(int(name["number"]), state, created=created, destroyed=destroyed)
-    secret = name["project"], name["secret"]
-    versions[*secret, name["number"]] = version
-    latest = versions.get((*secret, "latest"))
-    if latest is None or (latest.number or 0) < int(name["number"]):
-        versions[*secret, "latest"] = version
-
-
 def inventory(
     documents: Sequence[Documents],
     sealer: Sealer,
@@ -311,7 +283,8 @@ def inventory(
     wanted = [at for at in sorted(parts, key=str) if scope.covers(at)]
     joined = tuple(parts[at].service(sealer, versions, numbers) for at in wanted)
     missed = [u for one in documents for u in one.unseen]
-    missed += [w.unseen for d in documents for w in d.withheld if scope.covers(w.identity.address)]
+    withheld = [one for d in documents for one in d.withheld]
+    missed += [w.unseen for w in withheld if _may_be_in(scope, w.identity)]
     there = {who.service for one in documents for who in one.spoken_of}
     return Inventory(
         scope=scope,
@@ -321,6 +294,12 @@ def inventory(
         twins=tuple(Twins(places=places) for places in sealer.twins()),
         secrets=len(asked_by(r for s in joined for r in s.revisions)),
     )
+
+
+def _may_be_in(scope: Scope, who: Identity) -> bool:
+    """Whether a service lies in scope; one whose name is not known yet may have any."""
+    named = scope.but(services=()) if who.service == UNKNOWN else scope
+    return named.covers(who.address)
 
 
 class _Parts:

@@ -6,12 +6,15 @@ asked for.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from drift_audit.binding import Access, Binding, Mount, SecretReference, Source, VersionState
+from drift_audit.collector import nodes
 from drift_audit.snapshot import UNKNOWN, Identity, Snapshot
+from drift_audit.strict import Node, Path, Refused
 
 
 @dataclass(frozen=True)
@@ -180,3 +183,37 @@ def _access(
         return None
     granted = EVERYBODY | {f"serviceAccount:{account}"}
     return "granted" if found & granted else "not-proven"
+
+
+VERSION_NAME = re.compile(
+    r"projects/(?P<project>[^/]+)/secrets/(?P<secret>[^/]+)/versions/(?P<number>[0-9]{1,18})"
+)
+_STATES: dict[str, Any] = {
+    "1": "enabled",
+    "ENABLED": "enabled",
+    "2": "disabled",
+    "DISABLED": "disabled",
+    "3": "destroyed",
+    "DESTROYED": "destroyed",
+}
+
+
+def take_version(
+    name: re.Match[str], doc: dict[str, Node], path: Path, versions: dict[Asked, Version]
+) -> None:
+    """
+    One line of `gcloud secrets versions list`. The highest number is what `latest` means (§5.1).
+    """
+    state = _STATES.get(nodes.text(doc.get("state"), *path, "state"))
+    if state is None:
+        raise Refused("wrong-kind", "a secret version without a state", path=path)
+    created, destroyed = (
+        nodes.instant(doc.get(field), *path, field)
+        for field in ("createTime", "scheduledDestroyTime")
+    )
+    version = Version(int(name["number"]), state, created=created, destroyed=destroyed)
+    secret = name["project"], name["secret"]
+    versions[*secret, name["number"]] = version
+    latest = versions.get((*secret, "latest"))
+    if latest is None or (latest.number or 0) < int(name["number"]):
+        versions[*secret, "latest"] = version

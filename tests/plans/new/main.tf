@@ -140,11 +140,28 @@ resource "google_cloud_run_v2_service" "dynamic" {
     containers {
       image = "r/dynamic:1"
       dynamic "env" {
-        for_each = toset([terraform_data.later.id])
+        for_each = terraform_data.later.id == "x" ? ["A"] : []
         content {
           name  = env.value
           value = "x"
         }
+      }
+    }
+  }
+}
+
+resource "google_cloud_run_v2_service" "vpc" {
+  name     = "vpc"
+  location = "europe-west1"
+  project  = "shop"
+  template {
+    containers {
+      image = "r/vpc:1"
+    }
+    dynamic "vpc_access" {
+      for_each = terraform_data.later.id == "x" ? ["c1"] : []
+      content {
+        connector = vpc_access.value
       }
     }
   }

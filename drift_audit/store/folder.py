@@ -10,8 +10,8 @@ from pathlib import Path
 from drift_audit import files, names
 from drift_audit.errors import InputError, OutputError, StoreError
 from drift_audit.snapshot import UNKNOWN, Address
-from drift_audit.store.archive import FOLDER as ARCHIVE
 from drift_audit.store.baseline import StoredBaseline, read_baseline
+from drift_audit.store.marked import FOLDER as ARCHIVE
 
 
 class Folder:

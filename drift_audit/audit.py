@@ -18,6 +18,7 @@ from drift_audit.differ import Change, compare
 from drift_audit.finding import Finding, Severity, Skip
 from drift_audit.history import Baseline, KnownGood, first_with
 from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service
+from drift_audit.past import NoPast, Past, Pasts
 from drift_audit.policy import Policy
 from drift_audit.remedy import Ground, pinned, remedy
 from drift_audit.report import Coverage, Report, Tool, assemble
@@ -100,6 +101,10 @@ class Histories:
             self._read[at] = self._source.chain(service)
         return self._read[at]
 
+    def so_far(self, service: Service) -> Service:
+        """The service with its history if that was asked for, else as it was collected."""
+        return self._read.get(service.address, service)
+
     def now(self, reference: Snapshot) -> Snapshot:
         """A revision with the exact secret versions that it resolved to, as they stand now."""
         return self._source.resolve(pinned(reference))
@@ -108,8 +113,9 @@ class Histories:
 @dataclass(frozen=True)
 class Audit:
     """
-    What an audit is done with, besides its subject. `asked` is what the user narrowed it to, and
-    `patterns` the library whose patterns plain values are held against, if any is.
+    What an audit is done with, besides its subject. `asked` is what the user narrowed it to,
+    `patterns` the library whose patterns plain values are held against, if any is, and `pasts` what
+    earlier audits saw.
     """
 
     policy: Policy
@@ -119,6 +125,7 @@ class Audit:
     notes: Sequence[str] = field(default=())
     asked: Scope = field(default_factory=Scope)
     patterns: str = ""
+    pasts: Pasts = field(default_factory=NoPast)
 
     @property
     def today(self) -> dt.date:
@@ -127,20 +134,32 @@ class Audit:
 
     def of(self, source: Source, store: Store | None) -> Report:
         """Audit everything a source finds, each service against its last known good."""
-        inventory = source.collect()
-        pairs = [pair for s in inventory.services for pair in self._pairs(s, store)]
+        inventory, histories = source.collect(), Histories(source)
+        pairs = [pair for s in inventory.services for pair in self._pairs(s, store, histories)]
         unseen = [u for s in inventory.services for u in s.unseen]
         fleet = Fleet(inventory, self.policy, self.today, self.asked, left=_left(inventory, store))
-        return self._report(fleet, source, pairs, unseen)
+        report = self._report(fleet, histories, pairs, unseen)
+        if inventory.scope.projects:  # files tell of a day that nobody knows
+            for service in inventory.services:
+                self.pasts.note(self._past(histories.so_far(service)))
+        return report
 
     def compare(self, inventory: Inventory, source: Source, pair: Pair) -> Report:
         """
         Hold one revision against another. What else there is, or should be, is not asked.
         """
         fleet = Fleet(inventory, self.policy, self.today, asked=None)
-        return self._report(fleet, source, [pair], [])
+        return self._report(fleet, Histories(source), [pair], [])
 
-    def _pairs(self, service: Service, store: Store | None) -> Iterator[Pair]:
+    def _past(self, service: Service) -> Past:
+        """What audits have seen of a service, with this one."""
+        past = self.pasts.of(service.address) or Past(service=service.address)
+        if service.complete:
+            past = past.of_those({revision.identity.uid for revision in service.revisions})
+        serving = (service.revision(name) for name in service.serving)
+        return past.then(self.now, [r for r in serving if r is not None])
+
+    def _pairs(self, service: Service, store: Store | None, histories: Histories) -> Iterator[Pair]:
         """The newest revision and those that serve, each with its reference."""
         stored = store.read(service.address) if store else None
         baseline = Baseline(stored.snapshot, stored.why) if stored else None
@@ -154,8 +173,9 @@ class Audit:
                 service,
                 candidate,
                 baseline=baseline,
-                served=(),
+                past=self.pasts.of(service.address),
                 satisfies=lambda one: not violations(one, self.policy, self.today),
+                chain=histories.of,
             )
             used = baseline is not None and known.snapshot is baseline.snapshot
             refused = baseline.snapshot if baseline and not used else None
@@ -163,9 +183,9 @@ class Audit:
             yield Pair(service, current, known, refused)
 
     def _report(
-        self, fleet: Fleet, source: Source, pairs: list[Pair], unseen: list[Unseen]
+        self, fleet: Fleet, histories: Histories, pairs: list[Pair], unseen: list[Unseen]
     ) -> Report:
-        inventory, histories = fleet.inventory, Histories(source)
+        inventory = fleet.inventory
         judged = [self._judge(pair, histories, inventory.evidence) for pair in pairs]
         missed = {*inventory.unseen, *unseen, *(u for j in judged for u in j.unseen)}
         unseen = sorted(missed, key=lambda u: (u.where, u.reason))
@@ -203,7 +223,7 @@ class Audit:
         )
         findings, skipped = judge(case)
         findings = waive(findings, self.policy, self.today)
-        history, undo, now = pair.service, None, None
+        history, undo, now = histories.so_far(pair.service), None, None
         skipped += unjudged.of_service(case, self.patterns)
         if reference is not None and changes:
             history = histories.of(pair.service)
@@ -224,7 +244,7 @@ class Audit:
                 reference=reference.revision if reference else None,
                 candidate=candidate.revision,
                 reference_why=pair.known.why,
-                passed_over=pair.known.passed_over,
+                passed_over=(*pair.known.passed_over, *pair.known.runners_up),
                 reference_facts=facts(reference) if reference else None,
                 candidate_facts=facts(candidate),
                 changes=tuple(reported(c) for c in changes),
@@ -238,6 +258,7 @@ class Audit:
                 *candidate.seen.unseen,
                 *(reference.seen.unseen if reference else ()),
                 *(now.seen.unseen if now else ()),
+                *pair.known.unseen,
                 *(u for u in history.unseen if u not in pair.service.unseen),
             ],
             read=[*history.revisions, *([reference] if reference else [])],

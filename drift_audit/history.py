@@ -2,19 +2,24 @@
 A chain of revisions: which one was known to be good, and which deploy made a change.
 
 Cloud Run copies the whole configuration into every revision, so the chain is the history. Nothing
-in the API says which revision served before; that has to come from a baseline or an earlier
-audit.
+in the API says which revision served before; that comes from a baseline or an earlier audit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from drift_audit.differ import same_at
 from drift_audit.finding import First
 from drift_audit.inventory import Service, by_age
-from drift_audit.snapshot import Address, Snapshot
+from drift_audit.past import Past, Served
+from drift_audit.snapshot import Address, Snapshot, Unseen
+
+WENT_BACK = "its traffic went back to an older revision"
+
+MOST_TOLD = 5
+"""Revisions that were not chosen are told up to here."""
 
 TWO_SIDES = 2
 """With no more revisions than the two compared, nothing is known of the deploys between them."""
@@ -30,12 +35,21 @@ class Baseline:
 
 @dataclass(frozen=True)
 class KnownGood:
-    """The reference that was chosen, why, and which others were not. No snapshot: there is none."""
+    """
+    The reference that was chosen, and why. No snapshot: there is none.
+
+    `passed_over` are those that were not fit, `runners_up` those that another one came before, each
+    with the reason. It is known to be good where it was `promoted` by a person, or `served` when an
+    audit looked. `unseen` is what of the history could not be read in search of it.
+    """
 
     snapshot: Snapshot | None
     why: str
     passed_over: tuple[str, ...] = field(default=())
+    runners_up: tuple[str, ...] = field(default=())
     promoted: bool = False
+    served: bool = False
+    unseen: tuple[Unseen, ...] = field(default=())
 
 
 def last_known_good(
@@ -43,42 +57,110 @@ def last_known_good(
     candidate: Snapshot,
     *,
     baseline: Baseline | None,
-    served: Collection[str],
+    past: Past | None,
     satisfies: Callable[[Snapshot], bool],
+    chain: Callable[[Service], Service],
 ) -> KnownGood:
     """
     Choose what a candidate is compared with.
 
     First a promoted baseline; then the newest revision that is Ready by its own condition, served
-    when we last looked (`served`), satisfies the policy and is not the candidate; then the revision
-    that serves most now. A baseline or revision that violates the policy is passed over.
+    when an audit looked (`past`), satisfies the policy and is not the candidate; then the revision
+    that serves most now. A baseline or revision that violates the policy is passed over, and so is
+    one whose traffic went back to an older one. `chain` reads the history of the service; it is
+    called where a revision served that is not among those that were read.
     """
-    passed_over: list[str] = []
+    past = past or Past(service=service.address)
+    served = [one for one in past.served if one.uid != candidate.identity.uid]
+    passed_over: dict[str, str] = {}
     if baseline is not None:
         if satisfies(baseline.snapshot):
-            return KnownGood(baseline.snapshot, f"baseline: {baseline.why}", promoted=True)
-        passed_over.append(f"{baseline.snapshot.revision}: the baseline violates the policy")
+            why, later = f"baseline: {baseline.why}", _later(served, baseline.snapshot)
+            return KnownGood(baseline.snapshot, why, runners_up=later, promoted=True)
+        passed_over[baseline.snapshot.revision] = "the baseline violates the policy"
+    whole = service
+    for number, one in enumerate(served, 1):
+        if one.rolled_back(past.served):
+            passed_over[one.revision] = WENT_BACK
+            continue
+        if (revision := _read(one, whole)) is None and whole is service:
+            whole = chain(service)
+            revision = _read(one, whole)
+        reason = _unfit(revision, service, satisfies) if revision else _absent(whole)
+        if not reason:
+            why = f"newest Ready revision that served when last audited, {one.day}"
+            others, older = _told(passed_over), _older(served[number:])
+            missed = _missed(service, whole)
+            return KnownGood(revision, why, others, older, served=True, unseen=missed)
+        passed_over[one.revision] = reason
+    found = _serving(service, candidate, passed_over, satisfies)
+    return replace(found, unseen=_missed(service, whole))
 
-    others = [r for r in service.revisions if r.identity.revision != candidate.identity.revision]
-    for revision in sorted(others, key=by_age, reverse=True):
-        if revision.identity.revision in served:
-            reason = _unfit(revision, satisfies)
-            if not reason:
-                why = "newest Ready revision that served when last audited"
-                return KnownGood(revision, why, tuple(passed_over))
-            passed_over.append(f"{revision.revision}: {reason}")
 
-    for name in service.serving:
-        serving = service.revision(name)
-        if serving is not None and name != candidate.identity.revision:
-            return KnownGood(serving, "serves the most traffic now", tuple(passed_over))
-    return KnownGood(None, "no baseline, and no other revision serves", tuple(passed_over))
+def _serving(
+    service: Service,
+    candidate: Snapshot,
+    passed_over: Mapping[str, str],
+    satisfies: Callable[[Snapshot], bool],
+) -> KnownGood:
+    """The revision that serves most now, whatever is to be said of it."""
+    names = (name for name in service.serving if name != candidate.identity.revision)
+    others = [r for r in map(service.revision, names) if r is not None]
+    if not others:
+        known = "nothing that was good is fit" if passed_over else "no baseline"
+        return KnownGood(None, f"{known}, and no other revision serves", _told(passed_over))
+    first, *less = others
+    not_ready = "not Ready" if first.status.ready is False else ""
+    poor = not_ready or _violation(first, satisfies)
+    why = "serves the most traffic now" + (f"; {poor}" if poor else "")
+    told = {name: reason for name, reason in passed_over.items() if name != first.revision}
+    return KnownGood(first, why, _told(told), tuple(f"{r.revision}: serves less" for r in less))
 
 
-def _unfit(revision: Snapshot, satisfies: Callable[[Snapshot], bool]) -> str:
-    if revision.status.ready is not True:
-        return "not Ready"
+def _read(one: Served, service: Service) -> Snapshot | None:
+    """The revision that served, if it is among those that were read."""
+    return next((r for r in service.revisions if r.identity.uid == one.uid), None)
+
+
+def _absent(service: Service) -> str:
+    return "does not exist any more" if service.complete else "could not be read"
+
+
+def _unfit(revision: Snapshot, service: Service, satisfies: Callable[[Snapshot], bool]) -> str:
+    """Why a revision that served is not known to be good; nothing where it is."""
+    serving = [r for r in map(service.revision, service.serving) if r is not None]
+    older = any(by_age(r) < by_age(revision) for r in serving)
+    if older and revision.revision not in service.serving:
+        return WENT_BACK
+    return _violation(revision, satisfies) if revision.status.ready is True else "not Ready"
+
+
+def _violation(revision: Snapshot, satisfies: Callable[[Snapshot], bool]) -> str:
     return "" if satisfies(revision) else "violates the policy"
+
+
+def _later(served: Sequence[Served], baseline: Snapshot) -> tuple[str, ...]:
+    """The newest revision that served, where it was made after the baseline's."""
+    made = baseline.identity.create_time
+    newer = [one for one in served if made and one.created and one.created > made]
+    when = "served when last audited"
+    return tuple(f"{one.revision}: {when}, {one.day}; a baseline comes first" for one in newer[:1])
+
+
+def _older(served: Sequence[Served]) -> tuple[str, ...]:
+    """The next one that served."""
+    return tuple(f"{one.revision}: older; seen to serve until {one.day}" for one in served[:1])
+
+
+def _told(passed_over: Mapping[str, str]) -> tuple[str, ...]:
+    """The others, each with the reason."""
+    told = [f"{name}: {reason}" for name, reason in passed_over.items()]
+    more = [f"{len(told) - MOST_TOLD} more"] if len(told) > MOST_TOLD else []
+    return *told[:MOST_TOLD], *more
+
+
+def _missed(service: Service, whole: Service) -> tuple[Unseen, ...]:
+    return tuple(missed for missed in whole.unseen if missed not in service.unseen)
 
 
 def first_with(

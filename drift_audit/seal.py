@@ -77,6 +77,10 @@ class SealKey:
         keyed.update(f'["{message}"]'.encode("ascii"))
         return keyed.digest()
 
+    def mark(self, what: str, data: bytes) -> str:
+        """A keyed digest of bytes, for one use: nobody without the key can make it."""
+        return hmac.digest(self.material, what.encode() + b"\0" + data, "sha256").hex()
+
     @cached_property
     def _keyed(self) -> hmac.HMAC:
         """
@@ -201,7 +205,7 @@ class Sealer:
         shown = [self._reveal, self._numbers] if self._numbers else self._reveal
         tried = [{"patterns": str(self._patterns)}] if self._patterns else []
         context = json.dumps(["drift-audit/v1 mark", what, kept, *shown, *tried])
-        return hmac.digest(self._key.material, context.encode() + b"\0" + data, "sha256").hex()
+        return self._key.mark(context, data)
 
     def with_key(self, key: SealKey) -> Sealer:
         """Another one that shows and keeps the same, and seals with another key."""

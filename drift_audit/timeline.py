@@ -15,7 +15,9 @@ from drift_audit.cause import probable_cause
 from drift_audit.differ import Change, Item, Place, compare, items, pair_containers, place_of
 from drift_audit.finding import Cause
 from drift_audit.frozen import Frozen
+from drift_audit.history import KnownGood
 from drift_audit.inventory import Service, by_age
+from drift_audit.past import Past, Served
 from drift_audit.rules.env import told
 from drift_audit.rules.meaning import sentence
 from drift_audit.service_report import RevisionFacts, facts
@@ -51,7 +53,8 @@ class Line(Frozen):
 class Timeline(Frozen):
     """
     The history of one service. `revisions` are those that were read, oldest first; `complete` says
-    that no other one still exists, `known_good` which of them a baseline names.
+    that no other one still exists, `known_good` which one an audit holds the newest against, and
+    why. `served` are those that an audit saw serve, with the time when that was so last.
     """
 
     schema_version: Literal[1] = 1
@@ -62,20 +65,28 @@ class Timeline(Frozen):
     kind: Kind
     complete: bool
     known_good: str = ""
+    known_good_why: str = ""
+    served: tuple[Served, ...] = ()
     revisions: tuple[RevisionFacts, ...]
     lines: tuple[Line, ...]
     unseen: tuple[Unseen, ...] = ()
 
 
 def timeline(
-    service: Service, wanted: Sequence[str] = (), *, known_good: str = "", unseen: Sequence[Unseen]
+    service: Service,
+    wanted: Sequence[str] = (),
+    *,
+    known: KnownGood | None = None,
+    past: Past | None = None,
+    unseen: Sequence[Unseen],
 ) -> Timeline:
     """
     Follow what is wanted, globs on keys, paths of files and settings, through the revisions that
     were read. Without any, every key and file that some deploy did something to.
     """
+    good = known.snapshot if known else None
     chain = sorted((r for r in service.revisions if r.identity.revision), key=by_age)
-    home = service.address
+    home, there = service.address, {r.identity.uid for r in chain}
     followed = sorted(_followed(chain, wanted).items())
     lines = (
         Line(at=home.at(box, **{kind: name}), steps=tuple(steps))
@@ -87,7 +98,9 @@ def timeline(
         service=service.service,
         kind=service.kind,
         complete=service.complete,
-        known_good=known_good,
+        known_good=good.revision if good else "",
+        known_good_why=known.why if known else "",
+        served=tuple(one for one in (past.served if past else ()) if one.uid in there),
         revisions=tuple(map(facts, chain)),
         lines=tuple(line for line in lines if wanted or line.changed),
         unseen=tuple(unseen),

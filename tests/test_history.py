@@ -1,4 +1,4 @@
-"""History: what is known to be good, and which deploy made a change."""
+"""History: which deploy made a change."""
 
 from __future__ import annotations
 
@@ -8,114 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drift_audit.history import Baseline, first_with, last_known_good
-from drift_audit.inventory import Service, TrafficTarget, by_age
+from drift_audit.history import first_with
+from drift_audit.inventory import Service, by_age
 from tests.builders import snapshot
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
-def revision(number, side=None, *, ready=True, **identity):
+def revision(number, side=None, **identity):
     """Revision number N, made N minutes after the start."""
     at = START + dt.timedelta(minutes=number)
-    given = {"env": side or {}, "status": {"ready": ready}}
-    return snapshot(given, revision=f"api-{number:05}", create_time=at, **identity)
+    return snapshot({"env": side or {}}, revision=f"api-{number:05}", create_time=at, **identity)
 
 
-def service(*revisions, serving=(), complete=True):
+def service(*revisions, complete=True):
     return Service(
         project="shop",
         region="europe-west1",
         service="api",
         latest_created=revisions[0].revision,
-        traffic=tuple(TrafficTarget(revision=n, percent=p) for n, p in serving),
         revisions=revisions,
         complete=complete,
     )
-
-
-def anything(_):
-    return True
-
-
-def test_baseline_comes_first():
-    """A promoted baseline is the reference, with what was said of it."""
-    newest, old = revision(2), revision(1)
-    known = last_known_good(
-        service(newest, serving=[(newest.revision, 100)]),
-        newest,
-        baseline=Baseline(old, "promoted by me"),
-        served=(),
-        satisfies=anything,
-    )
-
-    assert (known.snapshot, known.why) == (old, "baseline: promoted by me")
-
-
-def test_poisoned_baseline_is_passed_over():
-    """A baseline that lacks required keys is not used, and that is said."""
-    newest, serving, bad = revision(3), revision(2, {"A": "1"}), revision(1)
-    known = last_known_good(
-        service(newest, serving, serving=[(serving.revision, 100)]),
-        newest,
-        baseline=Baseline(bad, "promoted"),
-        served=(),
-        satisfies=lambda r: bool(r.bindings),
-    )
-
-    assert known.snapshot is serving
-    assert known.passed_over == ("api-00001: the baseline violates the policy",)
-
-
-def test_newest_ready_that_served():
-    """Without a baseline: the newest Ready revision that served, holds the keys and is not the candidate."""
-    newest, broken, empty, good = (
-        revision(4, {"A": "1"}),
-        revision(3, {"A": "1"}, ready=False),
-        revision(2),
-        revision(1, {"A": "1"}),
-    )
-    served = [r.revision for r in (newest, broken, empty, good)]
-    known = last_known_good(
-        service(newest, broken, empty, good),
-        newest,
-        baseline=None,
-        served=served,
-        satisfies=lambda r: bool(r.bindings),
-    )
-
-    assert known.snapshot is good
-    assert known.passed_over == ("api-00003: not Ready", "api-00002: violates the policy")
-
-
-def test_serving_is_the_last_resort():
-    """Then the one that serves the most now, if that is not the candidate itself."""
-    newest, two, one = revision(3), revision(2), revision(1)
-    shares = [(one.revision, 30), (two.revision, 60), (newest.revision, 10), ("gone", 0)]
-    known = last_known_good(
-        service(newest, two, one, serving=shares),
-        newest,
-        baseline=None,
-        served=(),
-        satisfies=anything,
-    )
-
-    assert known.snapshot is two
-
-
-def test_nothing_is_known():
-    """The candidate is never its own reference."""
-    newest = revision(1)
-    known = last_known_good(
-        service(newest, serving=[(newest.revision, 100), ("not-read", 0)]),
-        newest,
-        baseline=None,
-        served=[newest.revision],
-        satisfies=anything,
-    )
-
-    assert known.snapshot is None
-    assert "no baseline" in known.why
 
 
 CHAIN = [{"A": "1"}, {"A": "1"}, {}, {"A": "1"}, {}, {}, {}]

@@ -184,7 +184,7 @@ def test_history_live(cloud, tmp_path):
         "shop/r1/api\n"
         "seen        2 revisions, 2026-01-01 08:00 UTC to 2026-01-02 08:00 UTC\n"
         "serving     api-2 (100%)\n"
-        "known good  no baseline\n"
+        "known good  none: no baseline, and no other revision serves\n"
         "\n"
         "JWT\n"
         "2026-01-01 08:00  was bound to jwt@1\n"

@@ -15,6 +15,7 @@ from drift_audit.cli.subject import (
     find_policy,
     notes,
     open_archive,
+    open_ledger,
     open_source,
     open_store,
     sealer,
@@ -56,6 +57,7 @@ def command(**given: Any) -> None:
     drift-audit audit --input=revisions.json --input=service.json --fail-on=never
     """
     from drift_audit.audit import Audit
+    from drift_audit.past import NoPast
 
     outputs = [parse_output(o) for o in given["outputs"]]
     policy = find_policy(given["config"], no_config=given["no_config"])
@@ -66,6 +68,7 @@ def command(**given: Any) -> None:
         scope = Scope.given(policy, given, tell)
         store = open_store(given["store"])
         archive = open_archive(given["store"], seal, full=given["full"])
+        ledger = open_ledger(given["store"])
         depth: Depth = "readers" if given["check_access"] else "versions"
         source = open_source(scope, seal, archive, depth)
         audit = Audit(
@@ -76,8 +79,11 @@ def command(**given: Any) -> None:
             notes=[*notes(given, patterns), *scope.told],
             asked=scope.asked,
             patterns=seal.patterns,
+            pasts=ledger or NoPast(),
         )
         report = audit.of(source, store)
         if archive is not None:
             archive.keep(source.remember())
+        if ledger is not None:
+            ledger.keep()
     finish(deliver(report, outputs, given))

@@ -14,6 +14,7 @@ from drift_audit.cli.subject import (
     find_patterns,
     find_policy,
     notes,
+    open_ledger,
     open_store,
     sealer,
     threshold,
@@ -46,7 +47,8 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
     drift-audit compare ~1 --service=api --input=revisions.json
     """
     from drift_audit.audit import Audit
-    from drift_audit.cli.revisions import Words
+    from drift_audit.cli.revisions import KNOWN_GOOD, Words
+    from drift_audit.past import NoPast
     from drift_audit.rules.schema import violations
 
     outputs = [parse_output(o) for o in given["outputs"]]
@@ -54,12 +56,15 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
     patterns = find_patterns(policy, detect=given["detect"])
     bare = given["without_literals"]
     seal = sealer(policy, given["reveal"], without_literals=bare, patterns=patterns)
+    chosen = reference in (None, KNOWN_GOOD)
+    pasts = (open_ledger(given["store"]) if chosen else None) or NoPast()
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         words = Words(
             scope=Scope.given(policy, given, tell),
             seal=seal,
             store=open_store(given["store"]),
             satisfies=lambda revision: not violations(revision, policy, now().date()),
+            pasts=pasts,
         )
         sides = words.sealed_for(reference, candidate).sides(reference, candidate)
         audit = Audit(

@@ -11,13 +11,24 @@ import click
 from drift_audit.cli import keys as sealing
 from drift_audit.cli import options
 from drift_audit.cli.echo import echo
-from drift_audit.cli.output import columns, finish, wants_color
+from drift_audit.cli.output import columns, finish, now, wants_color
 from drift_audit.cli.progress import progress
-from drift_audit.cli.subject import Scope, find_policy, open_source, open_store, sealer
+from drift_audit.cli.subject import (
+    Scope,
+    find_policy,
+    open_ledger,
+    open_source,
+    open_store,
+    sealer,
+)
 from drift_audit.errors import CommandError, ExitCode, InputError, SourceError
 
 if TYPE_CHECKING:
+    from drift_audit.history import KnownGood
     from drift_audit.inventory import Inventory, Service
+    from drift_audit.past import Past
+    from drift_audit.policy import Policy
+    from drift_audit.store import Store
     from drift_audit.timeline import Timeline
 
 
@@ -62,15 +73,15 @@ def command(service: str, keys: tuple[str, ...], **given: Any) -> None:
         if len(found) != 1:
             raise _not_one(service, found, inventory)
         whole = source.chain(found[0])
-    stored = store.read(whole.address)
+    ledger = open_ledger(given["store"])
+    past = ledger.of(whole.address) if ledger else None
     unseen = [
         *inventory.unseen,
         *whole.unseen,
         *(u for r in whole.revisions for u in r.seen.unseen),
     ]
-    told = timeline(
-        whole, keys, known_good=stored.snapshot.revision if stored else "", unseen=unseen
-    )
+    known = _known_good(whole, store, past, policy)
+    told = timeline(whole, keys, known=known, past=past, unseen=unseen)
     if missing := [key for key in keys if not _holds(told, key)]:
         raise CommandError(
             f"no revision of {whole.address} has {', '.join(missing)}",
@@ -78,6 +89,23 @@ def command(service: str, keys: tuple[str, ...], **given: Any) -> None:
         )
     echo(_page(told, given["format_"], given["color"]))
     finish(ExitCode.INCOMPLETE if unseen else ExitCode.CLEAN)
+
+
+def _known_good(service: Service, store: Store, past: Past | None, policy: Policy) -> KnownGood:
+    """What an audit would hold the newest revision against."""
+    from drift_audit.history import Baseline, last_known_good
+    from drift_audit.rules.schema import violations
+
+    assert service.newest is not None  # a service is known by what was read of it
+    stored, today = store.read(service.address), now().date()
+    return last_known_good(
+        service,
+        service.newest,
+        baseline=Baseline(stored.snapshot, stored.why) if stored else None,
+        past=past,
+        satisfies=lambda revision: not violations(revision, policy, today),
+        chain=lambda whole: whole,
+    )
 
 
 def _not_one(

@@ -14,6 +14,7 @@ from drift_audit.cli.subject import (
     find_patterns,
     find_policy,
     notes,
+    open_ledger,
     open_store,
     sealer,
     threshold,
@@ -56,7 +57,8 @@ def command(words: tuple[str, ...], reference: str | None, **given: Any) -> None
     from drift_audit.audit import Audit
     from drift_audit.cli import gcloud
     from drift_audit.cli.planned import planned
-    from drift_audit.cli.revisions import Words
+    from drift_audit.cli.revisions import KNOWN_GOOD, Words
+    from drift_audit.past import NoPast
     from drift_audit.rules.schema import violations
 
     tried = gcloud.command(words)
@@ -65,6 +67,8 @@ def command(words: tuple[str, ...], reference: str | None, **given: Any) -> None
     patterns = find_patterns(policy, detect=given["detect"])
     bare = given["without_literals"]
     seal = sealer(policy, given["reveal"], without_literals=bare, patterns=patterns)
+    chosen = reference in (None, KNOWN_GOOD)
+    pasts = (open_ledger(given["store"]) if chosen else None) or NoPast()
     flags = {**given, "service": (), "inputs": (), "kinds": (), "projects_file": None}
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         read = Words(
@@ -72,6 +76,7 @@ def command(words: tuple[str, ...], reference: str | None, **given: Any) -> None
             seal=seal,
             store=open_store(given["store"]),
             satisfies=lambda revision: not violations(revision, policy, now().date()),
+            pasts=pasts,
         )
         sides = planned(tried, read.sealed_for(reference, ""), reference)
         audit = Audit(

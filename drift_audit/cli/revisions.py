@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
 from drift_audit import names
@@ -20,6 +20,7 @@ from drift_audit.errors import CommandError, InputError, SourceError, StoreError
 from drift_audit.files import STDIN
 from drift_audit.history import Baseline, KnownGood, last_known_good
 from drift_audit.inventory import LATEST, Inventory, Service, by_age
+from drift_audit.past import NoPast, Pasts
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Snapshot
 from drift_audit.store import Store
@@ -51,14 +52,15 @@ class Words:
     Reads words for revisions.
 
     `scope` says where to look, `seal` seals what is read, `satisfies` tells whether a revision
-    holds the keys that the policy requires. Everything raises CommandError, InputError,
-    StoreError or SourceError.
+    holds the keys that the policy requires, and `pasts` what earlier audits saw. Everything raises
+    CommandError, InputError, StoreError or SourceError.
     """
 
     scope: Scope
     seal: Sealer
     store: Store
     satisfies: Callable[[Snapshot], bool]
+    pasts: Pasts = field(default_factory=NoPast)
 
     def sides(self, reference: str | None, candidate: str) -> Sides:
         """Both revisions. Without a reference: the known good one, else the one that serves."""
@@ -98,7 +100,8 @@ class Words:
             found = self._one(reference, self._documents(reference).named(*place))[2]
             return Pair(service, candidate, KnownGood(found, _named(reference)))
         if reference in (None, KNOWN_GOOD):
-            known, refused = self._known_good(service, candidate, demanded=reference is not None)
+            demanded = reference is not None
+            known, refused = self._known_good(service, candidate, source, demanded=demanded)
         else:
             found, service = self._revision(str(reference), service, source, candidate)
             known = KnownGood(found, _named(reference))
@@ -227,19 +230,24 @@ class Words:
         return _now(source.resolve(found), whole), whole
 
     def _known_good(
-        self, service: Service, candidate: Snapshot, *, demanded: bool
+        self, service: Service, candidate: Snapshot, source: Source, *, demanded: bool
     ) -> tuple[KnownGood, Snapshot | None]:
-        """The known good revision, and the baseline that was not taken because it is unfit."""
+        """
+        The known good revision, and the baseline that was not taken because it is unfit. One that
+        is demanded is known to be good, and does not only serve now.
+        """
         stored = self.store.read(service.address)
         known = last_known_good(
             service,
             candidate,
             baseline=Baseline(stored.snapshot, stored.why) if stored else None,
-            served=(),
+            past=self.pasts.of(service.address),
             satisfies=self.satisfies,
+            chain=source.chain,
         )
-        refused = stored.snapshot if stored and known.snapshot is not stored.snapshot else None
-        if known.snapshot is None or (demanded and (stored is None or refused)):
+        refused = stored.snapshot if stored and not known.promoted else None
+        good = known.promoted or (known.served and not refused)
+        if known.snapshot is None or (demanded and not good):
             reasons = "; ".join(known.passed_over) or "no baseline was promoted"
             raise _no_known_good(service, reasons)
         return known, refused

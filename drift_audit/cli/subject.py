@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from drift_audit.collector.connection import Connection
     from drift_audit.store.archive import Archive
     from drift_audit.store.folder import Folder
+    from drift_audit.store.ledger import Ledger
 
 PYPROJECT = "pyproject.toml"
 TABLE = "tool.drift-audit"
@@ -262,6 +263,17 @@ def open_archive(path: str, seal: Sealer, *, full: bool) -> Archive | None:
     if not seal.lasting or not Path(path).is_dir():
         return None
     return Archive(path, seal, now(), full=full)
+
+
+def open_ledger(path: str) -> Ledger | None:
+    """
+    What earlier audits with this store saw. None without a lasting key, or a folder. Raises
+    StoreError for a key that cannot be used.
+    """
+    from drift_audit.store.ledger import Ledger
+
+    key = keys.find() if Path(path).is_dir() else None
+    return Ledger(path, key) if key else None
 
 
 def open_source(

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from drift_audit.headline import number
+from drift_audit.headline import number, some
 from drift_audit.renderer import told
 from drift_audit.renderer.encode import command, visible
 from drift_audit.renderer.text import WIDTH, lines, terminal
@@ -46,12 +46,17 @@ def _head(console: Console, timeline: Timeline) -> None:
         read = f"{read}, {first} to {last}" if first != last else f"{read}, {first}"
     if not timeline.complete:
         read = f"{read}; there may be others"
+    now = {r.revision for r in timeline.revisions if r.percent}
     serving = [f"{r.revision} ({r.percent}%)" for r in timeline.revisions if r.percent]
     _row(console, "seen", read)
     for missed in timeline.unseen:
         _row(console, "not seen", f"{missed.where}: {missed.reason}", "bold yellow")
     _row(console, "serving", ", ".join(serving) or "none of these")
-    _row(console, "known good", timeline.known_good or "no baseline")
+    served = [f"{s.revision} (until {s.day})" for s in timeline.served if s.revision not in now]
+    if served:
+        _row(console, "served", some(served))
+    good, why = timeline.known_good, timeline.known_good_why
+    _row(console, "known good", f"{good} ({why})" if good else f"none: {why}")
 
 
 def _steps(console: Console, line: Line, made: dict[str, RevisionFacts]) -> None:

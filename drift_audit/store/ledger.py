@@ -1,0 +1,68 @@
+"""
+What earlier audits saw of each service, as `drift_audit.past` tells it: names and times, no value.
+
+It lies beside the archive and is no part of it: what was seen once cannot be read again, so it has
+no age, and neither `--full` nor another version of the program drops it. A file that is not
+believed (see `drift_audit.store.marked`) is as good as none: nothing is known of the past.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from pydantic import ValidationError
+
+from drift_audit.past import Past
+from drift_audit.seal import SealKey
+from drift_audit.snapshot import Address
+from drift_audit.store.marked import Head, Lines, Marked, Place
+
+
+class _Head(Head):
+    document: Literal["drift-audit/past"] = "drift-audit/past"
+
+
+class Ledger:
+    """The ledger of one store. `key` marks what is written, and tells what was written with it."""
+
+    def __init__(self, root: str, key: SealKey) -> None:
+        def mark(where: str, data: bytes) -> str:
+            return key.mark(json.dumps(["drift-audit/v1 past", where]), data)
+
+        self._files = Marked(root, ".past.jsonl", _Head, mark, lost="what was seen before is lost")
+        self._known: dict[Place, Lines] = {}
+        self._noted: dict[Place, Lines] = {}
+
+    def of(self, service: Address) -> Past | None:
+        """What earlier audits saw of a service, as far as that can be believed."""
+        place = service.project, service.region
+        if not self._files.holds(place):
+            return None
+        if place not in self._known:
+            found = self._files.read(place)
+            self._known[place] = found[1] if found else {}
+        text = self._known[place].get(str(service))
+        if text is None:
+            return None
+        try:
+            past = Past.model_validate_json(text)
+        except ValidationError:
+            return None
+        return past if past.service == service else None
+
+    def note(self, past: Past) -> None:
+        """Remember what has been seen by now; it is written by `keep`."""
+        place = past.service.project, past.service.region
+        self._noted.setdefault(place, {})[str(past.service)] = past.model_dump_json()
+
+    def keep(self) -> None:
+        """
+        Write down what was noted, beside what is kept of other services by now. A folder that
+        cannot be written is logged and no more.
+        """
+        for place, lines in sorted(self._noted.items()):
+            if self._files.holds(place):
+                believed = self._known.get(place) != {}
+                found = self._files.read(place) if believed else None
+                self._files.write(place, _Head(), (found[1] if found else {}) | lines)

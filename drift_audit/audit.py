@@ -16,7 +16,7 @@ from drift_audit.binding import VersionState
 from drift_audit.cause import Causes
 from drift_audit.differ import Change, compare
 from drift_audit.finding import Finding, Severity, Skip
-from drift_audit.history import Baseline, KnownGood, first_with
+from drift_audit.history import KnownGood, first_with
 from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service
 from drift_audit.past import NoPast, Past, Pasts
 from drift_audit.policy import Policy
@@ -25,7 +25,7 @@ from drift_audit.report import Coverage, Report, Tool, assemble
 from drift_audit.rules import Case, Fleet, judge, judge_fleet
 from drift_audit.rules.meaning import OF_SETTINGS
 from drift_audit.rules.schema import violations
-from drift_audit.rules.waivers import waive
+from drift_audit.rules.waivers import Before, waive
 from drift_audit.service_report import ServiceReport, facts, reported
 from drift_audit.snapshot import Address, Snapshot, Unseen
 from drift_audit.store import Store
@@ -140,8 +140,11 @@ class Audit:
         fleet = Fleet(inventory, self.policy, self.today, self.asked, left=_left(inventory, store))
         report = self._report(fleet, histories, pairs, unseen)
         if inventory.scope.projects:  # files tell of a day that nobody knows
-            for service in inventory.services:
-                self.pasts.note(self._past(histories.so_far(service)))
+            found: dict[Address, list[str]] = {}
+            for judged in report.services:
+                found.setdefault(judged.address, []).extend(f.id for f in judged.findings)
+            for service in map(histories.so_far, inventory.services):
+                self.pasts.note(self._past(service, found.get(service.address, ())))
         return report
 
     def compare(self, inventory: Inventory, source: Source, pair: Pair) -> Report:
@@ -151,18 +154,20 @@ class Audit:
         fleet = Fleet(inventory, self.policy, self.today, asked=None)
         return self._report(fleet, Histories(source), [pair], [])
 
-    def _past(self, service: Service) -> Past:
-        """What audits have seen of a service, with this one."""
-        past = self.pasts.of(service.address) or Past(service=service.address)
+    def _past(self, service: Service, found: Iterable[str]) -> Past:
+        """What audits have seen of a service, with what this one found."""
+        at = service.address
+        past = self.pasts.of(at) or Past(service=at)
         if service.complete:
             past = past.of_those({revision.identity.uid for revision in service.revisions})
         serving = (service.revision(name) for name in service.serving)
-        return past.then(self.now, [r for r in serving if r is not None])
+        there = [waiver.id for waiver in self.policy.waiver if waiver.concerns(at)]
+        return past.then(self.now, [r for r in serving if r is not None], found, there)
 
     def _pairs(self, service: Service, store: Store | None, histories: Histories) -> Iterator[Pair]:
         """The newest revision and those that serve, each with its reference."""
         stored = store.read(service.address) if store else None
-        baseline = Baseline(stored.snapshot, stored.why) if stored else None
+        baseline = stored.reference if stored else None
         wanted = [service.newest, *(service.revision(name) for name in service.serving)]
         seen: set[str] = set()
         for candidate in wanted:
@@ -177,8 +182,7 @@ class Audit:
                 satisfies=lambda one: not violations(one, self.policy, self.today),
                 chain=histories.of,
             )
-            used = baseline is not None and known.snapshot is baseline.snapshot
-            refused = baseline.snapshot if baseline and not used else None
+            refused = baseline.snapshot if baseline and known.how != "promoted" else None
             current = candidate.but(service=service.settings) if service.settings else candidate
             yield Pair(service, current, known, refused)
 
@@ -206,7 +210,11 @@ class Audit:
             require_baseline=self.require_baseline,
             services=[j.report for j in judged],
             findings=about_run,
-            skipped=[*(skip for j in judged for skip in j.skipped), *unjudged.of_run(fleet)],
+            skipped=[
+                *(skip for j in judged for skip in j.skipped),
+                *unjudged.of_run(fleet),
+                *unjudged.waivers_about_the_run(about_run),
+            ],
             unseen=unseen,
             notes=[*self.notes, *(note for pair in pairs for note in _of_two_services(pair))],
             revisions=len({(str(r.address), r.revision) for r in read}),
@@ -222,7 +230,10 @@ class Audit:
             service=pair.service,
         )
         findings, skipped = judge(case)
-        findings = waive(findings, self.policy, self.today)
+        changed = {change.at for change in changes}
+        before = Before(self.pasts.of(candidate.address), pair.known.waivers, changed)
+        findings = waive(findings, self.policy, self.today, before)
+        skipped += unjudged.waivers_of_unknown_age(candidate, findings, before)
         history, undo, now = histories.so_far(pair.service), None, None
         skipped += unjudged.of_service(case, self.patterns)
         if reference is not None and changes:
@@ -310,7 +321,7 @@ def _coverage(fleet: Fleet, pairs: Sequence[Pair], about_run: Sequence[Finding])
         expected_found=len(expected - missing),
         judged=len(pairs),
         compared=len(compared),
-        baselines=sum(known.promoted for known in compared),
+        baselines=sum(known.how == "promoted" for known in compared),
     )
 
 

@@ -115,11 +115,17 @@ class Remedy(Frozen):
 
 
 class Waived(Frozen):
-    """Who accepted a finding, why, and until when."""
+    """
+    Who accepted a finding, why, and until when.
+
+    A waiver is `new` where the same audit saw it and the finding for the first time: nobody can
+    have seen the finding open.
+    """
 
     owner: str
     reason: str
     until: dt.date
+    new: bool = False
 
 
 class Finding(Frozen):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from drift_audit.differ import same_at
 from drift_audit.finding import First
@@ -25,31 +26,40 @@ TWO_SIDES = 2
 """With no more revisions than the two compared, nothing is known of the deploys between them."""
 
 
+How = Literal["named", "promoted", "served", "serving", "none"]
+"""How a reference was found: named by the user, or by the first of the others that gave one."""
+
+
 @dataclass(frozen=True)
 class Baseline:
-    """A revision that a person promoted, and what they said."""
+    """
+    A revision that a person promoted, what they said, and the ids of the waivers that there were
+    then, as far as that was written down.
+    """
 
     snapshot: Snapshot
     why: str
+    waivers: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
 class KnownGood:
     """
-    The reference that was chosen, and why. No snapshot: there is none.
+    The reference, how it was found, and why. No snapshot: there is none.
 
+    It is known to be good where it was `promoted` by a person, or `served` when an audit looked.
     `passed_over` are those that were not fit, `runners_up` those that another one came before, each
-    with the reason. It is known to be good where it was `promoted` by a person, or `served` when an
-    audit looked. `unseen` is what of the history could not be read in search of it.
+    with the reason. `unseen` is what of the history could not be read in search of it, `waivers`
+    are those that there were when it was promoted.
     """
 
     snapshot: Snapshot | None
     why: str
+    how: How = "named"
     passed_over: tuple[str, ...] = field(default=())
     runners_up: tuple[str, ...] = field(default=())
-    promoted: bool = False
-    served: bool = False
     unseen: tuple[Unseen, ...] = field(default=())
+    waivers: frozenset[str] | None = None
 
 
 def last_known_good(
@@ -76,7 +86,8 @@ def last_known_good(
     if baseline is not None:
         if satisfies(baseline.snapshot):
             why, later = f"baseline: {baseline.why}", _later(served, baseline.snapshot)
-            return KnownGood(baseline.snapshot, why, runners_up=later, promoted=True)
+            known = baseline.waivers
+            return KnownGood(baseline.snapshot, why, "promoted", runners_up=later, waivers=known)
         passed_over[baseline.snapshot.revision] = "the baseline violates the policy"
     whole = service
     for number, one in enumerate(served, 1):
@@ -90,8 +101,7 @@ def last_known_good(
         if not reason:
             why = f"newest Ready revision that served when last audited, {one.day}"
             others, older = _told(passed_over), _older(served[number:])
-            missed = _missed(service, whole)
-            return KnownGood(revision, why, others, older, served=True, unseen=missed)
+            return KnownGood(revision, why, "served", others, older, _missed(service, whole))
         passed_over[one.revision] = reason
     found = _serving(service, candidate, passed_over, satisfies)
     return replace(found, unseen=_missed(service, whole))
@@ -108,13 +118,15 @@ def _serving(
     others = [r for r in map(service.revision, names) if r is not None]
     if not others:
         known = "nothing that was good is fit" if passed_over else "no baseline"
-        return KnownGood(None, f"{known}, and no other revision serves", _told(passed_over))
+        why = f"{known}, and no other revision serves"
+        return KnownGood(None, why, "none", _told(passed_over))
     first, *less = others
     not_ready = "not Ready" if first.status.ready is False else ""
     poor = not_ready or _violation(first, satisfies)
     why = "serves the most traffic now" + (f"; {poor}" if poor else "")
     told = {name: reason for name, reason in passed_over.items() if name != first.revision}
-    return KnownGood(first, why, _told(told), tuple(f"{r.revision}: serves less" for r in less))
+    lesser = tuple(f"{r.revision}: serves less" for r in less)
+    return KnownGood(first, why, "serving", _told(told), lesser)
 
 
 def _read(one: Served, service: Service) -> Snapshot | None:

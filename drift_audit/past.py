@@ -1,6 +1,6 @@
 """
-What earlier audits saw of a service and Cloud Run does not tell on another day: which revisions
-served traffic.
+What earlier audits saw of a service, and Cloud Run does not tell on another day: which revisions
+served traffic, what was found, and which waivers there were.
 """
 
 from __future__ import annotations
@@ -41,13 +41,36 @@ class Served(Frozen):
 
 
 class Past(Frozen):
-    """What earlier audits saw of one service. `served` stands newest first."""
+    """
+    What earlier audits saw of one service, the first of them at `since`.
+
+    `served` stands newest first. `findings` and `waivers` are those of the last audit by their ids,
+    each with the time since when it has been there in every one.
+    """
 
     service: Address
+    since: AwareDatetime | None = None
     served: tuple[Served, ...] = ()
+    findings: dict[str, AwareDatetime] = {}
+    waivers: dict[str, AwareDatetime] = {}
 
-    def then(self, now: dt.datetime, serving: Iterable[Snapshot]) -> Past:
-        """The same after one more audit, which saw some revisions serve."""
+    def came_together(self, finding: str, waivers: Iterable[str]) -> bool:
+        """
+        Tell whether a finding and all the waivers that cover it were seen for the first time by the
+        same audit: one before, or the one under way. Of the very first audit nobody can tell.
+        """
+        found = self.findings.get(finding)
+        known = found is not None and found == self.since
+        return not known and all(self.waivers.get(waiver) == found for waiver in waivers)
+
+    def then(
+        self,
+        now: dt.datetime,
+        serving: Iterable[Snapshot] = (),
+        findings: Iterable[str] = (),
+        waivers: Iterable[str] = (),
+    ) -> Past:
+        """The same after one more audit, with what it saw."""
         seen = [
             Served(
                 revision=revision.revision,
@@ -64,7 +87,12 @@ class Past(Frozen):
             key=lambda one: one.last,
             reverse=True,
         )
-        return self.but(served=tuple(sorted(kept[:MOST], key=_by_age, reverse=True)))
+        return self.but(
+            since=self.since or now,
+            served=tuple(sorted(kept[:MOST], key=_by_age, reverse=True)),
+            findings={one: self.findings.get(one, now) for one in sorted(findings)},
+            waivers={one: self.waivers.get(one, now) for one in sorted(waivers)},
+        )
 
     def of_those(self, there: Collection[str]) -> Past:
         """The same without revisions that do not exist any more; those that do are told by uid."""

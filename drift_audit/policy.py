@@ -38,6 +38,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Collection, Iterator
@@ -217,6 +219,17 @@ class Waiver(Entry):
     reason: Text
     until: dt.date
 
+    @property
+    def id(self) -> str:
+        """The same as long as it waives the same, by the same owner, until the same day."""
+        said = json.dumps([self.rule, self.at, self.owner, self.until.isoformat()])
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+    def concerns(self, service: Address) -> bool:
+        """Tell whether it can speak of something in that service."""
+        parts = str(service.home).split("/")
+        return all(map(fnmatchcase, parts, self.at.split("/", PARTS)))
+
     def names(self, finding: Finding) -> bool:
         """Tell whether the waiver speaks of that finding, expired or not."""
         globs, parts = (text.split("/", PARTS) for text in (self.at, str(finding.address)))
@@ -249,7 +262,8 @@ class Policy(Entry):
     The whole file. `Policy()` is what applies without one: nothing required, nothing waived.
 
     `detect` holds plain values against the patterns of a library too; `pace` is the reads a minute
-    that a run makes of an API at most.
+    that a run makes of an API at most, `waiver_notice` the last days of a waiver in which its end
+    is announced.
     """
 
     fail_on: Threshold = Severity.HIGH
@@ -262,6 +276,7 @@ class Policy(Entry):
     database: tuple[Database, ...] = ()
     connector: tuple[Connector, ...] = ()
     severity: dict[Text, SeverityWord] = {}
+    waiver_notice: Annotated[int, Field(ge=0)] = 14
     waiver: tuple[Annotated[Waiver, AfterValidator(_not_everything)], ...] = ()
 
     @property

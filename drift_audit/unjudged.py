@@ -5,14 +5,15 @@ What could not be judged, and why: each is a skip, in the report and in the verd
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from drift_audit.binding import Binding, LiteralValue, SecretReference
 from drift_audit.differ import SEALED_ELSEWHERE, incomparable
-from drift_audit.finding import Skip
+from drift_audit.finding import Finding, Skip
 from drift_audit.headline import number
 from drift_audit.inventory import Evidence
 from drift_audit.rules import Case, Fleet
+from drift_audit.rules.waivers import Before
 from drift_audit.seal import CREDENTIAL, PATTERNS_FAILED
 from drift_audit.snapshot import Snapshot
 
@@ -65,6 +66,29 @@ def _versions_not_looked_at(candidate: Snapshot, evidence: frozenset[Evidence]) 
                 reason="no list of its versions was given",
                 blocking=False,
             )
+
+
+def waivers_of_unknown_age(
+    candidate: Snapshot, findings: Iterable[Finding], before: Before
+) -> Iterator[Skip]:
+    """Waivers of which nobody knows whether they are older than what they forgive."""
+    if any(f.waived is not None and not before.tells_of(f) for f in findings):
+        yield Skip(
+            what="whether waivers came with what they forgive",
+            service=candidate.address,
+            reason="no earlier audit of the service is remembered",
+            blocking=False,
+        )
+
+
+def waivers_about_the_run(findings: Iterable[Finding]) -> Iterator[Skip]:
+    """The same of findings that are not about one service."""
+    if any(f.waived is not None for f in findings):
+        yield Skip(
+            what="whether waivers of findings about this run came with them",
+            reason="only what was found of single services is remembered",
+            blocking=False,
+        )
 
 
 def _not_known(candidate: Snapshot) -> Iterator[Skip]:

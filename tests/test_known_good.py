@@ -125,7 +125,7 @@ def test_reason_of_the_one_that_serves_is_told_once():
     whole = service(THREE, empty, serving=[(empty.revision, 100)])
     known = chosen(whole, THREE, past=nights([empty]), needs=["A"])
 
-    assert (known.snapshot, known.passed_over, known.served) == (empty, (), False)
+    assert (known.snapshot, known.passed_over, known.how) == (empty, (), "serving")
 
 
 def test_nothing_is_known():
@@ -134,7 +134,9 @@ def test_nothing_is_known():
     whole = service(newest, serving=[(newest.revision, 100), ("not-read", 0)])
 
     assert chosen(whole, newest, past=nights([newest])) == chosen(whole, newest)
-    assert chosen(whole, newest) == KnownGood(None, "no baseline, and no other revision serves")
+    assert chosen(whole, newest) == KnownGood(
+        None, "no baseline, and no other revision serves", "none"
+    )
 
 
 # What has happened to a revision that served
@@ -149,7 +151,7 @@ def test_rolled_back_revision():
 
     assert chosen(back, TWO, past=nights([ONE], [TWO])).snapshot is ONE
     assert chosen(back, ONE, past=nights([ONE], [TWO])) == KnownGood(
-        None, "nothing that was good is fit, and no other revision serves", told
+        None, "nothing that was good is fit, and no other revision serves", "none", told
     )
     assert chosen(later, FOUR, past=past).snapshot is ONE
     assert chosen(later, FOUR, past=past).passed_over == told
@@ -245,7 +247,7 @@ def lawful(known, candidate, past):
     """Whether a reference that is said to have served may be one."""
     sightings = {one.uid: one for one in past.served}
     one = known.snapshot
-    if not known.served:
+    if known.how != "served":
         return True
     mine = sightings[one.identity.uid]
     older = [s for s in past.served if s.created < mine.created and s.last > mine.last]
@@ -270,7 +272,7 @@ def test_memory_makes_no_unfit_revision_the_reference(fit, seen):
         r for r in whole.revisions
         if known.snapshot and by_age(r) > by_age(known.snapshot)
         and r.identity.uid in {one.uid for one in past.served}
-        and lawful(KnownGood(r, "", served=True), candidate, past)
+        and lawful(KnownGood(r, "", "served"), candidate, past)
     ]  # fmt: skip
 
     assert lawful(known, candidate, past)
@@ -292,7 +294,7 @@ def test_control_a_choice_by_age_alone_is_unlawful(fit, seen):
     whole, candidate, past = made(fit, seen)
     newest = next(r for r in whole.revisions if r.identity.uid == past.served[0].uid)
 
-    assert not lawful(KnownGood(newest, "", served=True), candidate, past)
+    assert not lawful(KnownGood(newest, "", "served"), candidate, past)
 
 
 # The ledger
@@ -345,7 +347,8 @@ def test_line_that_is_not_of_the_service(tmp_path, line):
     """A line that says nothing, or is of another service, is not taken for that of the service."""
     ledger = Ledger(str(tmp_path), LASTING)
     ledger.of(HOME)
-    ledger._known["shop", "europe-west1"][str(HOME)] = line
+    ledger._lines["shop", "europe-west1"][str(HOME)] = line
+    ledger._pasts.clear()
 
     assert ledger.of(HOME) is None
 

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 
 from drift_audit.differ import compare
-from drift_audit.finding import Finding, Severity, Skip
+from drift_audit.finding import Finding, Severity, Skip, Waived
 from drift_audit.inventory import Evidence, Inventory, Scope, Service, TrafficTarget, Twins
 from drift_audit.policy import Policy, read_policy
 from drift_audit.rules import RULES, Case, Fleet, judge, judge_fleet
@@ -114,7 +114,13 @@ def fleet(given: dict[str, Any], policy: Policy) -> Fleet:
         candidates=candidates,
         unseen=[Unseen(**u) for u in given.get("unseen", ())],
         findings=[
-            Finding(rule=f["rule"], severity=Severity.HIGH, address=address(f["at"]), says="x")
+            Finding(
+                rule=f["rule"],
+                severity=Severity.HIGH,
+                address=address(f["at"]),
+                says="x",
+                waived=Waived(reason="noise", **f["waived"]) if "waived" in f else None,
+            )
             for f in given.get("found", ())
         ],
     )

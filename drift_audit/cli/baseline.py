@@ -123,12 +123,17 @@ def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
         notice(f"{snapshot.revision} is not Ready: {snapshot.status.ready_reason}".rstrip(": "))
     for ref in dict.fromkeys(ref for _, ref in snapshot.references() if ref.gone):
         notice(f"{snapshot.revision} reads {ref}, which is {ref.version_state}")
-    before = store.read(snapshot.address)
+    at = snapshot.address
     baseline = promotion(
-        snapshot, before, by=_user() if by is None else by, at=now(), reason=reason
+        snapshot,
+        store.read(at),
+        by=_user() if by is None else by,
+        at=now(),
+        reason=reason,
+        waivers=[waiver.id for waiver in policy.waiver if waiver.concerns(at)],
     )
     path = store.write(baseline)
-    echo(f"{visible(snapshot.revision)} is the baseline of {snapshot.address}: {path}\n")
+    echo(f"{visible(snapshot.revision)} is the baseline of {at}: {path}\n")
 
 
 def _unseen(ref: SecretReference) -> bool:

@@ -47,7 +47,7 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
     drift-audit compare ~1 --service=api --input=revisions.json
     """
     from drift_audit.audit import Audit
-    from drift_audit.cli.revisions import KNOWN_GOOD, Words
+    from drift_audit.cli.revisions import Words
     from drift_audit.past import NoPast
     from drift_audit.rules.schema import violations
 
@@ -56,8 +56,7 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
     patterns = find_patterns(policy, detect=given["detect"])
     bare = given["without_literals"]
     seal = sealer(policy, given["reveal"], without_literals=bare, patterns=patterns)
-    chosen = reference in (None, KNOWN_GOOD)
-    pasts = (open_ledger(given["store"]) if chosen else None) or NoPast()
+    pasts = open_ledger(given["store"]) or NoPast()
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         words = Words(
             scope=Scope.given(policy, given, tell),
@@ -73,6 +72,7 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
             fail_on=threshold(policy, given["fail_on"]),
             notes=[*notes(given, patterns), *sides.notes],
             patterns=seal.patterns,
+            pasts=pasts,
         )
         report = audit.compare(sides.inventory, sides.source, sides.pair)
     finish(deliver(report, outputs, given))

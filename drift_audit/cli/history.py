@@ -93,7 +93,7 @@ def command(service: str, keys: tuple[str, ...], **given: Any) -> None:
 
 def _known_good(service: Service, store: Store, past: Past | None, policy: Policy) -> KnownGood:
     """What an audit would hold the newest revision against."""
-    from drift_audit.history import Baseline, last_known_good
+    from drift_audit.history import last_known_good
     from drift_audit.rules.schema import violations
 
     assert service.newest is not None  # a service is known by what was read of it
@@ -101,7 +101,7 @@ def _known_good(service: Service, store: Store, past: Past | None, policy: Polic
     return last_known_good(
         service,
         service.newest,
-        baseline=Baseline(stored.snapshot, stored.why) if stored else None,
+        baseline=stored.reference if stored else None,
         past=past,
         satisfies=lambda revision: not violations(revision, policy, today),
         chain=lambda whole: whole,

@@ -57,7 +57,7 @@ def command(words: tuple[str, ...], reference: str | None, **given: Any) -> None
     from drift_audit.audit import Audit
     from drift_audit.cli import gcloud
     from drift_audit.cli.planned import planned
-    from drift_audit.cli.revisions import KNOWN_GOOD, Words
+    from drift_audit.cli.revisions import Words
     from drift_audit.past import NoPast
     from drift_audit.rules.schema import violations
 
@@ -67,8 +67,7 @@ def command(words: tuple[str, ...], reference: str | None, **given: Any) -> None
     patterns = find_patterns(policy, detect=given["detect"])
     bare = given["without_literals"]
     seal = sealer(policy, given["reveal"], without_literals=bare, patterns=patterns)
-    chosen = reference in (None, KNOWN_GOOD)
-    pasts = (open_ledger(given["store"]) if chosen else None) or NoPast()
+    pasts = open_ledger(given["store"]) or NoPast()
     flags = {**given, "service": (), "inputs": (), "kinds": (), "projects_file": None}
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         read = Words(
@@ -85,6 +84,7 @@ def command(words: tuple[str, ...], reference: str | None, **given: Any) -> None
             fail_on=threshold(policy, given["fail_on"]),
             notes=[*notes(flags, patterns), TRIED],
             patterns=seal.patterns,
+            pasts=pasts,
         )
         report = audit.compare(sides.inventory, sides.source, sides.pair)
     finish(deliver(report, outputs, given))

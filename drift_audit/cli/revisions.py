@@ -18,7 +18,7 @@ from drift_audit.collector.exports import SUFFIXES, Documents, Files, acquainted
 from drift_audit.collector.secret_versions import without_versions
 from drift_audit.errors import CommandError, InputError, SourceError, StoreError
 from drift_audit.files import STDIN
-from drift_audit.history import Baseline, KnownGood, last_known_good
+from drift_audit.history import KnownGood, last_known_good
 from drift_audit.inventory import LATEST, Inventory, Service, by_age
 from drift_audit.past import NoPast, Pasts
 from drift_audit.seal import Sealer
@@ -240,13 +240,13 @@ class Words:
         known = last_known_good(
             service,
             candidate,
-            baseline=Baseline(stored.snapshot, stored.why) if stored else None,
+            baseline=stored.reference if stored else None,
             past=self.pasts.of(service.address),
             satisfies=self.satisfies,
             chain=source.chain,
         )
-        refused = stored.snapshot if stored and not known.promoted else None
-        good = known.promoted or (known.served and not refused)
+        refused = stored.snapshot if stored and known.how != "promoted" else None
+        good = known.how == "promoted" or (known.how == "served" and not refused)
         if known.snapshot is None or (demanded and not good):
             reasons = "; ".join(known.passed_over) or "no baseline was promoted"
             raise _no_known_good(service, reasons)

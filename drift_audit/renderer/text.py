@@ -141,8 +141,7 @@ class _Page:
         if finding.cause:
             rows.append(("", "", f"probably {finding.cause.command}: {finding.cause.because}"))
         if finding.waived:
-            by = f"waived by {finding.waived.owner} until {finding.waived.until}"
-            rows.append(("", "", f"{by}: {finding.waived.reason}"))
+            rows.append(("", "", told.waived(finding.waived)))
         self.rows(rows)
 
     def remedy(self, remedy: Remedy) -> None:

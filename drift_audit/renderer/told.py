@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from drift_audit.finding import Finding, First
+from drift_audit.finding import Finding, First, Waived
 from drift_audit.headline import number, some
 from drift_audit.report import Counts, Report
 from drift_audit.service_report import ReportedChange, RevisionFacts, ServiceReport
@@ -106,6 +106,11 @@ def where(change: ReportedChange) -> str:
     """The key, mount or setting of a change, with its container where one is named."""
     name = change.key or change.mount or change.setting or ""
     return f"{change.container}: {name}" if change.container else name
+
+
+def waived(by: Waived) -> str:
+    """Who accepted a finding, until when and why; a new waiver came with what it forgives."""
+    return f"{'new waiver' if by.new else 'waived'} by {by.owner} until {by.until}: {by.reason}"
 
 
 def side(state: object, source: str) -> str:

@@ -7,20 +7,22 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
 from drift_audit.errors import StoreError
 from drift_audit.frozen import Frozen
+from drift_audit.history import Baseline
 from drift_audit.snapshot import Snapshot
 
 
 class StoredBaseline(Frozen):
     """
     One promotion. `sha256` covers everything else in the file; `previous` is that of the baseline
-    before it, so that the promotions of a service form a chain.
+    before it, so that the promotions of a service form a chain. `waivers` are the ids of those that
+    there were for the service; older baselines do not say.
     """
 
     schema_version: Literal[1] = 1
@@ -31,6 +33,7 @@ class StoredBaseline(Frozen):
     promoted_at: AwareDatetime
     reason: str
     snapshot: Snapshot
+    waivers: tuple[str, ...] | None = None
     sha256: str = ""
 
     @property
@@ -40,17 +43,29 @@ class StoredBaseline(Frozen):
         return f"promoted on {day} by {self.promoted_by}: {self.reason}"
 
     @property
+    def reference(self) -> Baseline:
+        """What audits compare with."""
+        known = None if self.waivers is None else frozenset(self.waivers)
+        return Baseline(self.snapshot, self.why, known)
+
+    @property
     def sealed_with(self) -> frozenset[str]:
         """The ids of the keys that its plain values are sealed with; none if it holds none."""
         return frozenset(_key_ids(self.snapshot.model_dump(mode="json")))
 
     def signed(self) -> StoredBaseline:
         """The same with its digest."""
-        return self.but(sha256=_digest(self.model_dump(mode="json")))
+        return self.but(sha256=_digest(self._document))
 
     def text(self) -> str:
         """The file: canonical JSON, made to be reviewed line by line."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+        return json.dumps(self._document, indent=1, sort_keys=True) + "\n"
+
+    @property
+    def _document(self) -> dict[str, Any]:
+        """What stands in the file: what an older one does not say is not added to it."""
+        document = self.model_dump(mode="json")
+        return {name: v for name, v in document.items() if name != "waivers" or v is not None}
 
 
 def _key_ids(node: Any) -> Iterator[str]:
@@ -90,9 +105,15 @@ def read_baseline(text: str, where: str) -> StoredBaseline:
 
 
 def promotion(
-    snapshot: Snapshot, before: StoredBaseline | None, *, by: str, at: dt.datetime, reason: str
+    snapshot: Snapshot,
+    before: StoredBaseline | None,
+    *,
+    by: str,
+    at: dt.datetime,
+    reason: str,
+    waivers: Iterable[str] = (),
 ) -> StoredBaseline:
-    """The baseline that follows another one, or the first."""
+    """The baseline that follows another one, or the first; `waivers` are told by their ids."""
     return StoredBaseline(
         sequence=before.sequence + 1 if before else 1,
         previous=before.sha256 if before else "",
@@ -100,4 +121,5 @@ def promotion(
         promoted_at=at,
         reason=reason,
         snapshot=snapshot,
+        waivers=tuple(sorted(set(waivers))),
     ).signed()

@@ -31,18 +31,24 @@ class Ledger:
             return key.mark(json.dumps(["drift-audit/v1 past", where]), data)
 
         self._files = Marked(root, ".past.jsonl", _Head, mark, lost="what was seen before is lost")
-        self._known: dict[Place, Lines] = {}
+        self._lines: dict[Place, Lines] = {}
+        self._pasts: dict[Address, Past | None] = {}
         self._noted: dict[Place, Lines] = {}
 
     def of(self, service: Address) -> Past | None:
         """What earlier audits saw of a service, as far as that can be believed."""
+        if service not in self._pasts:
+            self._pasts[service] = self._read(service)
+        return self._pasts[service]
+
+    def _read(self, service: Address) -> Past | None:
         place = service.project, service.region
         if not self._files.holds(place):
             return None
-        if place not in self._known:
+        if place not in self._lines:
             found = self._files.read(place)
-            self._known[place] = found[1] if found else {}
-        text = self._known[place].get(str(service))
+            self._lines[place] = found[1] if found else {}
+        text = self._lines[place].get(str(service))
         if text is None:
             return None
         try:
@@ -63,6 +69,6 @@ class Ledger:
         """
         for place, lines in sorted(self._noted.items()):
             if self._files.holds(place):
-                believed = self._known.get(place) != {}
+                believed = self._lines.get(place) != {}
                 found = self._files.read(place) if believed else None
                 self._files.write(place, _Head(), (found[1] if found else {}) | lines)

@@ -28,10 +28,16 @@ Place = tuple[Literal["key", "mount", "setting"], str, str]
 Plain = dict[str, Any]
 """What deepdiff is shown of an item: text, numbers, and lists of these."""
 
-SIDED = frozenset({"image_digest", "launch_stage", "health_check_disabled", "service.ingress"})
+SIDED = frozenset(
+    {
+        *("image_digest", "launch_stage", "health_check_disabled"),
+        *("service.ingress", "service.invokers"),
+    }
+)
 """
 Settings that not every source can tell: v2 has no image digest, a manifest no launch stage, a v2
-revision no disabled health check, and a service without an active revision no ingress.
+revision no disabled health check, a service without an active revision no ingress, and who may
+invoke a service stands in its policy, which is read when it is asked for.
 """
 
 

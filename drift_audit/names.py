@@ -55,6 +55,15 @@ _MAYBE = re.compile(r"[$%{<]|[A-Z]{4}")
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 
 
+EVERYBODY = frozenset({"allUsers", "allAuthenticatedUsers"})
+"""Members of a policy that are anybody, with or without an account."""
+
+INVOKERS = "service.invokers"
+"""The setting that holds who may invoke a service: what is no part of a deploy."""
+
+NOBODY = "nobody"
+"""Stands for the members of a policy that has none."""
+
 Kind = Literal["service", "worker-pool", "job"]
 """What holds a configuration. A job has no revisions: its one snapshot is how it is set now."""
 

@@ -28,6 +28,7 @@ from drift_audit.binding import (
 from drift_audit.differ import Change, Item, Place, items, place_of
 from drift_audit.finding import Remedy
 from drift_audit.inventory import Service
+from drift_audit.names import EVERYBODY, INVOKERS, NOBODY
 from drift_audit.snapshot import UNKNOWN, Kind, Setting, Snapshot
 
 
@@ -256,7 +257,7 @@ def _notes(
             yield f"whether {spec} can still be read is not known"
         elif secret.floating and secret.resolved:
             yield f"{secret} stood for {secret.resolved} and is pinned to it"
-    left = (change for change, flags in undone if not flags)
+    left = (c for c, flags in undone if not flags and c.at.setting != INVOKERS)
     left = (c for c in left if (c.at.setting, c.before) != ("vpc.egress", None))  # goes along
     if without := dict.fromkeys(change.at.name for change in left):
         yield f"not put back: {', '.join(without)}"
@@ -294,6 +295,22 @@ def _commands(undone: Iterable[tuple[Change, list[Flag]]], ground: Ground) -> It
         yield " ".join([update, *place, *_merged(rest, ground.newest)])
     if first and kind != "job" and not _pinned(ground.service):
         yield " ".join([send, *place, "--to-latest"])
+    for change, _ in undone:
+        if change.at.setting == INVOKERS:
+            yield from _policy(change, place)
+
+
+def _policy(change: Change, place: Sequence[str]) -> Iterator[str]:
+    """One command for each member of the policy that has to come back, or to go."""
+    sides = (
+        item.value if isinstance(item, Setting) else "" for item in (change.before, change.after)
+    )
+    before, after = (set(str(side).split(", ")) - {NOBODY, ""} for side in sides)
+    for verb, members in (("add", before - after), ("remove", (after - before) & EVERYBODY)):
+        for member in sorted(members):
+            if _safe(member):
+                words = [f"gcloud run services {verb}-iam-policy-binding", *place]
+                yield " ".join([*words, f"--member={member}", "--role=roles/run.invoker"])
 
 
 def _merged(flags: Iterable[tuple[str, Flag]], newest: Snapshot) -> Iterator[str]:

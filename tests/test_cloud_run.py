@@ -19,6 +19,8 @@ from drift_audit.collector.protobuf import to_json
 from drift_audit.collector.resources import from_v2
 from drift_audit.collector.secret_manager import SecretManager
 from drift_audit.collector.secret_versions import Version, with_versions
+from drift_audit.emulator.faults import Fault
+from drift_audit.emulator.server import Emulator
 from drift_audit.emulator.v2 import services
 from drift_audit.errors import SourceError
 from drift_audit.inventory import Evidence
@@ -522,7 +524,7 @@ def readable(account, **more):
     """What the policies of secrets say of an account, by key, and what could not be seen."""
     with playing(READERS.replace("ACCOUNT", account), **more) as emulator:
         inventory = source(emulator, secrets="readers").collect()
-        asked = [c.method for c in emulator.calls if c.method.endswith("GetIamPolicy")]
+        asked = [c.method for c in emulator.calls if c.method.endswith("Service/GetIamPolicy")]
     [service] = inventory.services
     told = {b.key: b.source.access for b in service.newest.bindings}
     return told, [u.where for u in inventory.unseen], len(asked)
@@ -551,3 +553,35 @@ def test_policy_that_may_not_be_read():
 
     assert told["OWN"] is None
     assert "readers of secret projects/shop/secrets/own" in unseen
+
+
+@pytest.mark.parametrize(
+    ("invokers", "told"),
+    [
+        ("[]", "nobody"),
+        ("['user:b@x.y', 'allUsers']", "allUsers, user:b@x.y"),
+    ],
+)
+def test_who_may_invoke(invokers, told):
+    """Where policies are asked for, who may call a service is one of its settings; else it is not."""
+    text = SHOP.replace("    labels: {team: api}", f"    invokers: {invokers}")
+    with playing(text) as emulator:
+        asked = source(emulator, services=("api",), secrets="readers").collect().services
+        not_asked = source(emulator, services=("api",)).collect().services
+
+    found = [
+        [s.value for s in one.settings if s.name == "service.invokers"]
+        for [one] in (asked, not_asked)
+    ]
+    assert found == [[told], []]
+
+
+def test_policy_that_cannot_be_read():
+    """A policy that does not answer is unseen, and says whose it is."""
+    faults = [Fault("Services/GetIamPolicy", 1, "PERMISSION_DENIED")]
+    with Emulator(world(), faults=faults) as emulator:
+        [api] = source(emulator, services=("api",), secrets="readers").collect().services
+
+    assert [u.where for u in api.unseen] == [
+        "invokers of projects/shop/locations/europe-west1/services/api"
+    ]

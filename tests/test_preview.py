@@ -249,6 +249,26 @@ def test_jobs(words, changes, tmp_path):
     assert ran.code == (10 if "KEY" in changes else 0)
 
 
+@pytest.mark.parametrize(
+    ("flag", "rules", "code"),
+    [
+        ("--allow-unauthenticated", ["access-opened"], 10),
+        ("--no-allow-unauthenticated", [], 0),
+    ],
+)
+def test_who_may_call(flag, rules, code, tmp_path):
+    """What a deploy does to the policy of a service is judged too; that is read for it."""
+    known = WORLD.replace("    labels: {team: api}\n", "    invokers: [serviceAccount:web@shop]\n")
+    with playing(known) as emulator:
+        ran = preview(emulator, tmp_path, "gcloud", "run", "deploy", "api", "--image=r/api:2", flag)
+
+    [service] = json.loads(ran.out)["services"]
+    found = [
+        f["rule"] for f in service["findings"] if f["address"]["setting"] == "service.invokers"
+    ]
+    assert (ran.code, found, ran.err) == (code, rules, "")
+
+
 def test_what_is_not_there_yet(tmp_path):
     """A service and a job that the command is going to make are judged by the policy alone."""
     policy = '[[service]]\nmatch = "new*"\n[service.required]\nKEY = { from = "secret" }\n'

@@ -193,6 +193,32 @@ def test_job(tmp_path):
     assert changed(json.loads(again.out)["services"][0]) == []
 
 
+def test_invokers(tmp_path):
+    """Who may call a service is put back to the baseline, one member by one command."""
+    caller = "serviceAccount:web@shop.iam.gserviceaccount.com"
+    known = WORLD.replace("    labels: {team: api}\n", f"    invokers: ['{caller}']\n")
+    words = ("--service=api", "--check-access", *IN.split())
+    with playing(known, watched=False) as emulator:
+        shell = Shell(emulator, tmp_path)
+        env = {
+            "CLOUD_RUN_EMULATOR_HOST": emulator.address,
+            "SECRET_MANAGER_EMULATOR_HOST": emulator.address,
+            **SEALED,
+        }
+        run("baseline", "promote", *words, "--reason=good", cwd=tmp_path, env=env)
+        policy = f"gcloud run services {{}}-iam-policy-binding api {IN} --role=roles/run.invoker"
+        shell(f"{policy.format('remove')} --member={caller}")
+        shell(f"{policy.format('add')} --member=allUsers")
+        opened = run("audit", *words, "--format=json", cwd=tmp_path, env=env)
+        [service] = json.loads(opened.out)["services"]
+        shell(service["remedy"]["restore"])
+        again = run("audit", *words, "--format=json", cwd=tmp_path, env=env)
+
+    assert (opened.code, again.code) == (10, 0)
+    assert "access-opened" in {f["rule"] for f in service["findings"]}
+    assert json.loads(again.out)["services"][0]["changes"] == []
+
+
 def test_rollback(tmp_path):
     """What serves after the rollback is the good revision."""
     with playing(WORLD, watched=False) as emulator:

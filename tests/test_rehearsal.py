@@ -192,7 +192,7 @@ def not_carried(found):
     """What a deploy that changes nothing changes all the same, here."""
     name = found.message.name
     seal = sealer()
-    with Rehearsal(lambda _: found, lambda _: None) as rehearsal:
+    with Rehearsal(lambda _: found, lambda _: None, lambda _: ()) as rehearsal:
         rehearsal.fetch(Asked(name))
         same = rehearsal.carried(name)
     was = sealed(found.message, found.revisions, seal)
@@ -244,7 +244,7 @@ def test_only_who_knows_the_password_is_answered():
     """Others on the machine cannot read what is in memory."""
     found = original(WHOLE)
     path = "apis/serving.knative.dev/v1/namespaces/shop/services/api"
-    with Rehearsal(lambda _: found, lambda _: None) as rehearsal:
+    with Rehearsal(lambda _: found, lambda _: None, lambda _: ()) as rehearsal:
         env = rehearsal.environment
         host = f"{env['CLOUDSDK_PROXY_ADDRESS']}:{env['CLOUDSDK_PROXY_PORT']}"
         url = f"http://{host}/{path}"
@@ -269,7 +269,7 @@ def test_what_cannot_be_read_is_kept():
         raise SourceError("no answer")
 
     with (
-        Rehearsal(live, lambda _: None) as rehearsal,
+        Rehearsal(live, lambda _: None, lambda _: ()) as rehearsal,
         pytest.raises(SourceError, match="no answer"),
     ):
         rehearsal.fetch(Asked(SERVICE))

@@ -287,6 +287,25 @@ def test_service_level_switch(disabled):
     assert found.restore == f"{UPDATE} --{'no-' if disabled else ''}invoker-iam-check"
 
 
+def test_invokers():
+    """Who lost the permission to call gets it back, and everybody loses it, each by a command."""
+    members = "group:a@b.c, serviceAccount:web@shop.iam"
+    found = put_back(
+        {"service": {"invokers": members}}, {"service": {"invokers": "allUsers, group:a@b.c"}}
+    )
+    binding = "gcloud run services {}-iam-policy-binding api --project=shop --region=europe-west1"
+
+    assert (found.restore, found.note) == (
+        " && ".join(
+            [
+                f"{binding.format('add')} --member=serviceAccount:web@shop.iam --role=roles/run.invoker",
+                f"{binding.format('remove')} --member=allUsers --role=roles/run.invoker",
+            ]
+        ),
+        "",
+    )
+
+
 def test_switches_stand_for_the_whole_revision():
     """Flags that gcloud takes for no container alone stand before all containers, and once."""
     boxes = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -19,11 +19,9 @@ from drift_audit.cli.subject import (
     open_source,
     open_store,
     sealer,
+    secret_depth,
     threshold,
 )
-
-if TYPE_CHECKING:
-    from drift_audit.collector.cloud_run import Depth
 
 
 @click.command(short_help="Audit every service in scope against its last known good.")
@@ -40,12 +38,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Read everything, also what has not changed since the last audit with this store.",
 )
-@click.option(
-    "--check-access",
-    is_flag=True,
-    help="Look at the policies of secrets too: may the services read what they are bound to?",
-    envvar="DRIFT_AUDIT_CHECK_ACCESS",
-)
+@options.check_access
 @options.output
 @options.talk
 def command(**given: Any) -> None:
@@ -69,7 +62,7 @@ def command(**given: Any) -> None:
         store = open_store(given["store"])
         archive = open_archive(given["store"], seal, full=given["full"])
         ledger = open_ledger(given["store"])
-        depth: Depth = "readers" if given["check_access"] else "versions"
+        depth = secret_depth(given)
         source = open_source(scope, seal, archive, depth)
         audit = Audit(
             policy=policy,

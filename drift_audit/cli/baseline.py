@@ -12,7 +12,7 @@ from drift_audit.cli.echo import echo
 from drift_audit.cli.notice import notice
 from drift_audit.cli.output import now
 from drift_audit.cli.progress import progress
-from drift_audit.cli.subject import Scope, find_policy, open_store, sealer
+from drift_audit.cli.subject import Scope, find_policy, open_store, sealer, secret_depth
 from drift_audit.errors import CommandError, InputError, StoreError
 from drift_audit.renderer.encode import visible
 
@@ -77,6 +77,7 @@ def show(service: str, store: str) -> None:
 @options.scope
 @options.policy
 @options.store
+@options.check_access
 @click.option("--reason", required=True, help="Why this revision is known to be good.")
 @click.option("--by", help="Who says so. [the user of the machine]")
 @options.talk
@@ -102,7 +103,8 @@ def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
     seal = sealer(policy, given["reveal"], without_literals=bare, key=key)
     store = open_store(given["store"], create=True)
     with progress(given["progress"], quiet=given["quiet"]) as tell:
-        words = Words(Scope.given(policy, given, tell), seal, store, lambda _: True)
+        scope = Scope.given(policy, given, tell)
+        words = Words(scope, seal, store, lambda _: True, depth=secret_depth(given))
         snapshot = words.one(revision)
     if snapshot.identity.project.isdecimal():
         raise StoreError(

@@ -17,6 +17,7 @@ from drift_audit.cli.subject import (
     open_ledger,
     open_store,
     sealer,
+    secret_depth,
     threshold,
 )
 
@@ -29,6 +30,7 @@ from drift_audit.cli.subject import (
 @options.detect
 @options.fail_on
 @options.store
+@options.check_access
 @options.output
 @options.talk
 def command(reference: str | None, candidate: str, **given: Any) -> None:
@@ -64,6 +66,7 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
             store=open_store(given["store"]),
             satisfies=lambda revision: not violations(revision, policy, now().date()),
             pasts=pasts,
+            depth=secret_depth(given),
         )
         sides = words.sealed_for(reference, candidate).sides(reference, candidate)
         audit = Audit(

@@ -174,6 +174,13 @@ detect = click.option(
     envvar="DRIFT_AUDIT_DETECT",
 )
 
+check_access = click.option(
+    "--check-access",
+    is_flag=True,
+    help="Look at policies too: who may read the secrets, and who may call the services?",
+    envvar="DRIFT_AUDIT_CHECK_ACCESS",
+)
+
 fail_on = click.option(
     "--fail-on",
     type=click.Choice([NEVER, *WORDS]),

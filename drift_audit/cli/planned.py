@@ -5,7 +5,7 @@ what is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,11 +15,13 @@ from drift_audit.cli.gcloud import Command
 from drift_audit.cli.revisions import Sides, Words
 from drift_audit.cli.subject import Scope, budget, connection, open_source
 from drift_audit.collector.originals import Originals, sealed
+from drift_audit.collector.settings import with_invokers
 from drift_audit.differ import compare
 from drift_audit.emulator.rehearsal import Original, Rehearsal
 from drift_audit.errors import CommandError, SourceError
 from drift_audit.history import KnownGood
 from drift_audit.inventory import Inventory, Remembered, Service
+from drift_audit.names import INVOKERS
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Snapshot, Unseen
 
@@ -74,9 +76,20 @@ def planned(command: Command, read: Words, reference: str | None) -> Sides:
     if outcome.before is None:
         pair = Pair(after, candidate, KnownGood(None, "it is not there yet"))
     else:
-        pair = read.against(reference, inventory.services[0], live, candidate)
+        service = inventory.services[0].but(settings=outcome.before.settings)
+        pair = _with_policy(read.against(reference, service, live, candidate), service)
     pair = replace(pair, service=_unmade(outcome).after)
     return Sides(inventory, _Planned(live, inventory, outcome), pair)
+
+
+def _with_policy(pair: Pair, service: Service) -> Pair:
+    """The same, with who may invoke the service now where its reference does not tell."""
+    found = pair.known.snapshot
+    told = [s for s in service.settings or () if s.name == INVOKERS]
+    if found is None or found.service is None or found.setting(INVOKERS) is not None or not told:
+        return pair
+    settings = tuple(sorted((*found.service, *told), key=lambda s: (s.container, s.name)))
+    return replace(pair, known=replace(pair.known, snapshot=found.but(service=settings)))
 
 
 def _outcome(command: Command, scope: Scope, seal: Sealer) -> Outcome:
@@ -90,7 +103,7 @@ def _outcome(command: Command, scope: Scope, seal: Sealer) -> Outcome:
             loaded.append(Original(*found))
         return loaded[-1] if found else None
 
-    with Rehearsal(live, originals.revision) as rehearsal:
+    with Rehearsal(live, originals.revision, originals.invokers) as rehearsal:
         env = rehearsal.environment | _place(command, scope)
         try:
             gcloud.run(command, env, lambda: _values(loaded))
@@ -103,14 +116,21 @@ def _outcome(command: Command, scope: Scope, seal: Sealer) -> Outcome:
         what = "nothing" if not written else "several services"
         raise CommandError(f"{command.verb} changed {what}, and one is compared")
     [name] = written
-    after = rehearsal.after(name)
-    before = rehearsal.before(name)
+    after, before = rehearsal.after(name), rehearsal.before(name)
+    now = sealed(after.message, after.revisions, seal)
     if before is None:
-        return Outcome(None, sealed(after.message, after.revisions, seal))
+        return Outcome(None, now)
     was = sealed(before.message, before.revisions, seal)
     carried = rehearsal.carried(name)
     unseen = lost(was, sealed(carried.message, carried.revisions, seal))
-    return Outcome(was, sealed(after.message, after.revisions, seal), tuple(unseen))
+    if (members := rehearsal.invokers(name)) is not None:
+        was, now = (_called_by(s, m) for s, m in zip((was, now), members, strict=True))
+    return Outcome(was, now, tuple(unseen))
+
+
+def _called_by(service: Service, members: Collection[str]) -> Service:
+    """A service with who may invoke it."""
+    return service.but(settings=with_invokers(service.settings or (), members))
 
 
 def _check(rehearsal: Rehearsal) -> None:
@@ -169,8 +189,9 @@ def _at(scope: Scope, service: Service) -> Scope:
 def _is_still(before: Service, inventory: Inventory) -> bool:
     """Whether a service is as it was read before the command was tried."""
     found = [s for s in inventory.services if s.address == before.address]
-    return [(s.latest_created, s.settings) for s in found] == [
-        (before.latest_created, before.settings)
+    here = [s for s in before.settings or () if s.name != INVOKERS]
+    return [(s.latest_created, list(s.settings or ())) for s in found] == [
+        (before.latest_created, here)
     ]
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from drift_audit import names
 from drift_audit.audit import Pair, Source
@@ -24,6 +25,9 @@ from drift_audit.past import NoPast, Pasts
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Snapshot
 from drift_audit.store import Store
+
+if TYPE_CHECKING:
+    from drift_audit.collector.cloud_run import Depth
 
 KNOWN_GOOD = "KNOWN_GOOD"
 SERVING = "SERVING"
@@ -61,6 +65,7 @@ class Words:
     store: Store
     satisfies: Callable[[Snapshot], bool]
     pasts: Pasts = field(default_factory=NoPast)
+    depth: Depth = "versions"
 
     def sides(self, reference: str | None, candidate: str) -> Sides:
         """Both revisions. Without a reference: the known good one, else the one that serves."""
@@ -195,7 +200,7 @@ class Words:
                 scope = _narrowed(scope, *full.groups()[:3])
             elif is_file(word):
                 scope = _found_in(scope, self._documents(word))
-        source = open_source(scope, self.seal)
+        source = open_source(scope, self.seal, secrets=self.depth)
         inventory = source.collect()
         if not inventory.services and inventory.unseen:
             missed = inventory.unseen[0]

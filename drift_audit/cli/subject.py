@@ -276,6 +276,11 @@ def open_ledger(path: str) -> Ledger | None:
     return Ledger(path, key) if key else None
 
 
+def secret_depth(flags: Mapping[str, Any]) -> Depth:
+    """How far the secrets are looked at: as far as who may read them, where that is asked for."""
+    return "readers" if flags["check_access"] else "versions"
+
+
 def open_source(
     scope: Scope, seal: Sealer, archive: Archive | None = None, secrets: Depth = "versions"
 ) -> Source:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from google.cloud import run_v2
+from google.iam.v1 import iam_policy_pb2
 
 from drift_audit.collector.budget import Budget
 from drift_audit.collector.connection import Connection
@@ -17,6 +18,10 @@ from drift_audit.snapshot import Kind
 
 IN_FLIGHT = 16
 """Calls beside each other; more gains nothing (`performance.md` §3)."""
+
+
+INVOKING = frozenset({"roles/run.invoker", "roles/run.servicesInvoker"})
+"""The roles that are there to invoke services."""
 
 
 class Location(NamedTuple):
@@ -66,6 +71,7 @@ class Api:
         self._budget = budget
         self._list_revisions = clients.revisions.list_revisions
         self._get_revision = clients.revisions.get_revision
+        self._get_policy = clients.services.get_iam_policy
         self.families: dict[Kind, Family] = {
             "service": Family(
                 "service", "services", "services",
@@ -123,6 +129,17 @@ class Api:
             again=lambda name: self.revision(at, name),
         )
         return items(listing, self._budget)
+
+    def invokers(self, at: Location, name: str) -> frozenset[str]:
+        """
+        Who has a role to invoke a service, by its own policy and without a condition. What its
+        project grants does not show there.
+        """
+        request = iam_policy_pb2.GetIamPolicyRequest(resource=name)
+        what = f"get the policy of {name}"
+        policy = self._budget.call(what, self._get_policy, request, at.quota)
+        granted = (b for b in policy.bindings if b.role in INVOKING and not b.HasField("condition"))
+        return frozenset(member for binding in granted for member in binding.members)
 
     def revision(self, at: Location, name: str) -> Message:
         """One revision by its full name."""

@@ -26,6 +26,7 @@ from drift_audit.collector.secret_versions import (
     without_versions,
 )
 from drift_audit.collector.series import Series
+from drift_audit.collector.settings import with_invokers
 from drift_audit.inventory import (
     Evidence,
     Inventory,
@@ -123,6 +124,7 @@ class CloudRun:
         self._resolve(asked)
         if self._depth == "readers":
             self._secrets.look_at_policies(asked)
+            services = list(self._calls.map(self._with_invokers, services))
         return Inventory(
             locations=len(locations),
             listed=len(locations) - len(dark),
@@ -190,6 +192,19 @@ class CloudRun:
         known = self._read[service.address].but(revisions=newest_first, complete=True)
         self._read[service.address] = known
         return self._resolved(service.but(revisions=newest_first, complete=True))
+
+    def _with_invokers(self, service: Service) -> Service:
+        """A service with who may invoke it; a policy that cannot be read is unseen."""
+        if service.kind != "service" or service.settings is None:
+            return service
+        name = self._parents[service.address].name
+        try:
+            members = self._api.invokers(_location(service), name)
+            return service.but(settings=with_invokers(service.settings, members))
+        except (Unanswered, Missing) as error:
+            reason = str(error) or "there is no such service any more"
+            missed = Unseen(where=f"invokers of {name}", reason=reason)
+            return service.but(unseen=(*service.unseen, missed))
 
     def _history(self, service: Service, parent: Parent) -> Collection[Snapshot]:
         """What was read of a service and all else that is listed of it. Raises what a call does."""

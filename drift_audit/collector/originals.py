@@ -62,6 +62,15 @@ class Originals:
         except Unanswered as error:
             raise SourceError(f"{name}: {error}") from None
 
+    def invokers(self, name: str) -> frozenset[str]:
+        """Who may invoke a service, by its own policy. Raises SourceError."""
+        _, project, _, region, *_ = name.split("/")
+        try:
+            return self._api.invokers(Location(project, region), name)
+        except (Missing, Unanswered) as error:
+            reason = str(error) or "it is not there any more"
+            raise SourceError(f"the policy of {name}: {reason}") from None
+
 
 def sealed(message: Message, revisions: Sequence[Message], sealer: Sealer) -> Service:
     """The same, sealed: what a collection makes of it. Raises SourceError."""

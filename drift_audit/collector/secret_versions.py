@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from drift_audit import names
 from drift_audit.binding import Access, Binding, Mount, SecretReference, Source, VersionState
 from drift_audit.collector import nodes
 from drift_audit.snapshot import UNKNOWN, Identity, Snapshot
@@ -161,9 +162,6 @@ def _known(
     )
 
 
-EVERYBODY = frozenset({"allUsers", "allAuthenticatedUsers"})
-
-
 def _account(who: Identity, snapshot: Snapshot) -> str:
     """The service account of a revision, empty where that is the default of an unknown number."""
     account = str(snapshot.setting("service_account") or "default")
@@ -181,7 +179,7 @@ def _access(
     found = readers.get((project, secret))
     if found is None or not account:
         return None
-    granted = EVERYBODY | {f"serviceAccount:{account}"}
+    granted = names.EVERYBODY | {f"serviceAccount:{account}"}
     return "granted" if found & granted else "not-proven"
 
 

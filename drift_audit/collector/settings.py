@@ -9,13 +9,14 @@ export that spells it. Sources: `cloud-run-api.md` §1 and §2; defaults there.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from drift_audit import names
 from drift_audit.collector import fields, nodes
 from drift_audit.collector.fields import NOISY_NAMES, PROVENANCE
 from drift_audit.collector.nodes import Object
+from drift_audit.names import INVOKERS, NOBODY
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Address, Identity, Label, Setting, Value
 from drift_audit.strict import Node, Path
@@ -311,3 +312,11 @@ def _is_provenance(name: str, value: Node) -> bool:
 def noisy(node: Node) -> list[str]:
     """The system labels or annotations that are passed over."""
     return [name for name in nodes.mapping(node) if name in NOISY_NAMES]
+
+
+def with_invokers(settings: Sequence[Setting], members: Collection[str]) -> tuple[Setting, ...]:
+    """The settings of a service, with the members that its own policy lets invoke it."""
+    told = ", ".join(sorted(members)) or NOBODY
+    invokers = Setting(name=INVOKERS, value=told)
+    others = (s for s in settings if s.name != invokers.name)
+    return tuple(sorted((*others, invokers), key=lambda s: (s.container, s.name)))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from google.cloud import run_v2
+from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from drift_audit.emulator.desk import Rpc
 from drift_audit.emulator.paging import Page
@@ -38,6 +39,7 @@ def rpcs(state: State) -> dict[str, Rpc]:
         "Services/GetService": Rpc(
             run_v2.GetServiceRequest.pb(), here.one_of(state.services, "service")
         ),
+        "Services/GetIamPolicy": Rpc(iam_policy_pb2.GetIamPolicyRequest, here.policy),
         "WorkerPools/ListWorkerPools": Rpc(
             run_v2.ListWorkerPoolsRequest.pb(),
             here.all_of(state.pools),
@@ -104,6 +106,15 @@ class _CloudRun:
                 raise not_found(f"{what} {request.name}")
             return known[request.name].message
 
+        return found
+
+    def policy(self, request: Any) -> Any:
+        """The policy of one service alone: what its project grants does not show in it."""
+        if request.resource not in self._state.services:
+            raise not_found(f"service {request.resource}")
+        found = policy_pb2.Policy(version=1, etag=b"etag")
+        for binding in self._state.policies.get(request.resource, ()):
+            found.bindings.add(role=binding["role"], members=binding["members"])
         return found
 
     def revisions(self, request: Any) -> list[Any]:

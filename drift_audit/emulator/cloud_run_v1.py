@@ -42,6 +42,8 @@ def rpcs(state: State, world: World) -> dict[str, Rpc]:
         "v1.Services/ReplaceService": Rpc(Asked, here.replaced, kind="write"),
         "v1.Services/CreateService": Rpc(Asked, here.created, kind="write"),
         "v1.Services/DeleteService": Rpc(Asked, refused, kind="write"),
+        "v1.Services/GetIamPolicy": Rpc(Asked, here.policy),
+        "v1.Services/SetIamPolicy": Rpc(Asked, here.policy_set, kind="write"),
         "v1.Services/TestIamPermissions": Rpc(Asked, here.tested, open=True),
         "v1.Jobs/GetJob": Rpc(Asked, here.job),
         "v1.Jobs/ReplaceJob": Rpc(Asked, here.replaced_job, kind="write"),
@@ -104,6 +106,25 @@ class _CloudRun:
         """A service that is new."""
         held = deploys.create(self._state, self._world, new_name(asked, "services"), asked.body)
         return knative.service(held, self._world)
+
+    def policy(self, asked: Asked) -> Json:
+        """The policy of one service alone."""
+        name = self._held(asked.name, self._state.services).message.name
+        return {"version": 1, "etag": "ZXRhZw==", "bindings": self._state.policies.get(name, [])}
+
+    def policy_set(self, asked: Asked) -> Json:
+        """The policy after a write of the whole of it."""
+        name = self._held(asked.name, self._state.services).message.name
+        policy = asked.body.get("policy") if isinstance(asked.body, dict) else None
+        if not isinstance(policy, dict):
+            raise invalid("policy is required")
+        bindings = policy.get("bindings", [])
+        try:
+            kept = [{"role": b["role"], "members": list(b["members"])} for b in bindings]
+        except (KeyError, TypeError):
+            raise invalid("a binding has a role and members") from None
+        self._state.policies[name] = kept
+        return self.policy(asked)
 
     def job(self, asked: Asked) -> Json:
         """One job."""

@@ -138,9 +138,10 @@ class Parent(Part):
 
 
 class WorldService(Parent):
-    """A service and its revisions, oldest first."""
+    """A service and its revisions, oldest first. `invokers` are the members that may call it."""
 
     service: str
+    invokers: tuple[str, ...] = ()
     ingress: Literal["all", "internal", "internal-and-cloud-load-balancing"] = "all"
     traffic: tuple[Traffic, ...] = (Traffic(percent=100),)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +21,7 @@ from drift_audit.emulator.desk import Desk, Rpc
 from drift_audit.emulator.gcloud import environment
 from drift_audit.emulator.rest import USER, Rest
 from drift_audit.emulator.server import LOOPBACK
-from drift_audit.emulator.state import Held, Revision, State
+from drift_audit.emulator.state import INVOKER, Held, Revision, State
 from drift_audit.emulator.status import denied
 from drift_audit.emulator.world import World
 from drift_audit.errors import DriftAuditError
@@ -35,7 +35,7 @@ SERVED = (
     *GETS,
     *WRITES,
     *("v1.Revisions/ListRevisions", "v1.Revisions/GetRevision", "ServiceUsage/GetService"),
-    "v1.Services/TestIamPermissions",
+    *("v1.Services/TestIamPermissions", "v1.Services/GetIamPolicy", "v1.Services/SetIamPolicy"),
 )
 """All that a deploy asks for. Whatever else it wants is not known here, and the command fails."""
 
@@ -56,14 +56,19 @@ class Rehearsal:
     Cloud Run v1 over HTTP for one command, at a port that the system chooses. Use as a context
     manager.
 
-    `live` gives the original of a full name and `revision` one more revision, None where there is
-    none. If they raise DriftAuditError the command is refused, and the error is kept in `failed`.
+    `live` gives the original of a full name, `revision` one more revision, None where there is
+    none, and `invokers` the members that may invoke a service. If they raise DriftAuditError the
+    command is refused, and the error is kept in `failed`.
     """
 
     def __init__(
-        self, live: Callable[[str], Original | None], revision: Callable[[str], Any | None]
+        self,
+        live: Callable[[str], Original | None],
+        revision: Callable[[str], Any | None],
+        invokers: Callable[[str], Collection[str]],
     ) -> None:
-        self._live, self._revision = live, revision
+        self._live, self._revision, self._invokers = live, revision, invokers
+        self._called_by: dict[str, Collection[str]] = {}
         self._asked: set[str] = set()
         self._loaded: dict[str, Held] = {}
         self.failed: DriftAuditError | None = None
@@ -76,6 +81,8 @@ class Rehearsal:
         served |= {name: self._after(self.fetch, every[name]) for name in GETS}
         put = "v1.Services/ReplaceService"
         served[put] = self._after(self._fetch_targets, every[put])
+        for name in ("v1.Services/GetIamPolicy", "v1.Services/SetIamPolicy"):
+            served[name] = self._after(self._fetch_policy, every[name])
         self._desk = Desk(self._world, self._state, served, ())
         self._rest = Rest(LOOPBACK, 0, self._desk, self._world, self._password)
 
@@ -107,6 +114,13 @@ class Rehearsal:
     def after(self, name: str) -> Original:
         """How something that was written is after the command."""
         return _original(self._state.services.get(name) or self._state.jobs[name])
+
+    def invokers(self, name: str) -> tuple[Collection[str], Collection[str]] | None:
+        """Who may invoke a service, before and after; None where the command did not ask."""
+        if name not in self._called_by:
+            return None
+        granted = (b["members"] for b in self._state.policies[name] if b["role"] == INVOKER)
+        return self._called_by[name], {member for members in granted for member in members}
 
     def carried(self, name: str) -> Original:
         """
@@ -159,6 +173,15 @@ class Rehearsal:
                     self._numbers[project] = self._world.number(project)
                 known = self._state.jobs if "/jobs/" in name else self._state.services
                 known[name] = self._loaded[name] = _held(found)
+
+    def _fetch_policy(self, asked: Asked) -> None:
+        """Read who may invoke a service; nobody may what is not there yet."""
+        name = asked.name
+        if name not in self._called_by:
+            members = self._invokers(name) if name in self._loaded else ()
+            self._called_by[name] = members
+            bound = [{"role": INVOKER, "members": sorted(members)}] if members else []
+            self._state.policies[name] = bound
 
     def _fetch_targets(self, asked: Asked) -> None:
         """Read the revisions that traffic is sent to and that were not read yet."""

@@ -27,6 +27,8 @@ V1 = (
     ("GET", "services/{}", "v1.Services/GetService"),
     ("PUT", "services/{}", "v1.Services/ReplaceService"),
     ("DELETE", "services/{}", "v1.Services/DeleteService"),
+    ("GET", "services/{}:getIamPolicy", "v1.Services/GetIamPolicy"),
+    ("POST", "services/{}:setIamPolicy", "v1.Services/SetIamPolicy"),
     ("POST", "services/{}:testIamPermissions", "v1.Services/TestIamPermissions"),
     ("GET", "revisions", "v1.Revisions/ListRevisions"),
     ("GET", "revisions/{}", "v1.Revisions/GetRevision"),

@@ -23,6 +23,8 @@ from drift_audit.emulator import v2
 from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.world import World
 
+INVOKER = "roles/run.invoker"
+
 DEPLOY = dt.timedelta(minutes=1)
 """How much later than all there is the next deploy happens: the world has no clock but its own."""
 
@@ -68,13 +70,20 @@ def message(kind: Any, body: Json) -> Any:
 
 
 class State:
-    """The services, worker pools and jobs by full name. `lock` is for those that change them."""
+    """
+    The services, worker pools and jobs by full name, and the bindings of IAM that services have.
+    `lock` is for those that change them.
+    """
 
     def __init__(self, world: World) -> None:
         self.lock = threading.RLock()
         self.services = dict(_held(run_v2.Service, v2.services(world), world.services))
         self.pools = dict(_held(run_v2.WorkerPool, v2.pools(world), world.worker_pools))
         self.jobs = {job["name"]: Held(message(run_v2.Job, job)) for job in v2.jobs(world)}
+        self.policies: dict[str, list[Json]] = {
+            s.name: [{"role": INVOKER, "members": list(s.invokers)}] if s.invokers else []
+            for s in world.services
+        }
         known = (*world.services, *world.worker_pools)
         times = [r.at for one in known for r in one.revisions] + [j.at for j in world.jobs]
         self._now = max(times, default=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))

@@ -97,6 +97,7 @@ _RUN = ("services", "revisions", "workerpools", "jobs")
 READ_ONLY = (
     "run.locations.list",
     *(f"run.{what}.{verb}" for what in _RUN for verb in ("get", "list")),
+    "run.services.getIamPolicy",
     "secretmanager.secrets.get",
     "secretmanager.secrets.getIamPolicy",
     "secretmanager.secrets.list",

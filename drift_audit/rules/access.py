@@ -40,16 +40,17 @@ def service_account_default(case: Case) -> Iterator[Hit]:
 @change_rule("access-opened", Severity.CRITICAL)
 def access_opened(case: Case) -> Iterator[Hit]:
     """
-    Callers are not checked any more.
+    Callers are not checked any more, or anybody is one who may call.
 
-    Without the check of the invoker, or without Identity-Aware Proxy, everyone whom the ingress
-    lets in may call the service.
+    Without the check of the invoker, or without Identity-Aware Proxy, or where the policy names
+    everybody, everyone whom the ingress lets in may call the service.
 
-    Fix: turn the check on again.
+    Fix: turn the check on again, or take everybody out of the policy.
     """
     checks = {
         "service.invoker_iam_disabled": "callers need no permission to invoke the service any more",
         "service.iap_enabled": "Identity-Aware Proxy does not check callers any more",
+        "service.invokers": "the policy of the service lets everybody invoke it",
     }
     for change in case.told_by("access-opened"):
         yield Hit(change.at, checks[str(change.at.setting)])
@@ -67,6 +68,23 @@ def access_closed(case: Case) -> Iterator[Hit]:
     checks = {
         "service.invoker_iam_disabled": "callers need permission to invoke the service now",
         "service.iap_enabled": "Identity-Aware Proxy checks callers now",
+        "service.invokers": "the policy of the service does not let everybody invoke it any more",
     }
     for change in case.told_by("access-closed"):
         yield Hit(change.at, checks[str(change.at.setting)])
+
+
+@change_rule("invoker-lost", Severity.HIGH)
+def invoker_lost(case: Case) -> Iterator[Hit]:
+    """
+    The policy of the service names somebody no more who could invoke it.
+
+    Each of their calls is answered with 403, unless their project or folder lets them in. Told
+    where the policies were read on both sides.
+
+    Fix: grant the role again, or promote the service if that was meant.
+    """
+    for change in case.told_by("invoker-lost"):
+        was, now = (str(state_of(side)).split(", ") for side in (change.before, change.after))
+        lost = ", ".join(sorted(set(was) - set(now)))
+        yield Hit(change.at, f"{lost} may not invoke the service any more")

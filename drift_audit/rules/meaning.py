@@ -13,6 +13,7 @@ from functools import cached_property
 
 from drift_audit.binding import LiteralValue
 from drift_audit.differ import Change, pair_containers, state_of
+from drift_audit.names import EVERYBODY, NOBODY
 from drift_audit.snapshot import Setting, Snapshot, Value
 
 OTHERWISE = "setting-changed"
@@ -53,7 +54,7 @@ OF_SETTINGS = frozenset(
         *("network-path-lost", "network-path-swapped", "egress-changed"),
         *("database-detached", "database-swapped"),
         *("service-account-changed", "service-account-default"),
-        *("ingress-opened", "ingress-narrowed", "access-opened", "access-closed"),
+        *("ingress-opened", "ingress-narrowed", "access-opened", "access-closed", "invoker-lost"),
         *("container-added", "container-lost"),
     }
 )
@@ -179,7 +180,18 @@ def _access(name: str, before: Value | None, after: Value | None) -> str | None:
             return "access-opened" if after else "access-closed"
         case "service.iap_enabled" if isinstance(after, bool):
             return "access-closed" if after else "access-opened"
+        case "service.invokers" if isinstance(before, str) and isinstance(after, str):
+            return _invokers(*(set(side.split(", ")) for side in (before, after)))
     return None
+
+
+def _invokers(before: set[str], after: set[str]) -> str:
+    """Whether everybody may call now, somebody may not any more, or only others may too."""
+    if (after - before) & EVERYBODY:
+        return "access-opened"
+    if before - after - EVERYBODY - {NOBODY}:
+        return "invoker-lost"
+    return "access-closed" if (before - after) & EVERYBODY else OTHERWISE
 
 
 def one_for_each_container(changes: Collection[Change]) -> Iterator[Change]:

@@ -161,6 +161,18 @@ def test_a_secret_that_is_not_known(tmp_path):
     assert "secret (known after apply)" in str(idle.setting("unmounted_volumes"))
 
 
+def test_a_file_that_is_named_after_its_secret(tmp_path):
+    """Without items the name of the file is that of the secret: nobody knows which file that is."""
+    plan = cut(with_unknown(f"{TEMPLATE}.secret", stored("lost")), "configuration")
+    [one] = plan["resource_changes"]
+    one["change"]["after"]["template"][0]["volumes"][0]["secret"][0]["items"] = []
+
+    assert unseen(collected(tmp_path, plan)) == {
+        "service api": "the plan does not know template.volumes.secret yet"
+        " (google_cloud_run_v2_service.backend)"
+    }
+
+
 def test_a_place_that_is_not_known(tmp_path):
     """A project or region that the plan does not know is left open, for flags to fill in."""
     plans = stored("new")

@@ -177,6 +177,8 @@ class Attributes:
                 raise NothingToRead(_dotted(where))
             inside = here if isinstance(here, dict) else None
             found.append(self.block(nodes.mapping(item, *where), one, inside, shape, where))
+        if where[-1] == "volumes" and any(map(_is_nameless, found)):
+            raise NothingToRead(_dotted((*where, "secret")))
         return found
 
     def _variables(self, value: Node, mask: Node, where: Path) -> Iterator[Doc]:
@@ -257,6 +259,13 @@ def _variable(entry: Doc, unknown: Mapping[str, Node]) -> Doc:
     inside = nodes.mapping(sources[0], "env", attribute)
     source = {field_name(kind): _only(ref) for kind, ref in inside.items() if ref not in (None, [])}
     return {**name, field: source, **({} if value in (None, "") else {"value": value})}
+
+
+def _is_nameless(volume: Doc) -> bool:
+    """Whether a volume is of a secret that is not known, and has one file that is named after it."""
+    secret = volume.get("secret", {})
+    name = secret.get("secret", secret.get("secretName"))
+    return isinstance(name, NotKnown) and not secret.get("items")
 
 
 def _only(reference: Node) -> Node:

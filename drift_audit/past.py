@@ -40,28 +40,35 @@ class Served(Frozen):
         return any(one.last > self.last and _by_age(one) < _by_age(self) for one in served)
 
 
+class Seen(Frozen):
+    """Findings or waivers, by their ids, that have been there in every audit since a time."""
+
+    since: AwareDatetime
+    ids: tuple[str, ...]
+
+
 class Past(Frozen):
     """
     What earlier audits saw of one service, the first of them at `since`.
 
-    `served` stands newest first. `findings` and `waivers` are those of the last audit by their ids,
-    each with the time since when it has been there in every one.
+    `served` stands newest first. `findings` and `waivers` are those that the last audit saw.
     """
 
     service: Address
     since: AwareDatetime | None = None
     served: tuple[Served, ...] = ()
-    findings: dict[str, AwareDatetime] = {}
-    waivers: dict[str, AwareDatetime] = {}
+    findings: tuple[Seen, ...] = ()
+    waivers: tuple[Seen, ...] = ()
 
     def came_together(self, finding: str, waivers: Iterable[str]) -> bool:
         """
         Tell whether a finding and all the waivers that cover it were seen for the first time by the
         same audit: one before, or the one under way. Of the very first audit nobody can tell.
         """
-        found = self.findings.get(finding)
+        found = _since(self.findings).get(finding)
+        first = _since(self.waivers)
         known = found is not None and found == self.since
-        return not known and all(self.waivers.get(waiver) == found for waiver in waivers)
+        return not known and all(first.get(waiver) == found for waiver in waivers)
 
     def then(
         self,
@@ -90,13 +97,25 @@ class Past(Frozen):
         return self.but(
             since=self.since or now,
             served=tuple(sorted(kept[:MOST], key=_by_age, reverse=True)),
-            findings={one: self.findings.get(one, now) for one in sorted(findings)},
-            waivers={one: self.waivers.get(one, now) for one in sorted(waivers)},
+            findings=_seen(findings, self.findings, now),
+            waivers=_seen(waivers, self.waivers, now),
         )
 
     def of_those(self, there: Collection[str]) -> Past:
         """The same without revisions that do not exist any more; those that do are told by uid."""
         return self.but(served=tuple(one for one in self.served if one.uid in there))
+
+
+def _since(seen: Iterable[Seen]) -> dict[str, dt.datetime]:
+    return {id: one.since for one in seen for id in one.ids}
+
+
+def _seen(ids: Iterable[str], before: Iterable[Seen], now: dt.datetime) -> tuple[Seen, ...]:
+    """What is there now, by the time since when it has been."""
+    known, by_time = _since(before), dict[dt.datetime, list[str]]()
+    for id in sorted(set(ids)):
+        by_time.setdefault(known.get(id, now), []).append(id)
+    return tuple(Seen(since=at, ids=tuple(found)) for at, found in sorted(by_time.items()))
 
 
 def _by_age(served: Served) -> tuple[dt.datetime, str]:

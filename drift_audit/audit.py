@@ -12,39 +12,21 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from drift_audit import __version__, history, unjudged
-from drift_audit.binding import VersionState
-from drift_audit.cause import Causes
-from drift_audit.differ import Change, compare
+from drift_audit.differ import compare
+from drift_audit.explanation import Explanation, explain
 from drift_audit.finding import Finding, Severity, Skip
-from drift_audit.history import KnownGood, first_with
+from drift_audit.history import KnownGood
 from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service
 from drift_audit.past import NoPast, Past, Pasts
 from drift_audit.policy import Policy
-from drift_audit.remedy import Ground, pinned, remedy
+from drift_audit.remedy import pinned
 from drift_audit.report import Coverage, Report, Tool, assemble
 from drift_audit.rules import Case, Fleet, judge, judge_fleet
-from drift_audit.rules.meaning import OF_SETTINGS
 from drift_audit.rules.schema import violations
 from drift_audit.rules.waivers import Before, waive
 from drift_audit.service_report import ServiceReport, facts, reported
 from drift_audit.snapshot import Address, Snapshot, Unseen
 from drift_audit.store import Store
-
-RESTORED = frozenset(
-    {
-        "binding-downgraded",
-        "key-emptied",
-        "key-lost",
-        "key-moved",
-        "key-missing",
-        "key-wrong-source",
-        "secret-mount-lost",
-        "secret-project-changed",
-        "secret-retargeted",
-        "version-unpinned",
-    }
-)
-"""Rules whose findings get a command that puts the reference's state back."""
 
 
 class Source(Protocol):
@@ -234,17 +216,19 @@ class Audit:
         before = Before(self.pasts.of(candidate.address), pair.known.waivers, changed)
         findings = waive(findings, self.policy, self.today, before)
         skipped += unjudged.waivers_of_unknown_age(candidate, findings, before)
-        history, undo, now = histories.so_far(pair.service), None, None
+        history, told = histories.so_far(pair.service), Explanation(findings)
         skipped += unjudged.of_service(case, self.patterns)
         if reference is not None and changes:
             history = histories.of(pair.service)
-            wanted = _restored(findings)
-            restored = [change for change in changes if change.at in wanted]
-            planned = candidate.identity.planned  # nothing was deployed that could be put back
-            now = histories.now(reference) if restored and not planned else None
-            ground = Ground(reference, candidate, history, _states(now), _numbers(now))
-            undo = None if planned else remedy(restored, ground)
-            findings = _explained(findings, changes, ground)
+            told = explain(
+                changes,
+                findings,
+                reference=reference,
+                candidate=candidate,
+                service=history,
+                policy=self.policy,
+                now=histories.now,
+            )
         who = candidate.identity
         return Judged(
             report=ServiceReport(
@@ -255,12 +239,14 @@ class Audit:
                 reference=reference.revision if reference else None,
                 candidate=candidate.revision,
                 reference_why=pair.known.why,
+                reference_how=pair.known.how,
                 passed_over=(*pair.known.passed_over, *pair.known.runners_up),
                 reference_facts=facts(reference) if reference else None,
                 candidate_facts=facts(candidate),
                 changes=tuple(reported(c) for c in changes),
-                findings=tuple(findings),
-                remedy=undo,
+                findings=tuple(told.findings),
+                remedy=told.remedy,
+                history=told.history,
                 ignored=candidate.seen.ignored,
             ),
             candidate=candidate,
@@ -268,24 +254,12 @@ class Audit:
             unseen=[
                 *candidate.seen.unseen,
                 *(reference.seen.unseen if reference else ()),
-                *(now.seen.unseen if now else ()),
+                *told.unseen,
                 *pair.known.unseen,
                 *(u for u in history.unseen if u not in pair.service.unseen),
             ],
             read=[*history.revisions, *([reference] if reference else [])],
         )
-
-
-def _states(now: Snapshot | None) -> dict[tuple[str, str], VersionState | None]:
-    """How the secret versions stand that a revision asks for, by secret and version."""
-    references = now.references() if now else ()
-    return {(ref.resource, ref.asked): ref.version_state for _, ref in references}
-
-
-def _numbers(now: Snapshot | None) -> dict[str, str]:
-    """The numbers of other projects whose secrets a revision reads, as far as they are known."""
-    references = now.references() if now else ()
-    return {ref.project: ref.project_number for _, ref in references if ref.project_number}
 
 
 def _of_two_services(pair: Pair) -> Iterator[str]:
@@ -332,41 +306,3 @@ def _left(inventory: Inventory, store: Store | None) -> list[Address]:
     found = {service.address for service in inventory.services}
     gone = [a for a in store.addresses() if inventory.scope.covers(a) and a not in found]
     return [at for at in gone if store.read(at) is not None]
-
-
-def _restored(findings: Sequence[Finding]) -> set[Address]:
-    """The addresses whose findings call for the reference's state, and are not accepted."""
-    return {
-        f.address
-        for f in findings
-        if f.waived is None
-        and (f.rule in RESTORED or (f.rule in OF_SETTINGS and f.severity >= Severity.HIGH))
-    }
-
-
-def _explained(findings: list[Finding], changes: Sequence[Change], ground: Ground) -> list[Finding]:
-    """
-    The findings about changes, each with the deploy that made it, its cause and its remedy. What is
-    planned was not deployed, and needs no remedy.
-    """
-    reference, candidate, service = ground.reference, ground.candidate, ground.service
-    if reference.address != candidate.address:
-        return findings
-    by_address = {change.at: change for change in changes}
-    causes = Causes(reference, service, candidate)
-    planned = candidate.identity.planned
-
-    def explained(finding: Finding) -> Finding:
-        change = by_address.get(finding.address)
-        if change is None:
-            return finding
-        first = first_with(service, reference, candidate, change.at)
-        to_come = planned and first is not None and not first.create_time
-        undone = not planned and change.at in _restored([finding])
-        return finding.but(
-            first_seen=None if to_come else first,
-            cause=causes.of(change, first),
-            remedy=remedy([change], ground) if undone else None,
-        )
-
-    return [explained(finding) for finding in findings]

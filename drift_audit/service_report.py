@@ -7,10 +7,11 @@ from __future__ import annotations
 from pydantic import AwareDatetime
 
 from drift_audit import names
-from drift_audit.binding import SecretReference
+from drift_audit.binding import SecretReference, State
 from drift_audit.differ import Change, Item, state_of
 from drift_audit.finding import Finding, Remedy
 from drift_audit.frozen import Frozen
+from drift_audit.history import How
 from drift_audit.snapshot import Address, Kind, Label, Setting, Snapshot
 
 Side = str | int | bool
@@ -53,8 +54,54 @@ class RevisionFacts(Frozen):
         return not self.revision.startswith("(")
 
 
+class Stretch(Frozen):
+    """
+    A revision of a history, or several that follow each other and are told as one, from `revision`
+    to `last`; `create_time` is that of the first, `percent` the traffic of all.
+    """
+
+    revision: str
+    last: str = ""
+    count: int = 1
+    create_time: AwareDatetime | None = None
+    percent: int = 0
+
+
+class Run(Frozen):
+    """A state, and for how many stretches on end no deploy did anything to it."""
+
+    state: State
+    stretches: int
+
+
+class KeyLine(Frozen):
+    """One key or mounted file over the stretches; each run but the first begins with a change."""
+
+    container: str = ""
+    key: str | None = None
+    mount: str | None = None
+    runs: tuple[Run, ...]
+
+
+class KeyHistory(Frozen):
+    """
+    What became of the keys and files of a service since the reference, oldest first: states, and no
+    value. `unchanged` counts those that no deploy did anything to; `complete` says that no revision
+    is missing.
+    """
+
+    complete: bool
+    stretches: tuple[Stretch, ...]
+    lines: tuple[KeyLine, ...]
+    unchanged: int = 0
+
+
 class ServiceReport(Frozen):
-    """One service: what was compared with what, what differs, and what that means."""
+    """
+    One service: what was compared with what, what differs, and what that means.
+
+    `history` is there where deploys changed keys or files; reports of older versions have none.
+    """
 
     project: str
     region: str
@@ -63,12 +110,14 @@ class ServiceReport(Frozen):
     reference: str | None
     candidate: str
     reference_why: str
+    reference_how: How | None = None
     passed_over: tuple[str, ...] = ()
     reference_facts: RevisionFacts | None = None
     candidate_facts: RevisionFacts
     changes: tuple[ReportedChange, ...] = ()
     findings: tuple[Finding, ...] = ()
     remedy: Remedy | None = None
+    history: KeyHistory | None = None
     ignored: tuple[str, ...] = ()
 
     @property

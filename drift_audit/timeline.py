@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Literal
 
-from drift_audit.binding import Binding, LiteralValue, Mount, SecretReference, is_blank
+from drift_audit.binding import Binding, LiteralValue, Mount, SecretReference, State, is_blank
 from drift_audit.cause import probable_cause
 from drift_audit.differ import Change, Item, Place, compare, items, pair_containers, place_of
 from drift_audit.finding import Cause
@@ -30,10 +30,14 @@ What = Literal[
 
 
 class Step(Frozen):
-    """One deploy that did something to one address. `says` is for people and holds no value."""
+    """
+    One deploy that did something to one address, and the state it left there; None of a setting.
+    `says` is for people and holds no value.
+    """
 
     revision: str
     what: What
+    state: State | None = None
     says: str
     cause: Cause | None = None
 
@@ -114,9 +118,12 @@ def _followed(chain: Sequence[Snapshot], wanted: Sequence[str]) -> dict[Place, l
         for place, item in items(oldest, {"bindings", "mounts", "settings"}).items():
             if _is_wanted(place, wanted):
                 says = f"was {_told(item)}" if len(chain) > 1 else f"is {_told(item)}"
-                step = Step(revision=oldest.revision, what="there", says=says)
+                state = _state(item)
+                step = Step(revision=oldest.revision, what="there", state=state, says=says)
                 lines[place] = [step]
     for before, after in pairwise(chain):
+        if not wanted and _alike(before, after):
+            continue
         called = pair_containers(before, after)
         lines = {(kind, called.get(box, box), n): s for (kind, box, n), s in lines.items()}
         for place, step in _steps(before, after, wanted):
@@ -136,7 +143,28 @@ def _steps(
         if place is not None and _is_wanted(place, wanted):
             what, says = _said(change)
             why = cause if change.at in lost else None
-            yield place, Step(revision=after.revision, what=what, says=says, cause=why)
+            state = None if place[0] == "setting" else _state(change.after)
+            step = Step(revision=after.revision, what=what, state=state, says=says, cause=why)
+            yield place, step
+
+
+def _alike(before: Snapshot, after: Snapshot) -> bool:
+    """
+    Tell whether two revisions hold the same keys and files, in the same containers. Neighbours that
+    were read as a series share them, so that most deploys cost no more than this look.
+    """
+    return (
+        before.bindings == after.bindings
+        and before.mounts == after.mounts
+        and before.containers == after.containers
+    )
+
+
+def _state(item: Item | None) -> State | None:
+    """The state of a key or file; None of a setting."""
+    if item is None:
+        return "absent"
+    return None if isinstance(item, Setting) else item.state
 
 
 def _of_the_service(change: Change) -> bool:

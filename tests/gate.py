@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CORE = (
     "errors names binding frozen targets snapshot inventory past seal finding policy differ history cause remedy "
-    "service_report headline report unjudged timeline audit strict credentials"
+    "service_report headline report unjudged timeline key_history explanation audit strict credentials"
 ).split()
 WHOLE = ",".join([*(f"drift_audit/{name}.py" for name in CORE), "drift_audit/rules/*"])
 OVERALL = 95

@@ -29,6 +29,7 @@ from drift_audit.renderer.encode import (
 from drift_audit.renderer.text import MOST, render
 from drift_audit.report import Report
 from drift_audit.rules import RULES
+from drift_audit.service_report import KeyHistory, KeyLine, Run, Stretch
 from drift_audit.snapshot import Unseen
 from tests.builders import NOW
 from tests.reports import change as reported_change
@@ -89,12 +90,21 @@ def full_report(name="JWT_SECRET_KEY") -> Report:
     facts = one.candidate_facts.but(
         creator=name, client=name, tags=(name,), percent=100, create_time=NOW
     )
+    runs = Run(state="secret", stretches=1), Run(state="absent", stretches=1)
     one = one.but(
         candidate_facts=facts,
         reference_facts=facts,
         reference_why=name,
         passed_over=(name,),
         remedy=Remedy(restore="gcloud restore", rollback="gcloud back", note="VALUE stands for it"),
+        history=KeyHistory(
+            complete=True,
+            stretches=(
+                Stretch(revision=name, last=name, count=2),
+                Stretch(revision="b", percent=9),
+            ),
+            lines=(KeyLine(key=name, container=name, runs=runs), KeyLine(mount=name, runs=runs)),
+        ),
     )
     made = report(
         one,
@@ -124,7 +134,7 @@ class Page(html.parser.HTMLParser):
 ELEMENTS = {
     "html", "head", "meta", "title", "style", "body", "header", "main", "footer", "section", "article",
     "span", "h1", "h2", "h3", "p", "dl", "dt", "dd", "ul", "li", "code", "pre", "div", "details",
-    "summary", "table", "thead", "tbody", "tr", "th", "td",
+    "summary", "table", "thead", "tbody", "tr", "th", "td", "small", "b",
 }  # fmt: skip
 ATTRIBUTES = {
     "lang",
@@ -136,6 +146,8 @@ ATTRIBUTES = {
     "id",
     "aria-labelledby",
     "scope",
+    "role",
+    "tabindex",
 }
 
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from drift_audit import files
 from drift_audit.headline import number
-from drift_audit.renderer import told
+from drift_audit.renderer import heat, told
 from drift_audit.renderer.encode import code, command, parts, printable, sentence
 
 
@@ -30,6 +30,7 @@ def for_html() -> Environment:
     style = (files.shipped("templates") / "report.css").read_bytes()
     digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
     environment.globals["style_hash"] = f"sha256-{digest}"
+    environment.globals["heat"] = heat
     environment.filters["parts"] = parts
     return environment
 

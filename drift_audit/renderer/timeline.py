@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -12,9 +13,15 @@ from rich.text import Text
 from drift_audit.headline import number, some
 from drift_audit.renderer import told
 from drift_audit.renderer.encode import command, visible
+from drift_audit.renderer.heat import LETTERS
 from drift_audit.renderer.text import WIDTH, lines, terminal
 from drift_audit.service_report import RevisionFacts
 from drift_audit.timeline import Line, Timeline
+
+FEW, MOST_KEYS, MOST_LABEL, GAP = 3, 40, 30, 2
+"""Revisions and keys between which a map says more than the steps, and the widths of its names."""
+
+LEGEND = "s secret, p plain value, e empty, - absent, ? unreadable; capital: changed there"
 
 STYLES = {"vanished": "bold red", "emptied": "bold red", "became": "red", "appeared": "green"}
 
@@ -25,6 +32,7 @@ def render(timeline: Timeline, *, color: bool = False, width: int = WIDTH) -> st
     console = terminal(out, color=color, width=width)
     made = {facts.revision: facts for facts in timeline.revisions}
     _head(console, timeline)
+    _map(console, timeline, width)
     several = len({line.at.container for line in timeline.lines} - {""}) > 1
     for line in timeline.lines:
         console.print()
@@ -57,6 +65,32 @@ def _head(console: Console, timeline: Timeline) -> None:
         _row(console, "served", some(served))
     good, why = timeline.known_good, timeline.known_good_why
     _row(console, "known good", f"{good} ({why})" if good else f"none: {why}")
+
+
+def _map(console: Console, timeline: Timeline, width: int) -> None:
+    """Every key in a row, with a letter for each revision, where that fits."""
+    names = [facts.revision for facts in timeline.revisions]
+    keys = [line for line in timeline.lines if line.at.setting is None]
+    label = min(max((len(visible(line.at.name)) for line in keys), default=0), MOST_LABEL)
+    if not keys or len(keys) > MOST_KEYS or not FEW <= len(names) <= width - label - GAP:
+        return
+    console.print()
+    for line in keys:
+        name = visible(line.at.name)
+        cut = name if len(name) <= label else f"{name[: label - 2]}.."
+        row = Text(cut.ljust(label + GAP), style="bold")
+        console.print(row + Text(_letters(line, names)))
+    console.print(Text(LEGEND, style="dim"))
+
+
+def _letters(line: Line, names: Sequence[str]) -> str:
+    """How a key stood in each revision: a capital where a deploy did something to it."""
+    states = {step.revision: LETTERS[step.state] for step in line.steps if step.state}
+    letters, now = "", LETTERS["absent"]
+    for name in names:
+        now = states.get(name, now)
+        letters += now if name in states else now.lower()
+    return letters
 
 
 def _steps(console: Console, line: Line, made: dict[str, RevisionFacts]) -> None:

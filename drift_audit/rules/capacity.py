@@ -8,12 +8,13 @@ is assumed: what no key and no policy tells is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from drift_audit.differ import Change
 from drift_audit.finding import Severity
-from drift_audit.policy import Amount, Database
+from drift_audit.policy import Amount, Database, Policy
 from drift_audit.rules.engine import Case, Fleet, Hit, fleet_rule, rule
 from drift_audit.rules.meaning import DATABASE
 from drift_audit.snapshot import Address, Snapshot
@@ -21,6 +22,7 @@ from drift_audit.snapshot import Address, Snapshot
 BUILT_IN = 100
 """Connections that one instance has to Cloud SQL over the path that is built in."""
 
+MAX_INSTANCES = "scaling.max_instances"
 DEFAULT_LIMIT = 100
 """The most instances of a revision that says nothing."""
 
@@ -75,7 +77,7 @@ class Load:
     @property
     def ceiling(self) -> int:
         """The most instances."""
-        most = _limit(self.revision, "scaling.max_instances")
+        most = _limit(self.revision, MAX_INSTANCES)
         return DEFAULT_LIMIT if most is None else most
 
     @property
@@ -234,6 +236,12 @@ def connections_grew(case: Case) -> Iterator[Hit]:
             yield Hit(case.candidate.address.at(setting=DATABASE + database.instance), says)
 
 
+def grown_by(changes: Iterable[Change], policy: Policy) -> list[Change]:
+    """The changes that a growth can come of: of instances, and of the keys that tell a pool."""
+    names = policy.numbers
+    return [c for c in changes if c.at.setting == MAX_INSTANCES or c.at.key in names]
+
+
 def _alone(snapshot: Snapshot | None, database: Database) -> int | None:
     """What one revision may open at its ceiling; None where that is not known."""
     if snapshot is None or not _uses(snapshot, database):
@@ -255,7 +263,7 @@ def connector_exceeded(fleet: Fleet) -> Iterator[Hit]:
         through: dict[str, int] = {}
         for candidate in fleet.candidates if fleet.asked is not None else ():
             if candidate.setting("vpc.connector") == connector.name:
-                most = _limit(candidate, "scaling.max_instances") or DEFAULT_LIMIT
+                most = _limit(candidate, MAX_INSTANCES) or DEFAULT_LIMIT
                 name = candidate.address.service
                 through[name] = max(through.get(name, 0), most)
         total = sum(through.values())

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from drift_audit import __version__, history, unjudged
-from drift_audit.differ import compare
+from drift_audit.differ import Change, compare
 from drift_audit.explanation import Explanation, explain
 from drift_audit.finding import Finding, Severity, Skip
 from drift_audit.history import KnownGood
@@ -229,26 +229,8 @@ class Audit:
                 policy=self.policy,
                 now=histories.now,
             )
-        who = candidate.identity
         return Judged(
-            report=ServiceReport(
-                project=who.project,
-                region=who.region,
-                service=who.service,
-                kind=who.kind,
-                reference=reference.revision if reference else None,
-                candidate=candidate.revision,
-                reference_why=pair.known.why,
-                reference_how=pair.known.how,
-                passed_over=(*pair.known.passed_over, *pair.known.runners_up),
-                reference_facts=facts(reference) if reference else None,
-                candidate_facts=facts(candidate),
-                changes=tuple(reported(c) for c in changes),
-                findings=tuple(told.findings),
-                remedy=told.remedy,
-                history=told.history,
-                ignored=candidate.seen.ignored,
-            ),
+            report=_service_report(pair, changes, told),
             candidate=candidate,
             skipped=skipped,
             unseen=[
@@ -260,6 +242,39 @@ class Audit:
             ],
             read=[*history.revisions, *([reference] if reference else [])],
         )
+
+
+def _service_report(pair: Pair, changes: Sequence[Change], told: Explanation) -> ServiceReport:
+    """What one pair came to, as the report tells it."""
+    candidate, reference, known = pair.candidate, pair.known.snapshot, pair.known
+    who = candidate.identity
+    return ServiceReport(
+        project=who.project,
+        region=who.region,
+        service=who.service,
+        kind=who.kind,
+        reference=reference.revision if reference else None,
+        candidate=candidate.revision,
+        reference_why=known.why,
+        reference_how=known.how,
+        passed_over=(*known.passed_over, *known.runners_up),
+        reference_facts=facts(_as_it_stands(pair, reference)) if reference else None,
+        candidate_facts=facts(candidate),
+        changes=tuple(reported(c) for c in changes),
+        findings=tuple(told.findings),
+        remedy=told.remedy,
+        history=told.history,
+        ignored=candidate.seen.ignored,
+    )
+
+
+def _as_it_stands(pair: Pair, reference: Snapshot) -> Snapshot:
+    """A reference with its traffic of now: a baseline tells that of the day of its promotion."""
+    if pair.known.how != "promoted":
+        return reference
+    mine = [t for t in pair.service.traffic if t.revision == reference.identity.revision]
+    percent, tags = sum(t.percent for t in mine), tuple(sorted(t.tag for t in mine if t.tag))
+    return reference.but(status=reference.status.but(percent=percent, tags=tags))
 
 
 def _of_two_services(pair: Pair) -> Iterator[str]:

@@ -80,8 +80,7 @@ def last_known_good(
     one whose traffic went back to an older one. `chain` reads the history of the service; it is
     called where a revision served that is not among those that were read.
     """
-    past = past or Past(service=service.address)
-    served = [one for one in past.served if one.uid != candidate.identity.uid]
+    served = [one for one in past.served if one.uid != candidate.identity.uid] if past else []
     passed_over: dict[str, str] = {}
     if baseline is not None:
         if satisfies(baseline.snapshot):
@@ -91,7 +90,7 @@ def last_known_good(
         passed_over[baseline.snapshot.revision] = "the baseline violates the policy"
     whole = service
     for number, one in enumerate(served, 1):
-        if one.rolled_back(past.served):
+        if one.rolled_back:
             passed_over[one.revision] = WENT_BACK
             continue
         if (revision := _read(one, whole)) is None and whole is service:
@@ -141,8 +140,7 @@ def _absent(service: Service) -> str:
 def _unfit(revision: Snapshot, service: Service, satisfies: Callable[[Snapshot], bool]) -> str:
     """Why a revision that served is not known to be good; nothing where it is."""
     serving = [r for r in map(service.revision, service.serving) if r is not None]
-    older = any(by_age(r) < by_age(revision) for r in serving)
-    if older and revision.revision not in service.serving:
+    if serving and all(by_age(r) < by_age(revision) for r in serving):
         return WENT_BACK
     return _violation(revision, satisfies) if revision.status.ready is True else "not Ready"
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from drift_audit.binding import State
 from drift_audit.inventory import Service, by_age
 from drift_audit.service_report import KeyHistory, KeyLine, RevisionFacts, Run, Stretch
-from drift_audit.snapshot import Snapshot
+from drift_audit.snapshot import Snapshot, Status
 from drift_audit.timeline import timeline
 
 FEW = 3
@@ -28,7 +28,8 @@ def key_history(service: Service, reference: Snapshot, candidate: Snapshot) -> K
     The history of the keys and files that deploys changed, from the older of the two revisions on.
     None where there are no such, or hardly another revision.
     """
-    known = {r.identity.revision: r for r in (reference, candidate, *service.revisions)}
+    sides = (r.but(status=Status()) for r in (reference, candidate))  # as it stood on another day
+    known = {r.identity.revision: r for r in (*sides, *service.revisions)}
     oldest = min(by_age(reference), by_age(candidate))
     chain = [r for name, r in known.items() if name and by_age(r) >= oldest]
     told = timeline(service.but(revisions=tuple(chain)), unseen=())

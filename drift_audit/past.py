@@ -6,7 +6,7 @@ served traffic, what was found, and which waivers there were.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from pydantic import AwareDatetime
@@ -23,21 +23,24 @@ class Served(Frozen):
     A revision that answered requests when an audit looked, and when that was so last.
 
     A service that is created anew may give its revisions the same names; the uid tells them apart.
+    It was `rolled_back` where an audit after that saw older ones serve alone.
     """
 
     revision: str
     uid: str
     created: AwareDatetime | None = None
     last: AwareDatetime
+    rolled_back: bool = False
 
     @property
     def day(self) -> dt.date:
         """The day on which it was seen to serve last, in UTC."""
         return self.last.astimezone(dt.UTC).date()
 
-    def rolled_back(self, served: Iterable[Served]) -> bool:
-        """Tell whether its traffic went back to an older revision: one served when it did not."""
-        return any(one.last > self.last and _by_age(one) < _by_age(self) for one in served)
+    def after(self, serving: Sequence[Served]) -> Served:
+        """The same after an audit that saw others serve, and not this one."""
+        back = bool(serving) and all(_by_age(one) < _by_age(self) for one in serving)
+        return self.but(rolled_back=True) if back else self
 
 
 class Seen(Frozen):
@@ -90,7 +93,7 @@ class Past(Frozen):
         ]
         here = {one.uid for one in seen}
         kept = sorted(
-            [*seen, *(one for one in self.served if one.uid not in here)],
+            [*seen, *(one.after(seen) for one in self.served if one.uid not in here)],
             key=lambda one: one.last,
             reverse=True,
         )

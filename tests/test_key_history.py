@@ -24,6 +24,7 @@ from drift_audit.renderer.timeline import render as as_text
 from drift_audit.report import Report
 from drift_audit.rules import RULES
 from drift_audit.service_report import KeyHistory, KeyLine, Run, Stretch
+from drift_audit.snapshot import Status
 from drift_audit.timeline import timeline
 from tests import reports
 from tests.builders import HOME, NOW, sealer, snapshot
@@ -101,11 +102,13 @@ def test_history_begins_at_the_reference():
 
 
 def test_reference_that_was_deleted():
-    """A baseline whose revision is gone stands first."""
+    """A baseline whose revision is gone stands first, without the traffic it had when promoted."""
     whole = chain({"A": "1"}, {"A": "1"}, {}, {})
     left = whole.but(revisions=whole.revisions[:-1])
+    promoted = whole.revisions[-1].but(status=Status(percent=100))
 
-    assert key_history(left, whole.revisions[-1], whole.revisions[0]) == told(whole)
+    assert key_history(left, promoted, whole.revisions[0]) == told(whole)
+    assert told(whole).stretches[0].percent == 0
 
 
 @pytest.mark.parametrize(
@@ -377,6 +380,14 @@ def test_no_map_of_a_terminal(sides):
     wanted = ["cpu"] if "settings" in sides[0] else ()
 
     assert LEGEND not in as_text(timeline(chain(*sides), wanted, unseen=()))
+
+
+def test_map_of_two_containers():
+    """Keys of several containers are told apart."""
+    sides = [{"containers": {"app": {"env": {"A": n}}, "proxy": {"env": {"A": n}}}} for n in "123"]
+    text = as_text(timeline(chain(*sides), unseen=()))
+
+    assert "\napp: A    PPP\nproxy: A  PPP\n" in text
 
 
 def test_long_names_in_a_terminal():

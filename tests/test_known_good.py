@@ -157,6 +157,15 @@ def test_rolled_back_revision():
     assert chosen(later, FOUR, past=past).passed_over == told
 
 
+def test_old_revision_that_keeps_a_share():
+    """A revision that a newer one followed was not taken back, though an older one serves as well."""
+    past = nights([ONE, TWO], [ONE, THREE])
+    whole = service(FOUR, THREE, TWO, ONE, serving=[(ONE.revision, 5), (THREE.revision, 95)])
+
+    assert chosen(whole, THREE, past=past).snapshot is TWO
+    assert chosen(whole, FOUR, past=past).snapshot is THREE
+
+
 def test_promoted_again():
     """A revision that serves again after a rollback is good again."""
     past = nights([ONE], [TWO], [ONE], [TWO])
@@ -243,40 +252,38 @@ FIT = st.tuples(st.booleans(), st.booleans())
 SEEN = st.lists(st.sets(st.integers(0, 5), max_size=2), max_size=5)
 
 
-def lawful(known, candidate, past):
-    """Whether a reference that is said to have served may be one."""
-    sightings = {one.uid: one for one in past.served}
+def lawful(known, candidate, seen):
+    """Whether a reference that is said to have served may be one, by what each night saw serving."""
     one = known.snapshot
     if known.how != "served":
         return True
-    mine = sightings[one.identity.uid]
-    older = [s for s in past.served if s.created < mine.created and s.last > mine.last]
+    number = int(one.identity.uid[1:])
+    served = [night for night, numbers in enumerate(seen) if number in numbers]
+    since = [numbers for numbers in seen[served[-1] + 1 :] if numbers] if served else []
+    back = any(max(numbers) < number for numbers in since)
     keys = {binding.key for binding in one.bindings}
-    return one is not candidate and one.status.ready is True and "A" in keys and not older
+    fit = one is not candidate and one.status.ready is True and "A" in keys
+    return bool(served) and fit and not back
 
 
 def made(fit, seen):
     revisions = [
         revision(n, A if holds else {}, ready=ready) for n, (holds, ready) in enumerate(fit)
     ]
-    past = nights(*([revisions[n] for n in numbers if n < len(revisions)] for numbers in seen))
-    return service(*reversed(revisions)), revisions[-1], past
+    seen = [{n for n in numbers if n < len(fit)} for numbers in seen]
+    past = nights(*([revisions[n] for n in numbers] for numbers in seen))
+    return service(*reversed(revisions)), revisions[-1], past, seen
 
 
 @given(st.lists(FIT, min_size=1, max_size=6), SEEN)
 def test_memory_makes_no_unfit_revision_the_reference(fit, seen):
-    """Whatever is remembered: the reference is Ready, as the policy says, and not left for an older one."""
-    whole, candidate, past = made(fit, seen)
+    """Whatever is remembered: the reference is the newest that is Ready, fit, and was not taken back."""
+    whole, candidate, past, seen = made(fit, seen)
     known = chosen(whole, candidate, past=past, needs=["A"])
-    newer = [
-        r for r in whole.revisions
-        if known.snapshot and by_age(r) > by_age(known.snapshot)
-        and r.identity.uid in {one.uid for one in past.served}
-        and lawful(KnownGood(r, "", "served"), candidate, past)
-    ]  # fmt: skip
+    good = [r for r in whole.revisions if lawful(KnownGood(r, "", "served"), candidate, seen)]
 
-    assert lawful(known, candidate, past)
-    assert newer == []
+    assert lawful(known, candidate, seen)
+    assert known.snapshot is (max(good, key=by_age) if good else None)
 
 
 @pytest.mark.parametrize(
@@ -291,10 +298,10 @@ def test_memory_makes_no_unfit_revision_the_reference(fit, seen):
 )
 def test_control_a_choice_by_age_alone_is_unlawful(fit, seen):
     """The law speaks where the newest revision that served is taken as it is."""
-    whole, candidate, past = made(fit, seen)
+    whole, candidate, past, seen = made(fit, seen)
     newest = next(r for r in whole.revisions if r.identity.uid == past.served[0].uid)
 
-    assert not lawful(KnownGood(newest, "", "served"), candidate, past)
+    assert not lawful(KnownGood(newest, "", "served"), candidate, seen)
 
 
 # The ledger
@@ -567,6 +574,18 @@ def test_history_of_files_knows_no_past(night):
 
     assert ran.code in (0, 10), ran.block
     assert files_below(night.folder / "store") == before
+
+
+def test_traffic_of_another_day_is_not_told(night):
+    """A baseline that served when it was promoted is not said to serve now."""
+    promote = ("baseline", "promote", "--service=api", "--reason=r", "--by=me")
+    assert night(world(1), command=promote).code == 0
+    shares = [
+        json.loads(night(played, "--format=json").out)["services"][0]["reference_facts"]["percent"]
+        for played in (world(2), world(2, traffic=1), world(3, first=2))
+    ]
+
+    assert shares == [0, 100, 0]
 
 
 def test_no_lasting_key(night):

@@ -32,8 +32,8 @@ def render(timeline: Timeline, *, color: bool = False, width: int = WIDTH) -> st
     console = terminal(out, color=color, width=width)
     made = {facts.revision: facts for facts in timeline.revisions}
     _head(console, timeline)
-    _map(console, timeline, width)
     several = len({line.at.container for line in timeline.lines} - {""}) > 1
+    _map(console, timeline, width, named=several)
     for line in timeline.lines:
         console.print()
         where = f" in container {line.at.container}" if several and line.at.container else ""
@@ -67,20 +67,24 @@ def _head(console: Console, timeline: Timeline) -> None:
     _row(console, "known good", f"{good} ({why})" if good else f"none: {why}")
 
 
-def _map(console: Console, timeline: Timeline, width: int) -> None:
+def _map(console: Console, timeline: Timeline, width: int, *, named: bool) -> None:
     """Every key in a row, with a letter for each revision, where that fits."""
-    names = [facts.revision for facts in timeline.revisions]
+    made = [facts.revision for facts in timeline.revisions]
     keys = [line for line in timeline.lines if line.at.setting is None]
-    label = min(max((len(visible(line.at.name)) for line in keys), default=0), MOST_LABEL)
-    if not keys or len(keys) > MOST_KEYS or not FEW <= len(names) <= width - label - GAP:
+    names = [visible(_name(line, named=named)) for line in keys]
+    label = min(max(map(len, names), default=0), MOST_LABEL)
+    if not keys or len(keys) > MOST_KEYS or not FEW <= len(made) <= width - label - GAP:
         return
     console.print()
-    for line in keys:
-        name = visible(line.at.name)
+    for line, name in zip(keys, names, strict=True):
         cut = name if len(name) <= label else f"{name[: label - 2]}.."
         row = Text(cut.ljust(label + GAP), style="bold")
-        console.print(row + Text(_letters(line, names)))
+        console.print(row + Text(_letters(line, made)))
     console.print(Text(LEGEND, style="dim"))
+
+
+def _name(line: Line, *, named: bool) -> str:
+    return f"{line.at.container}: {line.at.name}" if named else line.at.name
 
 
 def _letters(line: Line, names: Sequence[str]) -> str:

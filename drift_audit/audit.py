@@ -7,7 +7,7 @@ Everything that happens to come from outside (the source, the store, the time) i
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -17,11 +17,13 @@ from drift_audit.explanation import Explanation, explain
 from drift_audit.finding import Finding, Severity, Skip
 from drift_audit.history import KnownGood
 from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service
+from drift_audit.limits import Limits
 from drift_audit.past import NoPast, Past, Pasts
 from drift_audit.policy import Policy
 from drift_audit.remedy import pinned
 from drift_audit.report import Coverage, Report, Tool, assemble
 from drift_audit.rules import Case, Fleet, judge, judge_fleet
+from drift_audit.rules.load import used_connectors, used_databases
 from drift_audit.rules.schema import violations
 from drift_audit.rules.waivers import Before, waive
 from drift_audit.service_report import ServiceReport, facts, reported
@@ -46,6 +48,13 @@ class Source(Protocol):
 
     def resolve(self, snapshot: Snapshot) -> Snapshot:
         """A revision with the secret versions it reads looked up, as far as possible."""
+
+
+class LimitSource(Protocol):
+    """Where it is read what databases and connectors take."""
+
+    def read(self, databases: Collection[str], connectors: Collection[str]) -> Limits:
+        """Instances by PROJECT:REGION:NAME and connectors by full names, as far as they answer."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +105,8 @@ class Histories:
 class Audit:
     """
     What an audit is done with, besides its subject. `asked` is what the user narrowed it to,
-    `patterns` the library whose patterns plain values are held against, if any is, and `pasts` what
-    earlier audits saw.
+    `patterns` the library whose patterns plain values are held against, if any is, `pasts` what
+    earlier audits saw, and `limits` where limits are read, if they are.
     """
 
     policy: Policy
@@ -108,6 +117,7 @@ class Audit:
     asked: Scope = field(default_factory=Scope)
     patterns: str = ""
     pasts: Pasts = field(default_factory=NoPast)
+    limits: LimitSource | None = None
 
     @property
     def today(self) -> dt.date:
@@ -119,6 +129,7 @@ class Audit:
         inventory, histories = source.collect(), Histories(source)
         pairs = [pair for s in inventory.services for pair in self._pairs(s, store, histories)]
         unseen = [u for s in inventory.services for u in s.unseen]
+        inventory = self._with_limits(inventory, [pair.candidate for pair in pairs])
         fleet = Fleet(inventory, self.policy, self.today, self.asked, left=_left(inventory, store))
         report = self._report(fleet, histories, pairs, unseen)
         if inventory.scope.projects:  # files tell of a day that nobody knows
@@ -128,6 +139,14 @@ class Audit:
             for service in map(histories.so_far, inventory.services):
                 self.pasts.note(self._past(service, found.get(service.address, ())))
         return report
+
+    def _with_limits(self, inventory: Inventory, candidates: Sequence[Snapshot]) -> Inventory:
+        """The same with the limits of what the candidates use, where they are read."""
+        if self.limits is None:
+            return inventory
+        databases = used_databases(candidates, self.policy)
+        limits = self.limits.read(databases, used_connectors(candidates))
+        return inventory.but(limits=limits, unseen=(*inventory.unseen, *limits.unseen))
 
     def compare(self, inventory: Inventory, source: Source, pair: Pair) -> Report:
         """
@@ -296,7 +315,7 @@ def _coverage(fleet: Fleet, pairs: Sequence[Pair], about_run: Sequence[Finding])
         for _, ref in c.references()
         if ref.version_state is not None
     }
-    expected = fleet.expected
+    expected, limits = fleet.expected, inventory.limits or Limits()
     missing = {f.address for f in about_run if f.rule == "service-missing" and f.waived is None}
     compared = [pair.known for pair in pairs if pair.known.snapshot is not None]
     return Coverage(
@@ -308,6 +327,8 @@ def _coverage(fleet: Fleet, pairs: Sequence[Pair], about_run: Sequence[Finding])
         looked_up_found=sum(state != "unseen" for state in looked_up.values()),
         expected=len(expected),
         expected_found=len(expected - missing),
+        limits=limits.asked,
+        limits_read=limits.asked - len(limits.unseen),
         judged=len(pairs),
         compared=len(compared),
         baselines=sum(known.how == "promoted" for known in compared),

@@ -17,7 +17,7 @@ from drift_audit.inventory import Service, by_age
 from drift_audit.key_history import key_history
 from drift_audit.policy import Policy
 from drift_audit.remedy import Ground, remedy
-from drift_audit.rules.capacity import grown_by
+from drift_audit.rules.load import grown_by
 from drift_audit.rules.meaning import OF_SETTINGS
 from drift_audit.service_report import KeyHistory
 from drift_audit.snapshot import Address, Snapshot, Unseen

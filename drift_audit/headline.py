@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from drift_audit.finding import Finding, Severity, Skip
 from drift_audit.service_report import ReportedChange, ServiceReport
-from drift_audit.snapshot import Address, Unseen
+from drift_audit.snapshot import UNKNOWN, Address, Unseen
 
 MOST_NAMED = 8
 """Names that a headline lists."""
@@ -54,7 +54,8 @@ def _worst(
     if failing:
         first = min(failing, key=lambda f: f.order)
         more = f", and {number(len(failing) - 1, 'more finding')}" if len(failing) > 1 else ""
-        return f"{first.address.service}: {first.says}{more}"
+        who = f"{first.address.service}: " if first.address.service != UNKNOWN else ""
+        return f"{who}{first.says}{more}"
     changes = sum(len(s.changes) for s in services)
     if changes:
         limit = f"none at or above {fail_on.word}" if fail_on else "reported only"

@@ -15,6 +15,7 @@ from typing import Protocol
 from drift_audit import names
 from drift_audit.binding import Seal
 from drift_audit.frozen import Frozen
+from drift_audit.limits import Limits
 from drift_audit.snapshot import Address, Kind, Setting, Snapshot, Unseen
 
 LATEST = "LATEST"
@@ -181,7 +182,7 @@ class Twins(Frozen):
 class Inventory(Frozen):
     """
     Everything that was read in one run, and everything that was not. Of the locations that were
-    looked at, `listed` were listed to the end.
+    looked at, `listed` were listed to the end. `limits` is None where nobody asked for them.
     """
 
     scope: Scope
@@ -192,6 +193,7 @@ class Inventory(Frozen):
     evidence: frozenset[Evidence] = frozenset()
     twins: tuple[Twins, ...] = ()
     secrets: int = 0
+    limits: Limits | None = None
     remembered: frozenset[Address] = frozenset()
     """Services that stand as an earlier run read them, so that no value was read of them now."""
 

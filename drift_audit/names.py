@@ -69,7 +69,7 @@ Kind = Literal["service", "worker-pool", "job"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-Paced = Literal["cloud-run", "secret-manager", "resource-manager"]
+Paced = Literal["cloud-run", "secret-manager", "resource-manager", "sql-admin", "vpc-access"]
 """An API whose reads are counted by the minute."""
 
 PACED: tuple[Paced, ...] = get_args(Paced)

@@ -155,27 +155,33 @@ Amount = Annotated[int, Field(ge=0)] | Annotated[tuple[Text, ...], Field(min_len
 """A number, or the keys whose plain values tell it; the first that is there counts."""
 
 
+POOL = ("WEB_CONCURRENCY", "DB_POOL_SIZE", "DB_MAX_OVERFLOW")
+"""The keys that tell processes, pool and overflow unless the policy names others."""
+
+
 class Database(Entry):
     """
     A Cloud SQL instance, and how many connections it takes from the services that use it.
 
     They are those that it is attached to, those whose values name it, and `services`, globs as
-    those of `match`. `reserved` are kept for its administrators, `others` belong to other clients.
+    those of `match`. `max_connections` may be left out where limits are read; `reserved` are kept
+    for its administrators, `others` belong to other clients.
     """
 
     instance: Text
-    max_connections: Annotated[int, Field(ge=1)]
+    max_connections: Annotated[int, Field(ge=1)] | None = None
     reserved: Annotated[int, Field(ge=0)] = 3
     others: Annotated[int, Field(ge=0)] = 0
     services: tuple[Text, ...] = ()
-    processes: Amount = ("WEB_CONCURRENCY",)
-    pool: Amount = ("DB_POOL_SIZE",)
-    overflow: Amount = ("DB_MAX_OVERFLOW",)
+    processes: Amount = POOL[:1]
+    pool: Amount = POOL[1:2]
+    overflow: Amount = POOL[2:]
 
     @property
-    def takes(self) -> int:
-        """The connections that are there for services."""
-        return self.max_connections - self.reserved
+    def numbers(self) -> tuple[str, ...]:
+        """The keys whose plain values are read as numbers."""
+        amounts = (self.processes, self.pool, self.overflow)
+        return tuple(key for a in amounts if not isinstance(a, int) for key in a)
 
     def covers(self, service: Address) -> bool:
         """Tell whether a service is said to use it."""
@@ -183,10 +189,18 @@ class Database(Entry):
 
 
 class Connector(Entry):
-    """A VPC connector by its name, and how many instances may go through it."""
+    """
+    A VPC connector by its name, or by its full name, and how many instances of services may go
+    through it: in all, or `per_instance` of its own, whose number is then read.
+    """
 
     name: Text
-    max_instances: Annotated[int, Field(ge=1)]
+    max_instances: Annotated[int, Field(ge=1)] | None = None
+    per_instance: Annotated[int, Field(ge=1)] | None = None
+
+    def covers(self, connector: str) -> bool:
+        """Tell whether this entry speaks of a connector by its full name."""
+        return self.name in (connector, connector.rpartition("/")[2])
 
 
 class ScopePolicy(Entry):
@@ -282,8 +296,7 @@ class Policy(Entry):
     @property
     def numbers(self) -> tuple[str, ...]:
         """The keys whose plain values are read as numbers."""
-        amounts = (a for d in self.database for a in (d.processes, d.pool, d.overflow))
-        return tuple(dict.fromkeys(k for a in amounts if not isinstance(a, int) for k in a))
+        return tuple(dict.fromkeys(key for one in self.database for key in one.numbers))
 
     def required(self, service: Address) -> Iterator[tuple[str | None, str, Requirement]]:
         """

@@ -58,8 +58,9 @@ class Coverage(Frozen):
     seen.
 
     `named` are the revisions that the services themselves speak of, `looked_up` the secret versions
-    that were asked for, `expected` the services that the policy wants to be there; `baselines` and
-    `compared` count the judged revisions that were held against a baseline, or against anything.
+    that were asked for, `expected` the services that the policy wants to be there, `limits` the
+    databases and connectors that were asked for theirs; `baselines` and `compared` count the judged
+    revisions that were held against a baseline, or against anything.
     """
 
     locations: int = 0
@@ -70,6 +71,8 @@ class Coverage(Frozen):
     looked_up_found: int = 0
     expected: int = 0
     expected_found: int = 0
+    limits: int = 0
+    limits_read: int = 0
     judged: int = 0
     compared: int = 0
     baselines: int = 0
@@ -82,6 +85,7 @@ class Coverage(Frozen):
             and self.named_read == self.named
             and self.looked_up_found == self.looked_up
             and self.expected_found == self.expected
+            and self.limits_read == self.limits
         )
 
 

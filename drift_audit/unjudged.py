@@ -13,6 +13,7 @@ from drift_audit.finding import Finding, Skip
 from drift_audit.headline import number
 from drift_audit.inventory import Evidence
 from drift_audit.rules import Case, Fleet
+from drift_audit.rules.load import used_connectors, used_databases
 from drift_audit.rules.waivers import Before
 from drift_audit.seal import CREDENTIAL, PATTERNS_FAILED
 from drift_audit.snapshot import Snapshot
@@ -34,6 +35,7 @@ def of_service(case: Case, patterns: str = "") -> Iterator[Skip]:
 def of_run(fleet: Fleet) -> Iterator[Skip]:
     """What could not be judged of the services of a run together."""
     yield from _not_matched(fleet)
+    yield from _limits_not_read(fleet)
 
 
 def _not_compared(reference: Snapshot, candidate: Snapshot) -> Iterator[Skip]:
@@ -153,3 +155,24 @@ def _patterns_not_tried(case: Case, wanted: str) -> Iterator[Skip]:
             reason=f"its plain values were sealed {how}",
             blocking=not tried,
         )
+
+
+def _limits_not_read(fleet: Fleet) -> Iterator[Skip]:
+    """Databases and connectors whose limits were asked for in vain, by the rules that need them."""
+    limits = fleet.inventory.limits
+    if limits is None:
+        return
+    missed: list[tuple[str, str]] = []
+    said = {d.instance for d in fleet.policy.database if d.max_connections is not None}
+    for name in used_databases(fleet.candidates, fleet.policy):
+        if limits.database(name) is None:
+            missed.append(("database-unavailable", name))
+            missed.append(("limit-differs" if name in said else "connections-exceeded", name))
+    for name in used_connectors(fleet.candidates):
+        if limits.connector(name) is None:
+            missed.append(("connector-unavailable", name))
+            entry = next((c for c in fleet.policy.connector if c.covers(name)), None)
+            if entry is not None and entry.max_instances is None:
+                missed.append(("connector-exceeded", name))
+    for rule, name in missed:
+        yield Skip(what=f"{rule} for {name}", reason="its limit could not be read", blocking=True)

@@ -20,10 +20,10 @@ from tests.worlds import playing_document, reached
 
 WHOLE = {
     "locations": 3, "locations_listed": 3, "named": 7, "named_read": 7, "looked_up": 5,
-    "looked_up_found": 5, "expected": 2, "expected_found": 2, "judged": 4, "compared": 3,
-    "baselines": 1,
+    "looked_up_found": 5, "expected": 2, "expected_found": 2, "limits": 6, "limits_read": 6,
+    "judged": 4, "compared": 3, "baselines": 1,
 }  # fmt: skip
-SHORT = ("locations_listed", "named_read", "looked_up_found", "expected_found")
+SHORT = ("locations_listed", "named_read", "looked_up_found", "expected_found", "limits_read")
 """What must be as many as there are; that nothing was compared is told, and may be meant."""
 
 
@@ -64,7 +64,7 @@ def test_truth_table(fail_on):
     """Clean and 0 come of everything seen alone: any shortfall, with or without others, gives 3."""
     found = {gone: report(**missing(gone), fail_on=fail_on) for gone in TABLE}
 
-    assert len(TABLE) == 128
+    assert len(TABLE) == 256
     assert {
         gone for gone, one in found.items() if (one.verdict, one.exit_code) == ("clean", 0)
     } == {()}
@@ -118,17 +118,18 @@ def test_baseline_that_was_demanded_reads_back():
 def test_every_page_counts_what_was_seen(format_):
     """Each rendering tells of every share how much of it was seen."""
     page = renderer(format_)(
-        report(locations_listed=2, named_read=6, looked_up_found=4, expected_found=1)
+        report(locations_listed=2, named_read=6, looked_up_found=4, expected_found=1, limits_read=5)
     )
     words = " ".join(page.replace("<code>", "").replace("</code>", "").split())
     told = [
         "2 of 3 locations listed", "6 of 7 revisions in use read",
-        "4 of 5 secret versions looked up", "1 of 2 expected services found",
+        "4 of 5 secret versions looked up", "1 of 2 expected services found", "5 of 6 limits read",
         "1 of 4 held against a baseline",
     ]  # fmt: skip
     if format_ == "json":
         assert json.loads(page)["coverage"] == {
             **WHOLE, "locations_listed": 2, "named_read": 6, "looked_up_found": 4, "expected_found": 1,
+            "limits_read": 5,
         }  # fmt: skip
     else:
         assert [part for part in told if part not in words] == []
@@ -176,8 +177,8 @@ def test_everything_was_seen(tmp_path):
     assert code == 0
     assert told["coverage"] == {
         "locations": 1, "locations_listed": 1, "named": 3, "named_read": 3, "looked_up": 1,
-        "looked_up_found": 1, "expected": 0, "expected_found": 0, "judged": 2, "compared": 1,
-        "baselines": 0,
+        "looked_up_found": 1, "expected": 0, "expected_found": 0, "limits": 0, "limits_read": 0,
+        "judged": 2, "compared": 1, "baselines": 0,
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from google.auth import compute_engine, external_account_authorized_user, identi
 from google.auth.credentials import AnonymousCredentials
 from jsonschema import Draft202012Validator
 
-from drift_audit.cli.access import grouped
+from drift_audit.cli.access import ROLES, grouped
 from drift_audit.collector import account, permissions
 from drift_audit.collector.budget import Budget
 from drift_audit.collector.connection import Connection
@@ -98,14 +98,34 @@ def test_only_what_is_in_scope_is_needed(tmp_path):
     assert found["shop", "regions"]["says"] == "r1, as asked"
 
 
+@pytest.mark.parametrize(
+    ("held", "code", "says"),
+    [
+        ([*NEEDED, *permissions.LIMITS], 0, "holds the 15 permissions that an audit needs"),
+        (NEEDED, 3, "lacks cloudsql.instances.get, vpcaccess.connectors.get"),
+    ],
+)
+def test_limits(tmp_path, held, code, says):
+    """Who wants limits to be read needs two permissions more, and is told the roles that hold them."""
+    found = diagnosed(tmp_path, Cloud({"shop": held}), "--project=shop", "--read-limits", code=code)
+    told = found["shop", "permissions"]
+    roles = [word for fix in told["fix"] for word in fix.split() if "--role=" in word]
+
+    assert told["says"] == says
+    assert roles == (
+        ["--role=roles/cloudsql.viewer", "--role=roles/vpcaccess.viewer"] if code else []
+    )
+
+
 def test_every_permission_is_granted_by_the_roles_that_are_named():
     """Each permission is one of an API whose role is known, and none is asked for twice."""
-    tables = [*NEEDED, *permissions.PAYLOADS, *permissions.WRITES]
+    tables = [*NEEDED, *permissions.LIMITS, *permissions.PAYLOADS, *permissions.WRITES]
 
     assert len(set(tables)) == len(tables) <= permissions.AT_ONCE
-    assert {p.partition(".")[0] for p in tables} == {"run", "secretmanager"}
+    assert {p.partition(".")[0] for p in tables} == ROLES.keys()
     assert {p.rpartition(".")[2] for p in NEEDED} == {"get", "list"}
-    assert not {"get", "list"} & {p.rpartition(".")[2] for p in tables[len(NEEDED) :]}
+    others = tables[len(NEEDED) + len(permissions.LIMITS) :]
+    assert not {"get", "list"} & {p.rpartition(".")[2] for p in others}
 
 
 def test_careless_account(tmp_path):

@@ -6,11 +6,15 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from typing import Any
 
 import pytest
 
+from drift_audit.collector.budget import Budget
+from drift_audit.collector.connection import Connection
 from drift_audit.collector.exports import Files, read
+from drift_audit.collector.limits import LimitReader
 from drift_audit.emulator.faults import Fault
 from drift_audit.emulator.gcloud import environment
 from drift_audit.emulator.server import Emulator
@@ -145,6 +149,40 @@ def test_secrets(gcloud):
     assert [v["state"] for v in versions] == ["ENABLED"]
     assert (payload.returncode, payload.stdout) == (1, "")
     assert kinds == ["read", "payload"]
+
+
+LIMITED = """
+numbers: {shop: "123456789012"}
+databases:
+  - {project: shop, region: europe-west1, database: main, flags: {max_connections: "300"}}
+  - {project: shop, region: europe-west1, database: copy, primary: main, tier: db-custom-2-7680}
+connectors: [{project: shop, region: europe-west1, connector: c1, max_instances: 5}]
+"""
+
+
+def test_databases_and_connectors(gcloud):
+    """gcloud describes databases and connectors, and what it prints is what limits are read from."""
+    with Emulator(world(LIMITED)) as emulator:
+        run = gcloud(emulator)
+        main = run.json("sql", "instances", "describe", "main")
+        copy = run.json("sql", "instances", "describe", "copy")
+        connectors = "compute", "networks", "vpc-access", "connectors"
+        connector = run.json(*connectors, "describe", "c1", IN)
+        gone = run.run("sql", "instances", "describe", "gone")
+        rest = Connection(emulator.address, emulator.address, emulator.rest).rest()
+        read = LimitReader(rest, Budget(time.monotonic)).read(
+            ["shop:europe-west1:main"], [connector["name"]]
+        )
+
+    assert main["settings"]["databaseFlags"] == [{"name": "max_connections", "value": "300"}]
+    assert (copy["instanceType"], copy["masterInstanceName"]) == (
+        "READ_REPLICA_INSTANCE",
+        "shop:main",
+    )
+    assert (connector["state"], connector["maxInstances"]) == ("READY", 5)
+    assert (gone.returncode, "NOT_FOUND" in gone.stderr) == (1, True)
+    assert read.databases[0].limit.most == 300
+    assert read.connectors[0].max_instances == 5
 
 
 def test_unreachable_region(gcloud):

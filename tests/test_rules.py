@@ -15,7 +15,8 @@ from hypothesis import given
 from drift_audit.differ import compare
 from drift_audit.finding import Finding, Severity, Skip, Waived
 from drift_audit.inventory import Evidence, Inventory, Scope, Service, TrafficTarget, Twins
-from drift_audit.policy import Policy, read_policy
+from drift_audit.limits import Limits, SqlInstance, VpcConnector
+from drift_audit.policy import POOL, Policy, read_policy
 from drift_audit.rules import RULES, Case, Fleet, judge, judge_fleet
 from drift_audit.rules.engine import Rule, change_rule, fleet_rule, rule
 from drift_audit.rules.meaning import OF_SETTINGS
@@ -30,7 +31,7 @@ CASES = sorted(Path(__file__).parent.glob("cases/*/*.yaml"))
 FIELDS = {
     "source", "reference", "candidate", "policy", "evidence", "refused",
     "services", "unseen", "found", "today", "asked", "left", "live", "expect", "severity", "at",
-    "traffic", "newest", "others", "regions", "looked",
+    "traffic", "newest", "others", "regions", "looked", "limits",
 }  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def service(given: dict[str, Any], candidate: Snapshot, seal: Sealer) -> Service
 
 
 def fleet(given: dict[str, Any], policy: Policy) -> Fleet:
-    seal = sealer(numbers=policy.numbers)
+    seal = sealer(numbers=(*policy.numbers, *(POOL if "limits" in given else ())))
     candidates = []
     for name, side in (given.get("services") or {}).items():
         at = place(name)
@@ -104,6 +105,7 @@ def fleet(given: dict[str, Any], policy: Policy) -> Fleet:
             for c in candidates
         ),
         twins=tuple(Twins(places=places) for places in seal.twins()),
+        limits=limits(**given["limits"]) if "limits" in given else None,
     )
     return Fleet(
         inventory=inventory,
@@ -124,6 +126,19 @@ def fleet(given: dict[str, Any], policy: Policy) -> Fleet:
             for f in given.get("found", ())
         ],
     )
+
+
+def limits(databases: dict[str, Any] | None = None, connectors: Any = None) -> Limits:
+    """What was read of databases and connectors, by their names."""
+    return Limits(
+        databases=tuple(instance(name, one) for name, one in (databases or {}).items()),
+        connectors=tuple(VpcConnector(name=n, **one) for n, one in (connectors or {}).items()),
+    )
+
+
+def instance(name: str, one: dict[str, Any]) -> SqlInstance:
+    """A Cloud SQL instance, PostgreSQL unless it says otherwise."""
+    return SqlInstance(name=name, **{"engine": "POSTGRES_16", **one})
 
 
 def place(name: str) -> Address:
@@ -365,6 +380,18 @@ def test_credential_that_is_gone_is_not_shared(now):
         )
         == []
     )
+
+
+def test_what_rules_share_is_made_once():
+    """What several rules of a run ask for is made once, and anew for another run."""
+    made: list[Fleet] = []
+    one = Fleet(Inventory(scope=Scope()), Policy(), NOW.date())
+
+    def make(fleet: Fleet) -> int:
+        made.append(fleet)
+        return len(made)
+
+    assert [one.once(make), one.once(make), replace(one, unseen=()).once(make)] == [1, 1, 2]
 
 
 def test_policy_sets_severity():

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from drift_audit.cli.subject import Scope, budget, connection
+from drift_audit.cli.subject import Scope, connection
 from drift_audit.collector import permissions
 from drift_audit.collector.account import Account
 from drift_audit.collector.budget import NOT_ACCEPTED
@@ -23,7 +23,12 @@ from drift_audit.snapshot import Unseen
 INCOMPLETE = int(ExitCode.INCOMPLETE)
 DENIED = "permission denied"
 LOGIN = "gcloud auth application-default login"
-ROLES = {"run": "roles/run.viewer", "secretmanager": "roles/secretmanager.viewer"}
+ROLES = {
+    "run": "roles/run.viewer",
+    "secretmanager": "roles/secretmanager.viewer",
+    "cloudsql": "roles/cloudsql.viewer",
+    "vpcaccess": "roles/vpcaccess.viewer",
+}
 OWN = "driftAudit"
 """The id of a role that holds what is needed and nothing else."""
 
@@ -31,12 +36,14 @@ FEW = 5
 """Regions that are named in a sentence."""
 
 
-def checks(scope: Scope) -> Iterator[Check]:
+def checks(scope: Scope, *, read_limits: bool = False) -> Iterator[Check]:
     """
     Whose credentials there are, then each project: its regions, what the account may do there, and
-    what it may do and should not.
+    what it may do and should not. `read_limits` asks for what that needs too.
     """
     reach = connection(scope.impersonate)
+    unnamed = not scope.regions
+    needed = permissions.needed(scope.kinds, find_regions=unnamed, read_limits=read_limits)
     projects = tuple(dict.fromkeys(scope.projects))
     try:
         reach.whose()
@@ -45,7 +52,7 @@ def checks(scope: Scope) -> Iterator[Check]:
         yield from (_unasked(p, "without credentials nobody answers") for p in projects)
         return
     try:
-        found = _ask(projects, scope, reach)
+        found = _ask(projects, needed, scope, reach)
     except SourceError:
         yield _credentials(scope, reach, [])
         name = "CLOUD_RUN_EMULATOR_REST_HOST"
@@ -56,29 +63,27 @@ def checks(scope: Scope) -> Iterator[Check]:
     account = reach.whose()
     for one in found:
         yield from _regions(one, scope)
-        yield from _permissions(one, account, _needed(scope))
+        yield from _permissions(one, account, needed)
         yield from _unwanted(one, account)
     if not found:
         fix = "drift-audit doctor --project=PROJECT"
         yield _unasked("", "no project is named, so none was asked", fix)
 
 
-def _ask(projects: Sequence[str], scope: Scope, reach: Connection) -> list[Access]:
+def _ask(
+    projects: Sequence[str], needed: Sequence[str], scope: Scope, reach: Connection
+) -> list[Access]:
     """What the APIs answer, project by project. Raises SourceError."""
     if not projects:
         return []
     return permissions.of(
         projects,
-        (*_needed(scope), *permissions.PAYLOADS, *permissions.WRITES),
+        (*needed, *permissions.PAYLOADS, *permissions.WRITES),
         reach.rest(),
-        budget(scope),
+        scope.budget,
         find_regions=not scope.regions,
         tell=scope.progress,
     )
-
-
-def _needed(scope: Scope) -> tuple[str, ...]:
-    return permissions.needed(scope.kinds, find_regions=not scope.regions)
 
 
 def _missing(check: str, says: str, fix: Iterable[str], project: str = "") -> Check:

@@ -16,12 +16,14 @@ from drift_audit.cli.subject import (
     notes,
     open_archive,
     open_ledger,
+    open_limits,
     open_source,
     open_store,
     sealer,
     secret_depth,
     threshold,
 )
+from drift_audit.policy import POOL
 
 
 @click.command(short_help="Audit every service in scope against its last known good.")
@@ -39,6 +41,7 @@ from drift_audit.cli.subject import (
     help="Read everything, also what has not changed since the last audit with this store.",
 )
 @options.check_access
+@options.read_limits
 @options.output
 @options.talk
 def command(**given: Any) -> None:
@@ -55,8 +58,11 @@ def command(**given: Any) -> None:
     outputs = [parse_output(o) for o in given["outputs"]]
     policy = find_policy(given["config"], no_config=given["no_config"])
     patterns = find_patterns(policy, detect=given["detect"])
-    bare = given["without_literals"]
-    seal = sealer(policy, given["reveal"], without_literals=bare, patterns=patterns)
+    bare, limited = given["without_literals"], given["read_limits"]
+    numbers = POOL if limited else ()
+    seal = sealer(
+        policy, given["reveal"], without_literals=bare, patterns=patterns, numbers=numbers
+    )
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         scope = Scope.given(policy, given, tell)
         store = open_store(given["store"])
@@ -64,6 +70,7 @@ def command(**given: Any) -> None:
         ledger = open_ledger(given["store"])
         depth = secret_depth(given)
         source = open_source(scope, seal, archive, depth)
+        limits = open_limits(scope) if limited else None
         audit = Audit(
             policy=policy,
             now=now(),
@@ -73,6 +80,7 @@ def command(**given: Any) -> None:
             asked=scope.asked,
             patterns=seal.patterns,
             pasts=ledger or NoPast(),
+            limits=limits,
         )
         report = audit.of(source, store)
         if archive is not None:

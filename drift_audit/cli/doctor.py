@@ -21,6 +21,7 @@ from drift_audit.errors import ExitCode
 @options.account
 @options.config
 @options.store
+@options.read_limits
 @options.text_or_json
 @options.color
 @options.talk
@@ -35,7 +36,7 @@ def command(**given: Any) -> None:
 
     \b
     drift-audit doctor --project=shop-prod
-    drift-audit doctor --project=shop-prod --region=europe-west1 --format=json
+    drift-audit doctor --project=shop-prod --region=europe-west1 --read-limits --format=json
     """
     policy, first = checks.policy(given["config"], no_config=given["no_config"])
     baselines, kept = checks.store(given["store"])
@@ -45,7 +46,8 @@ def command(**given: Any) -> None:
         # google's clients are loaded only now: what lies on this machine needs none of them
         from drift_audit.cli import access
 
-        diagnosis = Diagnosis.of([*local, *access.checks(scope)])
+        live = access.checks(scope, read_limits=given["read_limits"])
+        diagnosis = Diagnosis.of([*local, *live])
     echo(_page(diagnosis, given["format_"], given["color"]))
     finish(ExitCode(diagnosis.exit_code))
 

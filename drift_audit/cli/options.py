@@ -117,7 +117,8 @@ account = together(
         multiple=True,
         type=Pace(),
         metavar="API=READS",
-        help="Reads a minute of cloud-run, secret-manager or resource-manager; repeatable.",
+        help="Reads a minute of cloud-run, secret-manager, resource-manager, sql-admin or"
+        " vpc-access; repeatable.",
         envvar="DRIFT_AUDIT_PACE",
     ),
 )
@@ -179,6 +180,13 @@ check_access = click.option(
     is_flag=True,
     help="Look at policies too: who may read the secrets, and who may call the services?",
     envvar="DRIFT_AUDIT_CHECK_ACCESS",
+)
+
+read_limits = click.option(
+    "--read-limits",
+    is_flag=True,
+    help="Ask Cloud SQL and Serverless VPC Access what the databases and connectors in use take.",
+    envvar="DRIFT_AUDIT_READ_LIMITS",
 )
 
 fail_on = click.option(

@@ -13,7 +13,7 @@ from drift_audit.audit import Pair, Source
 from drift_audit.cli import gcloud
 from drift_audit.cli.gcloud import Command
 from drift_audit.cli.revisions import Sides, Words
-from drift_audit.cli.subject import Scope, budget, connection, open_source
+from drift_audit.cli.subject import Scope, connection, open_source
 from drift_audit.collector.originals import Originals, sealed
 from drift_audit.collector.settings import with_invokers
 from drift_audit.differ import compare
@@ -94,7 +94,7 @@ def _with_policy(pair: Pair, service: Service) -> Pair:
 
 def _outcome(command: Command, scope: Scope, seal: Sealer) -> Outcome:
     """Run the command, and read what it made. Raises CommandError and SourceError."""
-    originals = Originals(connection(scope.impersonate), budget(scope))
+    originals = Originals(connection(scope.impersonate), scope.budget)
     loaded: list[Original] = []
 
     def live(name: str) -> Original | None:

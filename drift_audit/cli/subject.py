@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from drift_audit.collector.budget import Budget
     from drift_audit.collector.cloud_run import Depth
     from drift_audit.collector.connection import Connection
+    from drift_audit.collector.limits import LimitReader
     from drift_audit.store.archive import Archive
     from drift_audit.store.folder import Folder
     from drift_audit.store.ledger import Ledger
@@ -139,6 +141,14 @@ class Scope:
             progress=progress,
         )
 
+    @cached_property
+    def budget(self) -> Budget:
+        """What the run may spend, for all that it asks; its time begins when it is asked for."""
+        from drift_audit.collector.budget import Budget
+        from drift_audit.collector.pace import Pace
+
+        return Budget(time.monotonic, self.timeout, pace=Pace(time.monotonic, self.pace))
+
     @property
     def project(self) -> str:
         """The one project that fills in what a file leaves out; none if there are several."""
@@ -217,13 +227,14 @@ def sealer(
     without_literals: bool,
     key: SealKey | None = None,
     patterns: Patterns | None = None,
+    numbers: tuple[str, ...] = (),
 ) -> Sealer:
-    """What seals the plain values of this run."""
+    """What seals the plain values of this run. `numbers` come to those that the policy asks for."""
     globs = (*policy.reveal, *flat(reveal))
     return Sealer(
         key or keys.for_this_run(),
         reveal=globs,
-        numbers=policy.numbers,
+        numbers=dict.fromkeys((*policy.numbers, *numbers)),
         keep=not without_literals,
         patterns=patterns,
     )
@@ -292,6 +303,19 @@ def open_source(
     return _live(scope, seal, archive, secrets)
 
 
+def open_limits(scope: Scope) -> LimitReader:
+    """
+    Where it is read what databases and connectors take. Raises CommandError for files, which do not
+    tell it.
+    """
+    if scope.inputs:
+        raise CommandError("--read-limits asks Google Cloud, and --input names files")
+    from drift_audit.collector.limits import LimitReader
+
+    rest = connection(scope.impersonate).rest("limits", "leave --read-limits out")
+    return LimitReader(rest, scope.budget, scope.progress)
+
+
 def expand(inputs: Sequence[str]) -> list[str]:
     """The files that are meant: those of a folder, each file once. Raises CommandError."""
     found: list[str] = []
@@ -312,20 +336,12 @@ def _live(scope: Scope, seal: Sealer, archive: Archive | None, secrets: Depth) -
     return CloudRun(
         Where(scope.projects, scope.regions, scope.services, scope.kinds),
         seal,
-        budget(scope),
+        scope.budget,
         connection(scope.impersonate),
         scope.progress,
         archive,
         secrets=secrets,
     )
-
-
-def budget(scope: Scope) -> Budget:
-    """What the run may spend."""
-    from drift_audit.collector.budget import Budget
-    from drift_audit.collector.pace import Pace
-
-    return Budget(time.monotonic, scope.timeout, pace=Pace(time.monotonic, scope.pace))
 
 
 def connection(impersonate: Sequence[str]) -> Connection:

@@ -80,17 +80,18 @@ class Connection:
         )
 
     @quiet.hushed()
-    def rest(self) -> Rest:
+    def rest(self, what: str = "regions", hint: str = "give --region") -> Rest:
         """
-        What asks over HTTP. Raises SourceError when there are no credentials, and when the other
-        calls go to an emulator and these have none: real credentials would leave for a test.
+        What asks over HTTP, and what to say where it cannot: what is not asked for then, and what
+        to do. Raises SourceError when there are no credentials, and when the other calls go to an
+        emulator and these have none: real credentials would leave for a test.
         """
         if self.rest_emulator:
             return Rest(requests.Session(), self.rest_emulator)
         if self.run_emulator:
             raise SourceError(
-                "CLOUD_RUN_EMULATOR_REST_HOST is not set, so regions cannot be asked for",
-                hint="give --region",
+                f"CLOUD_RUN_EMULATOR_REST_HOST is not set, so {what} cannot be asked for",
+                hint=hint,
             )
         return Rest(AuthorizedSession(self._credentials))
 

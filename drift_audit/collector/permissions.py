@@ -29,6 +29,7 @@ BY_KIND: dict[Kind, tuple[str, ...]] = {
     "job": ("run.jobs",),
 }
 SECRETS = ("secretmanager.secrets", "secretmanager.versions")
+LIMITS = ("cloudsql.instances.get", "vpcaccess.connectors.get")
 READS = ("get", "list")
 
 PAYLOADS = ("secretmanager.versions.access",)
@@ -66,11 +67,13 @@ class Access(NamedTuple):
     regions: tuple[str, ...] | Unseen | None = None
 
 
-def needed(kinds: Iterable[Kind], *, find_regions: bool) -> tuple[str, ...]:
+def needed(
+    kinds: Iterable[Kind], *, find_regions: bool, read_limits: bool = False
+) -> tuple[str, ...]:
     """The permissions that an audit of such resources needs."""
     resources = dict.fromkeys(r for kind in kinds for r in BY_KIND[kind])
     reads = (f"{resource}.{verb}" for resource in (*resources, *SECRETS) for verb in READS)
-    return (*((REGIONS,) if find_regions else ()), *reads)
+    return (*((REGIONS,) if find_regions else ()), *reads, *(LIMITS if read_limits else ()))
 
 
 def of(

@@ -1,6 +1,6 @@
 """
-The few calls that google's gRPC clients lack, as JSON over HTTP: which regions a project has, and
-which permissions the account holds.
+The few calls that google's gRPC clients lack, as JSON over HTTP: which regions a project has, which
+permissions the account holds, and what databases and connectors take.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from google.auth.exceptions import GoogleAuthError
 
 CLOUD_RUN = "run.googleapis.com"
 RESOURCE_MANAGER = "cloudresourcemanager.googleapis.com"
+SQL_ADMIN = "sqladmin.googleapis.com"
+VPC_ACCESS = "vpcaccess.googleapis.com"
 
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,

@@ -16,7 +16,13 @@ def environment(rest: str) -> dict[str, str]:
     sets CLOUDSDK_CONFIG too, to an empty folder, or the user's own settings get in between.
     """
     address, _, port = rest.partition(":")
-    apis = {"RUN": "run", "SECRETMANAGER": "secretmanager", "SERVICEUSAGE": "serviceusage"}
+    apis = {
+        "RUN": "run",
+        "SECRETMANAGER": "secretmanager",
+        "SERVICEUSAGE": "serviceusage",
+        "SQL": "sqladmin",
+        "VPCACCESS": "vpcaccess",
+    }
     return {
         **{
             f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": f"http://{host}.{HOST}/"

@@ -1,6 +1,6 @@
 """
-The same services over plain HTTP: Cloud Run v1 and v2, Secret Manager, and what gcloud asks beside
-them.
+The same services over plain HTTP: Cloud Run v1 and v2, Secret Manager, what gcloud asks beside
+them, and the databases and connectors that services reach.
 
 It takes the targets that a forward proxy gets, which is how the real gcloud is led here
 (`cloud-run-api.md` §9.1), and passes nothing on to anywhere.

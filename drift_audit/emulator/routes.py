@@ -86,6 +86,9 @@ PROJECT = (
     ("GET", "/services/{}", "ServiceUsage/GetService"),
 )
 
+SQL = (("GET", "instances/{}", "SqlInstancesService/Get"),)
+VPC_ACCESS = (("GET", "connectors/{}", "VpcAccessService/GetConnector"),)
+
 _ROOTS = (
     (r"/apis/serving\.knative\.dev/v1/namespaces/(?P<project>{})/(?P<rest>", V1, ""),
     (r"/apis/run\.googleapis\.com/v1/namespaces/(?P<project>{})/(?P<rest>", V1_JOBS, ""),
@@ -93,6 +96,8 @@ _ROOTS = (
     ("/v2/(?P<name>projects/{}/locations/{}/", V2, ""),
     ("/v1/(?P<name>projects/{}/(?:locations/{}/)?", SECRETS, f"{SERVICE}/"),
     ("/v1/(?P<name>projects/{}", PROJECT, ""),
+    ("/(?:v1|sql/v1beta4)/(?P<name>projects/{}/", SQL, ""),
+    ("/v1/(?P<name>projects/{}/locations/{}/", VPC_ACCESS, ""),
 )
 
 

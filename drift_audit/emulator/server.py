@@ -1,5 +1,5 @@
 """
-The emulator: Cloud Run and Secret Manager on loopback, from a world.
+The emulator: Cloud Run and Secret Manager on loopback, from a world, and what services reach.
 
 Payload calls are refused and counted, as are calls that write and calls without a deadline, so that
 a test can tell what a client did.
@@ -18,7 +18,7 @@ import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 
-from drift_audit.emulator import cloud_run, cloud_run_v1, secret_manager
+from drift_audit.emulator import capacity, cloud_run, cloud_run_v1, secret_manager
 from drift_audit.emulator.desk import Answer, Call, Desk, Rpc
 from drift_audit.emulator.faults import RELAYED, Fault
 from drift_audit.emulator.relay import Relay
@@ -55,7 +55,7 @@ class Emulator:
             secret_manager.PACKAGE: secret_manager.rpcs(world),
         }
         every = {name: rpc for known in rpcs.values() for name, rpc in known.items()}
-        every |= cloud_run_v1.rpcs(state, world)
+        every |= cloud_run_v1.rpcs(state, world) | capacity.rpcs(world)
         planned = (*world.faults, *faults)
         self._desk = Desk(world, state, every, planned)
         alone = (("grpc.so_reuseport", 0),)  # or two servers could share a port, and its calls

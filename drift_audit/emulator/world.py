@@ -1,11 +1,16 @@
 """
-A world: the projects, services, revisions and secrets that the emulator answers with.
+A world: the projects, services, revisions, secrets, databases and connectors that the emulator
+answers with.
 
 A readable YAML file. Cloud Run copies a service's whole configuration into every revision, and so
 does a world: each revision says only what differs from the one before it.
 
     secrets:
       - {project: shop, name: jwt-key, versions: {1: destroyed, 2: enabled}, aliases: {prod: 2}}
+    databases:
+      - {project: shop, region: europe-west1, database: main, tier: db-custom-2-7680}
+    connectors:
+      - {project: shop, region: europe-west1, connector: shop-vpc, max_instances: 5}
     jobs:
       - project: shop
         region: europe-west1
@@ -47,6 +52,7 @@ from drift_audit.emulator.deployed import (
     once,
 )
 from drift_audit.emulator.faults import Fault
+from drift_audit.emulator.reached import WorldConnector, WorldDatabase
 from drift_audit.errors import InputError
 from drift_audit.names import LAST_VERSION
 from drift_audit.strict import Refused
@@ -103,6 +109,8 @@ READ_ONLY = (
     "secretmanager.secrets.list",
     "secretmanager.versions.get",
     "secretmanager.versions.list",
+    "cloudsql.instances.get",
+    "vpcaccess.connectors.get",
 )
 """What a read-only auditor needs (`cloud-run-api.md` §5.3)."""
 
@@ -127,6 +135,8 @@ class World(Part):
     worker_pools: tuple[WorldPool, ...] = ()
     jobs: tuple[WorldJob, ...] = ()
     secrets: tuple[WorldSecret, ...] = ()
+    databases: tuple[WorldDatabase, ...] = ()
+    connectors: tuple[WorldConnector, ...] = ()
     denied: tuple[str, ...] = ()
     faults: tuple[Scheduled, ...] = ()
 
@@ -136,6 +146,8 @@ class World(Part):
         once([p.name for p in self.worker_pools], "worker pool")
         once([j.name for j in self.jobs], "job")
         once([f"{s.project}/{s.name}" for s in self.secrets], "secret")
+        once([d.name for d in self.databases], "database")
+        once([c.name for c in self.connectors], "connector")
         return self
 
     def denies(self, name: str) -> bool:
@@ -150,8 +162,9 @@ class World(Part):
 
     def project(self, name: str) -> str:
         """The id of a project that is named by id or by number."""
-        placed: tuple[Parent | WorldJob | WorldSecret, ...]
+        placed: tuple[Parent | WorldJob | WorldSecret | WorldDatabase | WorldConnector, ...]
         placed = (*self.services, *self.worker_pools, *self.jobs, *self.secrets)
+        placed = (*placed, *self.databases, *self.connectors)
         known = {one.project for one in placed} | self.numbers.keys()
         return next((p for p in sorted(known) if self.number(p) == name), name)
 

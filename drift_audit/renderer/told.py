@@ -69,6 +69,7 @@ def seen(report: Report) -> str:
         (ground.named_read, ground.named, "revisions in use read"),
         (ground.looked_up_found, ground.looked_up, "secret versions looked up"),
         (ground.expected_found, ground.expected, "expected services found"),
+        (ground.limits_read, ground.limits, "limits read"),
         (ground.baselines, ground.judged, "held against a baseline"),
     )
     told = [f"{part} of {whole} {what}" for part, whole, what in shares if whole]

@@ -1,31 +1,25 @@
 """
 How many connections services may open at worst, and how many a database or a connector takes.
-
-Instances times processes times pool and overflow, over everything that uses the database; the path
-to Cloud SQL that is built in carries a hundred for each instance (`cloud-run-api.md` §8). No number
-is assumed: what no key and no policy tells is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 
-from drift_audit.differ import Change
 from drift_audit.finding import Severity
-from drift_audit.policy import Amount, Database, Policy
+from drift_audit.policy import Database
 from drift_audit.rules.engine import Case, Fleet, Hit, fleet_rule, rule
+from drift_audit.rules.load import (
+    Demand,
+    Load,
+    Passage,
+    ceiling,
+    demands,
+    passages,
+    uses,
+)
 from drift_audit.rules.meaning import DATABASE
 from drift_audit.snapshot import Address, Snapshot
-
-BUILT_IN = 100
-"""Connections that one instance has to Cloud SQL over the path that is built in."""
-
-MAX_INSTANCES = "scaling.max_instances"
-DEFAULT_LIMIT = 100
-"""The most instances of a revision that says nothing."""
-
 
 INPUTS = {
     "processes": "how many processes it runs",
@@ -34,137 +28,7 @@ INPUTS = {
 }
 """What must be known of a service, in the words of the policy and in a sentence."""
 
-
-@dataclass(frozen=True)
-class Load:
-    """What one revision may open at a database."""
-
-    revision: Snapshot
-    database: Database
-
-    @cached_property
-    def _inputs(self) -> dict[str, tuple[Amount, int | None]]:
-        """Processes, pool and overflow: where they are told, and how many there are."""
-        told = {
-            "processes": self.database.processes,
-            "pool": self.database.pool,
-            "overflow": self.database.overflow,
-        }
-        return {what: (amount, _number(self.revision, amount)) for what, amount in told.items()}
-
-    @property
-    def missing(self) -> list[tuple[str, Sequence[str]]]:
-        """What is not known, and the keys that would tell it."""
-        return [
-            (what, amount)
-            for what, (amount, number) in self._inputs.items()
-            if number is None and not isinstance(amount, int)
-        ]
-
-    @property
-    def each(self) -> int | None:
-        """Connections of one instance; None where that is not known."""
-        processes, pool, overflow = (number for _, number in self._inputs.values())
-        if processes is None or pool is None or overflow is None:
-            return None
-        opened = processes * (pool + overflow)
-        return min(opened, BUILT_IN) if self._built_in else opened
-
-    @property
-    def _built_in(self) -> bool:
-        return self.revision.setting(DATABASE + self.database.instance) is not None
-
-    @property
-    def ceiling(self) -> int:
-        """The most instances."""
-        most = _limit(self.revision, MAX_INSTANCES)
-        return DEFAULT_LIMIT if most is None else most
-
-    @property
-    def floor(self) -> int:
-        """The instances that run though nobody calls."""
-        return _limit(self.revision, "scaling.min_instances") or 0
-
-    def times(self, instances: int) -> str:
-        """The arithmetic, for a sentence."""
-        processes, pool, overflow = (number for _, number in self._inputs.values())
-        name = f"{self.revision.address.service} {instances}"
-        if self._built_in and self.each == BUILT_IN:
-            return f"{name} x {BUILT_IN}"
-        return f"{name} x {processes} x ({pool} + {overflow})"
-
-
-@dataclass(frozen=True)
-class Worst:
-    """The most that all services together may open at a database, and what a rollout adds."""
-
-    total: int
-    rollout: int
-    parts: list[str]
-    unknown: list[tuple[Load, str, Sequence[str]]]
-
-
-def _worst(fleet: Fleet, database: Database) -> Worst:
-    """Every service at its limit, and the one whose next deploy adds most."""
-    total, rollout = database.others, 0
-    parts = [f"others {database.others}"] if database.others else []
-    unknown: list[tuple[Load, str, Sequence[str]]] = []
-    for loads in _by_service(fleet, database):
-        missing = [(load, *one) for load in loads for one in load.missing]
-        unknown += missing
-        if missing:
-            continue
-        serving = [load for load in loads if load.revision.status.percent] or loads[:1]
-        left = _limit(loads[0].revision, "service.scaling.max_instances")
-        for load in sorted(serving, key=lambda one: -(one.each or 0)):
-            instances = load.ceiling if left is None else min(load.ceiling, left)
-            left = None if left is None else left - instances
-            total += instances * (load.each or 0)
-            parts.append(load.times(instances))
-        waiting = [load for load in loads if load not in serving]
-        total += sum(load.floor * (load.each or 0) for load in waiting)
-        parts += [load.times(load.floor) for load in waiting if load.floor]
-        rollout = max(rollout, max(1, loads[0].floor) * (loads[0].each or 0))
-    return Worst(total, rollout, parts, unknown)
-
-
-def _by_service(fleet: Fleet, database: Database) -> Iterator[list[Load]]:
-    """
-    The revisions of every service that use a database, the newest first. None of a comparison,
-    which has no other services.
-    """
-    if fleet.asked is None:
-        return
-    for revisions in fleet.by_service.values():
-        if loads := [Load(one, database) for one in revisions if _uses(one, database)]:
-            yield loads
-
-
-def _uses(snapshot: Snapshot, database: Database) -> bool:
-    """Whether a revision is attached to a database, names it, or is said to use it."""
-    return (
-        snapshot.setting(DATABASE + database.instance) is not None
-        or any(t.kind == "cloud-sql" and t.name == database.instance for _, t in snapshot.targets)
-        or database.covers(snapshot.address)
-    )
-
-
-def _number(snapshot: Snapshot, amount: Amount) -> int | None:
-    """A number as the policy says it, or as the first of some keys holds it."""
-    if isinstance(amount, int):
-        return amount
-    for key in amount:
-        for binding in snapshot.bindings:
-            clear = getattr(binding.source, "clear", None)
-            if binding.key == key and clear is not None and clear.strip().isdecimal():
-                return int(clear)
-    return None
-
-
-def _limit(snapshot: Snapshot, name: str) -> int | None:
-    """A number of instances; None where the revision says none."""
-    value = snapshot.setting(name)
-    return value if isinstance(value, int) else None
+READ = "read it with --read-limits"
 
 
 @fleet_rule("connections-exceeded", Severity.HIGH)
@@ -177,12 +41,11 @@ def connections_exceeded(fleet: Fleet) -> Iterator[Hit]:
 
     Fix: lower the instances or the pools, put a pooler in front, or raise max_connections.
     """
-    for database in fleet.policy.database:
-        worst = _worst(fleet, database)
-        if worst.total > database.takes:
-            at_least = "at least " if worst.unknown else ""
-            says = f"may get {at_least}{worst.total} connections and takes {database.takes}"
-            yield Hit(_place(database), f"{database.instance} {says}: {', '.join(worst.parts)}")
+    for demand in fleet.once(demands):
+        if demand.takes is not None and demand.total > demand.takes:
+            at_least = "at least " if demand.unknown else ""
+            says = f"may get {at_least}{demand.total} connections and takes {_takes(demand)}"
+            yield Hit(_place(demand), f"{_name(demand)} {says}: {', '.join(demand.parts)}")
 
 
 @fleet_rule("connections-exceeded-in-rollout", Severity.MEDIUM)
@@ -194,12 +57,11 @@ def connections_exceeded_in_rollout(fleet: Fleet) -> Iterator[Hit]:
 
     Fix: leave room for one more instance of each service, or deploy where fewer run.
     """
-    for database in fleet.policy.database:
-        worst = _worst(fleet, database)
-        rolled = worst.total + worst.rollout
-        if worst.total <= database.takes < rolled:
-            says = f"may get {rolled} connections during a rollout and takes {database.takes}"
-            yield Hit(_place(database), f"{database.instance} {says}: {', '.join(worst.parts)}")
+    for demand in fleet.once(demands):
+        rolled = demand.total + demand.rollout
+        if demand.takes is not None and demand.total <= demand.takes < rolled:
+            says = f"may get {rolled} connections during a rollout and takes {_takes(demand)}"
+            yield Hit(_place(demand), f"{_name(demand)} {says}: {', '.join(demand.parts)}")
 
 
 @fleet_rule("capacity-unknown", Severity.LOW)
@@ -207,17 +69,72 @@ def capacity_unknown(fleet: Fleet) -> Iterator[Hit]:
     """
     How many connections a service may open is not known.
 
-    The policy names a database that the service uses, and nothing tells its processes or its pool.
-    No number is assumed, so the database was judged without the service.
+    The service uses a database that is watched, and nothing tells its processes or its pool. No
+    number is assumed, so the database was judged without the service.
 
     Fix: set the key that the finding names, or say the number in the policy.
     """
-    for database in fleet.policy.database:
-        for load, what, keys in _worst(fleet, database).unknown:
+    for demand in fleet.once(demands):
+        for load, what, keys in demand.unknown:
             at = load.revision.address.at(load.revision.ingress, key=keys[0])
             how = f"set {' or '.join(keys)}, or say {what} in the policy"
-            says = f"{load.revision.address.service} uses {database.instance}, and {INPUTS[what]}"
+            says = f"{load.revision.address.service} uses {_name(demand)}, and {INPUTS[what]}"
             yield Hit(at, f"{says} is not known: {how}")
+
+
+@fleet_rule("limit-unknown", Severity.LOW)
+def limit_unknown(fleet: Fleet) -> Iterator[Hit]:
+    """
+    How many connections a database takes, or how many instances a connector carries, is not known.
+
+    Services use it, and nothing tells its limit. No number is assumed, so what they may open at
+    worst was held against nothing.
+
+    Fix: say the number that the finding asks for in the policy, or read limits.
+    """
+    for demand in fleet.once(demands):
+        gone = demand.read is not None and not demand.read.exists
+        if demand.used and demand.limit.most is None and not (gone or _unseen(fleet, demand)):
+            why = f"{demand.limit.because}; " if demand.read else f"{READ}, or "
+            says = f"how many connections it takes is not known: {why}say max_connections"
+            yield Hit(_place(demand), f"{_name(demand)}: {says} in the policy")
+    for passage in fleet.once(passages):
+        gone = passage.read is not None and not passage.read.exists
+        if passage.carries is None and not (gone or _unseen(fleet, passage)):
+            says = f"how many instances it carries is not known: {_asked(passage)} in the policy"
+            yield Hit(passage.at, f"connector {passage.name}: {says}")
+
+
+@fleet_rule("limit-differs", Severity.MEDIUM)
+def limit_differs(fleet: Fleet) -> Iterator[Hit]:
+    """
+    A database or a connector has another limit than the policy says.
+
+    The policy wins: what services may open was held against its number. Where the real one is
+    lower, the audit calls enough what is not.
+
+    Fix: correct the number in the policy, or leave it out and have it read.
+    """
+    for demand in fleet.once(demands):
+        said, read = demand.database.max_connections, demand.read
+        if said is not None and read is not None and read.limit.most not in (None, said):
+            most, because = read.limit
+            says = f"takes {most} connections, {because}, and the policy says {said}"
+            yield Hit(_place(demand), f"{_name(demand)} {says}", _by(said, most))
+    for passage in fleet.once(passages):
+        said = passage.entry.max_instances if passage.entry else None
+        if said is not None and passage.own not in (None, said):
+            says = f"carries {passage.own} by the instances of its own, and the policy says {said}"
+            yield Hit(
+                passage.at,
+                f"connector {passage.name} {says}",
+                _by(said, passage.own),
+            )
+
+
+def _by(said: int, read: int | None) -> Severity:
+    """How grave it is that two limits differ: a policy that is stricter errs on the safe side."""
+    return Severity.MEDIUM if said > (read or 0) else Severity.INFO
 
 
 @rule("connections-grew", Severity.MEDIUM)
@@ -236,43 +153,78 @@ def connections_grew(case: Case) -> Iterator[Hit]:
             yield Hit(case.candidate.address.at(setting=DATABASE + database.instance), says)
 
 
-def grown_by(changes: Iterable[Change], policy: Policy) -> list[Change]:
-    """The changes that a growth can come of: of instances, and of the keys that tell a pool."""
-    names = policy.numbers
-    return [c for c in changes if c.at.setting == MAX_INSTANCES or c.at.key in names]
-
-
 def _alone(snapshot: Snapshot | None, database: Database) -> int | None:
     """What one revision may open at its ceiling; None where that is not known."""
-    if snapshot is None or not _uses(snapshot, database):
+    if snapshot is None or not uses(snapshot, database):
         return None
     load = Load(snapshot, database)
-    return None if load.each is None else load.ceiling * load.each
+    return None if load.each is None else ceiling(snapshot) * load.each
 
 
 @fleet_rule("connector-exceeded", Severity.MEDIUM)
 def connector_exceeded(fleet: Fleet) -> Iterator[Hit]:
     """
-    More instances may go through a connector than the policy says it carries.
+    More instances may go through a connector than it carries.
 
     A connector that is full drops packets, and calls through it time out.
 
     Fix: lower the limits, widen the connector, or let services go into the VPC directly.
     """
-    for connector in fleet.policy.connector:
-        through: dict[str, int] = {}
-        for candidate in fleet.candidates if fleet.asked is not None else ():
-            if candidate.setting("vpc.connector") == connector.name:
-                most = _limit(candidate, MAX_INSTANCES) or DEFAULT_LIMIT
-                name = candidate.address.service
-                through[name] = max(through.get(name, 0), most)
-        total = sum(through.values())
-        if total > connector.max_instances:
-            told = ", ".join(f"{name} {most}" for name, most in sorted(through.items()))
-            says = f"{total} instances may go through it, and it carries {connector.max_instances}"
-            at = Address(setting=f"connector/{connector.name}")
-            yield Hit(at, f"connector {connector.name}: {says}: {told}")
+    for passage in fleet.once(passages):
+        total = sum(passage.through.values())
+        if passage.carries is not None and total > passage.carries:
+            says = f"{total} instances may go through it, and it carries {_carries(passage)}"
+            told = ", ".join(f"{name} {most}" for name, most in _services(passage))
+            yield Hit(passage.at, f"connector {passage.name}: {says}: {told}")
 
 
-def _place(database: Database) -> Address:
-    return Address(setting=f"database/{database.instance}")
+# How it is told
+
+
+def _name(demand: Demand) -> str:
+    return demand.database.instance
+
+
+def _place(demand: Demand) -> Address:
+    return Address(setting=f"database/{_name(demand)}")
+
+
+def _takes(demand: Demand) -> str:
+    """What is there for services; where it was read, what that follows from."""
+    most, because = demand.limit
+    return f"{demand.takes} ({most}, {because})" if because else str(demand.takes)
+
+
+def _carries(passage: Passage) -> str:
+    """What it carries; where it was read, what that follows from."""
+    said, each = (
+        (passage.entry.max_instances, passage.entry.per_instance) if passage.entry else (None, None)
+    )
+    own = passage.read.max_instances if passage.read else None
+    return str(said) if said is not None else f"{passage.carries} ({own} x {each})"
+
+
+def _services(passage: Passage) -> list[tuple[str, int]]:
+    """The services that go through, by their names; with project and region where two share one."""
+    names = [at.service for at in passage.through]
+    told = (
+        (at.service if names.count(at.service) == 1 else str(at), most)
+        for at, most in passage.through.items()
+    )
+    return sorted(told)
+
+
+def _asked(passage: Passage) -> str:
+    """What is to be said of a connector, and why."""
+    if passage.read is None:
+        return f"{READ}, or say max_instances"
+    if passage.read.max_instances is None:
+        return "it is limited by throughput; say max_instances"
+    own = f"{passage.read.max_instances} of its own"
+    kind = f" ({passage.read.machine_type})" if passage.read.machine_type else ""
+    return f"it has at most {own}{kind}; say per_instance or max_instances"
+
+
+def _unseen(fleet: Fleet, one: Demand | Passage) -> bool:
+    """Whether a limit was asked for in vain: that is told already."""
+    return fleet.inventory.limits is not None and one.read is None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drift_audit.finding import Severity
-from drift_audit.rules.engine import Case, Hit, change_rule
+from drift_audit.rules.engine import Case, Fleet, Hit, change_rule, fleet_rule
+from drift_audit.rules.load import gravity, used_databases
 from drift_audit.rules.meaning import DATABASE
+from drift_audit.snapshot import Address
 
 
 @change_rule("database-detached", Severity.HIGH)
@@ -38,3 +40,21 @@ def database_swapped(case: Case) -> Iterator[Hit]:
         instance = change.at.name.removeprefix(DATABASE)
         verb = "is not attached any more" if change.after is None else "is attached instead"
         yield Hit(change.at, f"Cloud SQL instance {instance} {verb}")
+
+
+@fleet_rule("database-unavailable", Severity.HIGH)
+def database_unavailable(fleet: Fleet) -> Iterator[Hit]:
+    """
+    A Cloud SQL instance that services use is stopped, is not there, or does not work.
+
+    Every connection to it fails. The revisions are Ready all the same, for Cloud Run does not ask.
+
+    Fix: start or repair the instance, or attach the one that is meant.
+    """
+    limits = fleet.inventory.limits
+    for one in limits.databases if limits else ():
+        if (trouble := one.trouble) is not None:
+            users = [c for c in fleet.candidates if one.name in used_databases([c], fleet.policy)]
+            who = ", ".join(dict.fromkeys(c.address.service for c in users))
+            at = Address(setting=f"database/{one.name}")
+            yield Hit(at, f"{one.name} {trouble.says}; used by {who}", gravity(trouble))

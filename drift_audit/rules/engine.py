@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from drift_audit.binding import Binding, LiteralValue, SecretReference
 from drift_audit.differ import Change, Item, Place, items, place_of, state_of
@@ -23,6 +23,8 @@ from drift_audit.inventory import Evidence, Inventory, Scope, Service
 from drift_audit.policy import Policy, Requirement
 from drift_audit.rules.meaning import meanings, sentence
 from drift_audit.snapshot import Address, Snapshot, Unseen
+
+Made = TypeVar("Made")
 
 Read = tuple[str, str, str]
 """Project, secret and version, as they are told of every service alike."""
@@ -148,6 +150,14 @@ class Fleet:
     candidates: Sequence[Snapshot] = ()
     unseen: Sequence[Unseen] = ()
     findings: Sequence[Finding] = ()
+    _made: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, make: Callable[[Fleet], Made]) -> Made:
+        """What a function makes of this run, made once for all rules that ask for it."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: Made = self._made[make]
+        return made
 
     @cached_property
     def project_ids(self) -> Mapping[str, str]:
@@ -280,7 +290,8 @@ def judge_fleet(fleet: Fleet, rules: Iterable[Rule] | None = None) -> list[Findi
     chosen = [r for r in (rules if rules is not None else RULES.values()) if r.on_fleet]
     found: list[Finding] = []
     for each in sorted(chosen, key=lambda r: r.family == "waivers"):
-        so_far = replace(fleet, findings=[*fleet.findings, *found])
+        judges = each.family == "waivers"
+        so_far = replace(fleet, findings=[*fleet.findings, *found]) if judges else fleet
         assert each.on_fleet is not None
         hits = _merged(each, each.on_fleet(so_far))
         found += [_about_run(each, hit, fleet.policy) for hit in hits]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drift_audit.finding import Severity
-from drift_audit.rules.engine import Case, Hit, change_rule
+from drift_audit.rules.engine import Case, Fleet, Hit, change_rule, fleet_rule
+from drift_audit.rules.load import gravity, passages
 from drift_audit.rules.meaning import sentence
 
 
@@ -84,3 +85,21 @@ def default_url_changed(case: Case) -> Iterator[Hit]:
     Fix: turn it back, or promote the revision if it was meant.
     """
     yield from case.plain_hits("default-url-changed")
+
+
+@fleet_rule("connector-unavailable", Severity.HIGH)
+def connector_unavailable(fleet: Fleet) -> Iterator[Hit]:
+    """
+    A VPC connector that services go through is not there, or does not work.
+
+    What they reach at private addresses does not answer, and no new revision that names it comes
+    up.
+
+    Fix: create or repair the connector, or set the one that is meant.
+    """
+    for passage in fleet.once(passages):
+        trouble = passage.read.trouble if passage.read else None
+        if trouble is not None:
+            who = ", ".join(dict.fromkeys(at.service for at in passage.through))
+            says = f"connector {passage.name} {trouble.says}; used by {who}"
+            yield Hit(passage.at, says, gravity(trouble))

@@ -22,7 +22,7 @@ from drift_audit.past import NoPast, Past, Pasts
 from drift_audit.policy import Policy
 from drift_audit.remedy import pinned
 from drift_audit.report import Coverage, Report, Tool, assemble
-from drift_audit.rules import Case, Fleet, judge, judge_fleet
+from drift_audit.rules import Case, Fleet, Rule, judge, judge_fleet
 from drift_audit.rules.load import used_connectors, used_databases
 from drift_audit.rules.schema import violations
 from drift_audit.rules.waivers import Before, waive
@@ -101,12 +101,17 @@ class Histories:
         return self._source.resolve(pinned(reference))
 
 
+ALONE = "only what the revision itself holds was asked for"
+
+
 @dataclass(frozen=True)
 class Audit:
     """
     What an audit is done with, besides its subject. `asked` is what the user narrowed it to,
     `patterns` the library whose patterns plain values are held against, if any is, `pasts` what
-    earlier audits saw, and `limits` where limits are read, if they are.
+    earlier audits saw, and `limits` where limits are read, if they are. With `rules` these alone
+    judge, each revision in use by what it holds itself; without, all of them, each against its last
+    known good.
     """
 
     policy: Policy
@@ -118,6 +123,7 @@ class Audit:
     patterns: str = ""
     pasts: Pasts = field(default_factory=NoPast)
     limits: LimitSource | None = None
+    rules: Sequence[Rule] | None = None
 
     @property
     def today(self) -> dt.date:
@@ -125,7 +131,7 @@ class Audit:
         return self.now.date()
 
     def of(self, source: Source, store: Store | None) -> Report:
-        """Audit everything a source finds, each service against its last known good."""
+        """Audit everything a source finds."""
         inventory, histories = source.collect(), Histories(source)
         pairs = [pair for s in inventory.services for pair in self._pairs(s, store, histories)]
         unseen = [u for s in inventory.services for u in s.unseen]
@@ -175,6 +181,9 @@ class Audit:
             if candidate is None or candidate.revision in seen:
                 continue
             seen.add(candidate.revision)
+            if self.rules is not None:
+                yield Pair(service, candidate, KnownGood(None, ALONE))
+                continue
             known = history.last_known_good(
                 service,
                 candidate,
@@ -200,7 +209,7 @@ class Audit:
             unseen=unseen,
             findings=[f for j in judged for f in j.report.findings],
         )
-        about_run = waive(judge_fleet(fleet), self.policy, self.today)
+        about_run = waive(judge_fleet(fleet, self.rules), self.policy, self.today)
         read = [r for s in inventory.services for r in s.revisions]
         read += [r for j in judged for r in j.read]
         return assemble(
@@ -221,6 +230,7 @@ class Audit:
             revisions=len({(str(r.address), r.revision) for r in read}),
             secrets=inventory.secrets,
             coverage=_coverage(fleet, pairs, about_run),
+            alone=self.rules is not None,
         )
 
     def _judge(self, pair: Pair, histories: Histories, evidence: frozenset[Evidence]) -> Judged:
@@ -230,7 +240,7 @@ class Audit:
             *(candidate, reference, changes, self.policy, evidence, pair.refused, self.today),
             service=pair.service,
         )
-        findings, skipped = judge(case)
+        findings, skipped = judge(case, self.rules)
         changed = {change.at for change in changes}
         before = Before(self.pasts.of(candidate.address), pair.known.waivers, changed)
         findings = waive(findings, self.policy, self.today, before)

@@ -20,11 +20,16 @@ def headline(
     unseen: Sequence[Unseen],
     skipped: Sequence[Skip],
     fail_on: Severity | None,
+    *,
+    alone: bool = False,
 ) -> str:
-    """The one sentence that a reader must not miss: what was not seen, then the worst that was."""
+    """
+    The one sentence that a reader must not miss: what was not seen, then the worst that was.
+    `alone` says that nothing was to be compared.
+    """
     if not services:
         return "nothing was audited"
-    worst = _worst(services, findings, fail_on)
+    worst = _worst(services, findings, fail_on, alone=alone)
     blocked = sum(skip.blocking for skip in skipped)
     if unseen:
         return f"{number(len(unseen), 'thing')} in scope could not be read; {worst}"
@@ -34,7 +39,11 @@ def headline(
 
 
 def _worst(
-    services: Sequence[ServiceReport], findings: Sequence[Finding], fail_on: Severity | None
+    services: Sequence[ServiceReport],
+    findings: Sequence[Finding],
+    fail_on: Severity | None,
+    *,
+    alone: bool,
 ) -> str:
     by_loss = sorted(services, key=lambda s: -len(_lost(s)))
     worst, lost = by_loss[0], _lost(by_loss[0])
@@ -62,6 +71,8 @@ def _worst(
         if not any(map(differs, services)):
             limit = "all waived"
         return f"{number(changes, 'difference')} in {_places(services)}, {limit}"
+    if alone:
+        return f"nothing missing in {_places(services)}"
     without = [s for s in services if s.reference is None]
     if without:
         told = f"{_places(without)} had no reference"

@@ -14,6 +14,7 @@
 
     [[service]]
     match = "api*"
+    schema = "required-keys.json"
 
     [service.required]
     JWT_SECRET_KEY = { from = "secret", pinned = true }
@@ -57,6 +58,7 @@ from pydantic import (
 from pydantic_core import SchemaError
 
 from drift_audit import names
+from drift_audit.app_schema import AppSchema, ReadSchema, SchemaFile, unread
 from drift_audit.errors import PolicyError
 from drift_audit.finding import Finding, Severity, SeverityWord, Threshold, Waived
 from drift_audit.frozen import Frozen
@@ -118,12 +120,13 @@ class ServicePolicy(Entry):
 
     `match` is a glob on the service name, or on `PROJECT/REGION/SERVICE` when it has slashes.
     `container` is the one that must hold the keys; the one that requests reach, if not given.
-    `environment` is the one that the services belong to, where their names do not say it; `retired`
-    are globs of keys that nothing reads any more.
+    `schema` is what their application requires. `environment` is the one that the services belong
+    to, where their names do not say it; `retired` are globs of keys that nothing reads any more.
     """
 
     match: Text = "*"
     container: str | None = None
+    app: SchemaFile | None = Field(None, alias="schema")
     required: dict[Text, Requirement] = {}
     forbidden: tuple[Text, ...] = ()
     retired: tuple[Text, ...] = ()
@@ -312,9 +315,15 @@ class Policy(Entry):
         for (container, key), requirement in wanted.items():
             yield container, key, requirement
 
+    def schemas(self, service: Address) -> Iterator[tuple[str | None, AppSchema]]:
+        """Container (None: the ingress one) and what the application in it requires."""
+        return ((e.container, e.app) for e in self._about(service) if e.app is not None)
+
     def requires(self, at: Address) -> bool:
         """Tell whether the policy requires the key at that address, in whatever container."""
-        return any(key == at.key for _, key, _ in self.required(at))
+        return any(key == at.key for _, key, _ in self.required(at)) or any(
+            app.requires(at.key or "") for _, app in self.schemas(at)
+        )
 
     def environment(self, service: Address) -> Environment | None:
         """
@@ -345,14 +354,15 @@ def read_policy(
     table: str = "",
     demanded: bool = False,
     rules: Collection[str] | None = None,
+    schemas: ReadSchema = unread,
 ) -> Policy:
     """
     Read a policy; `table` names the table that holds it (`tool.drift-audit` in pyproject.toml).
 
     A file without that table holds no policy; one was `demanded` of it, and it is refused. Where
     `rules` are given, severities and waivers of others are refused: a misspelled one would
-    do nothing. Raises PolicyError with the place:
-    `drift-audit.toml: service[2].required.KEY.from: …`.
+    do nothing. `schemas` gives the document at a path, or raises InputError.
+    Raises PolicyError with the place: `drift-audit.toml: service[2].required.KEY.from: …`.
     """
     try:
         data: Any = tomllib.loads(text)
@@ -363,7 +373,7 @@ def read_policy(
             raise PolicyError(f"{file}: there is no table [{table}] in it")
         data = data.get(name, {}) if isinstance(data, dict) else data
     try:
-        policy = Policy.model_validate(data)
+        policy = Policy.model_validate(data, context={"schemas": schemas})
     except ValidationError as error:
         raise PolicyError(_located(error, file), hint="drift-audit schema show policy") from None
     _check_patterns(policy, file)

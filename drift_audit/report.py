@@ -178,9 +178,11 @@ def assemble(
     revisions: int,
     secrets: int,
     coverage: Coverage = Coverage(),  # noqa: B008  # a frozen value
+    alone: bool = False,
 ) -> Report:
     """
     Draw verdict, exit code, headline and counts from the facts, and put them before the facts.
+    `alone` says that nothing was to be compared.
     """
     everything = [*findings, *(f for s in services for f in s.findings)]
     open_findings = [f for f in everything if f.waived is None]
@@ -192,7 +194,7 @@ def assemble(
         generated_at=now,
         verdict=_verdict(services, everything, fail_on, complete=complete),
         exit_code=exit_code(complete=complete, baseline_wanting=wanting, drift=drift),
-        headline=headline(services, open_findings, unseen, skipped, fail_on),
+        headline=headline(services, open_findings, unseen, skipped, fail_on, alone=alone),
         fail_on=fail_on,
         scope=scope,
         services=tuple(services),

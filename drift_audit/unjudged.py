@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from drift_audit.binding import Binding, LiteralValue, SecretReference
+from drift_audit.binding import LiteralValue, SecretReference
 from drift_audit.differ import SEALED_ELSEWHERE, incomparable
 from drift_audit.finding import Finding, Skip
 from drift_audit.headline import number
@@ -121,9 +121,8 @@ def _not_matched(fleet: Fleet) -> Iterator[Skip]:
 
 def _policy_patterns_not_tried(case: Case) -> Iterator[Skip]:
     """Patterns of the policy that no value could be held against."""
-    for at, requirement in case.required:
-        item = case.after.get(("key", at.container, at.name))
-        source = item.source if isinstance(item, Binding) else None
+    for at, _, requirement, item, _ in case.required:
+        source = item.source if item else None
         hidden = isinstance(source, LiteralValue) and source.clear is None
         if requirement.pattern and (hidden or isinstance(source, SecretReference)):
             yield Skip(

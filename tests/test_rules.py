@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import given
 
+from drift_audit.app_schema import read_schema
 from drift_audit.differ import compare
 from drift_audit.finding import Finding, Severity, Skip, Waived
 from drift_audit.inventory import Evidence, Inventory, Scope, Service, TrafficTarget, Twins
@@ -31,7 +33,7 @@ CASES = sorted(Path(__file__).parent.glob("cases/*/*.yaml"))
 FIELDS = {
     "source", "reference", "candidate", "policy", "evidence", "refused",
     "services", "unseen", "found", "today", "asked", "left", "live", "expect", "severity", "at",
-    "traffic", "newest", "others", "regions", "looked", "limits",
+    "traffic", "newest", "others", "regions", "looked", "limits", "schemas",
 }  # fmt: skip
 
 
@@ -45,7 +47,10 @@ def load(path: Path) -> dict[str, Any]:
 
 def run(rule: str, given: dict[str, Any]) -> list[Finding]:
     """What one rule, alone, finds in a case."""
-    policy = read_policy(given.get("policy", ""))
+    schemas = {name: json.dumps(document) for name, document in given.get("schemas", {}).items()}
+    policy = read_policy(
+        given.get("policy", ""), schemas=lambda name: read_schema(schemas[name], name)
+    )
     if RULES[rule].on_fleet:
         return judge_fleet(fleet(given, policy), [RULES[rule]])
     seal = sealer(reveal=policy.reveal, numbers=policy.numbers)

@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from drift_audit import files, inventory, names, quiet
+from drift_audit.app_schema import AppSchema, read_schema
 from drift_audit.cli import keys
 from drift_audit.cli.options import flat
 from drift_audit.cli.output import now
@@ -66,9 +67,27 @@ def find_policy(config: str | None, *, no_config: bool) -> Policy:
         return Policy()
     # a file that was named may be a link, as a mounted one is; one that lies there may not
     follow = config and Path(found).is_symlink()
-    text = _policy_text(os.path.realpath(found) if follow else found)
-    table = TABLE if PurePath(found).name == PYPROJECT else ""
-    return read_policy(text, file=found, table=table, rules=RULES, demanded=bool(config))
+    lies = os.path.realpath(found) if follow else found
+    return read_policy(
+        _policy_text(lies),
+        file=found,
+        table=TABLE if PurePath(found).name == PYPROJECT else "",
+        rules=RULES,
+        demanded=bool(config),
+        schemas=lambda path: _beside(lies, path),
+    )
+
+
+def _beside(policy: str, path: str) -> AppSchema:
+    """What an application requires, from a file whose path goes from the folder of the policy."""
+    if path == files.STDIN:
+        raise InputError(f"{path}: not-a-file: a policy names files")
+    return schema_file(str(Path(policy).parent / path))
+
+
+def schema_file(path: str) -> AppSchema:
+    """What an application requires, from a file, or standard input for `-`. Raises InputError."""
+    return read_schema(files.read(path), path)
 
 
 def policy_file(config: str | None) -> str | None:

@@ -262,7 +262,7 @@ def _variable(entry: Doc, unknown: Mapping[str, Node]) -> Doc:
 
 
 def _is_nameless(volume: Doc) -> bool:
-    """Whether a volume is of a secret that is not known, and has one file that is named after it."""
+    """Whether a volume is of a secret that is not known, with one file named after that."""
     secret = volume.get("secret", {})
     name = secret.get("secret", secret.get("secretName"))
     return isinstance(name, NotKnown) and not secret.get("items")

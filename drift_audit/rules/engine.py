@@ -20,8 +20,9 @@ from drift_audit.binding import Binding, LiteralValue, SecretReference
 from drift_audit.differ import Change, Item, Place, items, place_of, state_of
 from drift_audit.finding import Finding, Severity, Skip
 from drift_audit.inventory import Evidence, Inventory, Scope, Service
-from drift_audit.policy import Policy, Requirement
+from drift_audit.policy import Policy
 from drift_audit.rules.meaning import meanings, sentence
+from drift_audit.rules.wanted import Wanted, wanted
 from drift_audit.snapshot import Address, Snapshot, Unseen
 
 Made = TypeVar("Made")
@@ -93,13 +94,14 @@ class Case:
         ]
 
     @cached_property
-    def required(self) -> list[tuple[Address, Requirement]]:
-        """Where the policy wants a key, and what it wants of it."""
-        home = self.candidate.address
-        return [
-            (home.at(container or self.candidate.ingress, key=key), requirement)
-            for container, key, requirement in self.policy.required(home)
-        ]
+    def wanted(self) -> list[Wanted]:
+        """The keys that the policy, or the application's own schema, speaks of."""
+        return wanted(self.candidate, self.policy)
+
+    @property
+    def required(self) -> Iterator[Wanted]:
+        """Those that the service cannot do without."""
+        return (want for want in self.wanted if want.need == "yes")
 
     @cached_property
     def odd(self) -> list[tuple[Address, LiteralValue]]:

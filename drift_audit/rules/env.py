@@ -217,7 +217,7 @@ def key_reserved(case: Case) -> Iterator[Hit]:
     Fix: remove the key; the port is a setting of the container.
     """
     for binding in case.candidate.bindings:
-        if binding.key in RESERVED or binding.key.startswith(RESERVED_FAMILIES):
+        if is_reserved(binding.key):
             at = case.candidate.address.at(binding.container, key=binding.key)
             yield Hit(at, f"{binding.key} is a name that Cloud Run sets itself")
 
@@ -252,11 +252,12 @@ def key_lookalike(case: Case) -> Iterator[Hit]:
 
     Fix: remove the lookalike and set the key under its exact name.
     """
-    for at, _ in case.required:
-        here = [b.key for b in case.candidate.bindings if b.container == at.container]
-        if at.key is None or at.key in here:
+    for at, _, _, item, others in case.required:
+        if item is not None:
             continue
-        alike = [key for key in here if names.skeleton(key) == names.skeleton(at.key)]
+        here = [b.key for b in case.candidate.bindings if b.container == at.container]
+        looks = {names.skeleton(key) for key in (at.name, *others)}
+        alike = [key for key in here if names.skeleton(key) in looks]
         if alike:
             verb = "looks" if len(alike) == 1 else "look"
             yield Hit(at, f"{at.key} is missing, and {', '.join(alike)} only {verb} like it")
@@ -281,6 +282,12 @@ def key_name_odd(case: Case) -> Iterator[Hit]:
 RESERVED = frozenset({"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"})
 RESERVED_FAMILIES = ("CLOUD_RUN_", "X_GOOGLE_")
 """What the platform sets in each container of a service or a job."""
+
+
+def is_reserved(key: str) -> bool:
+    """Tell whether a key has a name that the platform sets."""
+    return key in RESERVED or key.startswith(RESERVED_FAMILIES)
+
 
 TRAITS = {
     "edge-whitespace": "begins or ends with a space or a line break",

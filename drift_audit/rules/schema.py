@@ -1,4 +1,7 @@
-"""What the policy requires of each service, held against the candidate alone."""
+"""
+What the policy, and the application's own schema, require of a service, held against the candidate
+alone.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,25 @@ import datetime as dt
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
-from drift_audit.binding import Binding, LiteralValue, SecretReference, is_blank
+from drift_audit.app_schema import AppSchema, Held
+from drift_audit.binding import Binding, LiteralValue, SecretReference
 from drift_audit.finding import Severity
 from drift_audit.policy import Policy
 from drift_audit.rules.engine import RULES, Case, Hit, judge, rule
+from drift_audit.rules.env import is_reserved
 from drift_audit.rules.waivers import waive
+from drift_audit.rules.wanted import declared
 from drift_audit.snapshot import Address, Snapshot
 
 REQUIRED = ("key-missing", "key-wrong-source", "key-not-pinned", "key-pattern-mismatch")
 """The rules about what the policy requires of keys."""
+
+DECLARED = (
+    *("key-missing", "key-presumably-missing", "key-wrong-source", "key-lookalike"),
+    *("key-ambiguous", "key-undeclared"),
+    *("nothing-audited", "not-seen", "service-missing"),
+)
+"""The rules about what an application's schema requires, and about what was not seen."""
 
 
 def violations(snapshot: Snapshot, policy: Policy, today: dt.date) -> list[str]:
@@ -29,36 +42,47 @@ def violations(snapshot: Snapshot, policy: Policy, today: dt.date) -> list[str]:
 @rule("key-missing", Severity.CRITICAL)
 def key_missing(case: Case) -> Iterator[Hit]:
     """
-    A key that the policy requires is not there, or is empty.
+    A key that the policy, or the application's own schema, requires is not there, or is empty.
 
-    The service was declared to need it. A key of the same name in another container, or mounted
-    as a file, does not count: the application does not look there.
+    The service was declared to need it. A key of the same name in another container, or mounted as
+    a file where the application does not read files, does not count: it does not look there.
 
     Fix: bind the key in a new revision, or drop it from the policy if it is no longer needed.
     """
-    for at, _ in case.required:
-        binding = case.after.get(("key", at.container, at.name))
-        if not isinstance(binding, Binding):
-            yield Hit(at, f"{at.key} is required and absent")
-        elif is_blank(binding.source):
-            yield Hit(at, f"{at.key} is required and empty")
+    for want in case.required:
+        if want.lack:
+            yield Hit(want.at, f"{want.at.name} is required and {want.lack}")
+
+
+@rule("key-presumably-missing", Severity.MEDIUM)
+def key_presumably_missing(case: Case) -> Iterator[Hit]:
+    """
+    A key that is named for a secret, and that the application has no value for itself, is not
+    there, or is empty.
+
+    The application starts without it. Most then refuse every request that needs the secret, and
+    some accept what nobody signed.
+
+    Fix: bind the key in a new revision, or say in the schema whether it is required: yes or no.
+    """
+    for want in case.wanted:
+        if want.need == "presumably" and want.lack:
+            yield Hit(want.at, f"{want.at.name} is presumably required and {want.lack}")
 
 
 @rule("key-wrong-source", Severity.HIGH)
 def key_wrong_source(case: Case) -> Iterator[Hit]:
     """
-    A required key does not come from where the policy wants it.
+    A key does not come from where the policy, or the application's own schema, wants it.
 
     A credential that must come from Secret Manager stands as a plain value, or the other way round.
 
     Fix: remove the key and bind it as the policy says, in one command.
     """
-    for at, requirement in case.required:
-        binding = case.after.get(("key", at.container, at.name))
-        if isinstance(binding, Binding) and not is_blank(binding.source):
-            wanted = requirement.source
-            if wanted not in ("any", binding.state) and binding.state in ("literal", "secret"):
-                yield Hit(at, f"{at.key} must come as {wanted} and comes as {binding.state}")
+    for want in case.wanted:
+        source, comes = want.requirement.source, want.item.state if want.item else ""
+        if not want.lack and source not in ("any", comes) and comes in ("literal", "secret"):
+            yield Hit(want.at, f"{want.at.name} must come as {source} and comes as {comes}")
 
 
 @rule("key-not-pinned", Severity.MEDIUM)
@@ -70,8 +94,8 @@ def key_not_pinned(case: Case) -> Iterator[Hit]:
 
     Fix: bind the number of the version that is meant.
     """
-    for at, requirement in case.required:
-        match case.after.get(("key", at.container, at.name)):
+    for at, _, requirement, item, _ in case.required:
+        match item:
             case Binding(source=SecretReference() as ref) if requirement.pinned and not ref.pinned:
                 yield Hit(at, f"{at.key} must be pinned and follows {ref}")
 
@@ -85,10 +109,52 @@ def key_pattern_mismatch(case: Case) -> Iterator[Hit]:
 
     Fix: set a value that fits, or correct the pattern in the policy.
     """
-    for at, requirement in case.required:
-        match case.after.get(("key", at.container, at.name)):
+    for at, _, requirement, item, _ in case.required:
+        match item:
             case Binding(source=LiteralValue(clear=str() as clear)) if not requirement.fits(clear):
                 yield Hit(at, f"the value of {at.key} does not fit the pattern of the policy")
+
+
+@rule("key-ambiguous", Severity.INFO)
+def key_ambiguous(case: Case) -> Iterator[Hit]:
+    """
+    Several keys are set that the application takes for one and the same setting.
+
+    It reads one of them. Whoever changes another one changes nothing.
+
+    Fix: keep the key that counts, and remove the others.
+    """
+    for box, schema in declared(case.candidate, case.policy):
+        held = Held(schema, case.candidate, box)
+        for key in schema.keys:
+            first, *others = dict.fromkeys(b.key for b in held.named(key.names)) or [""]
+            if others:
+                chance = schema.fold(first) == schema.fold(others[0])
+                counts = "which one counts is left to chance" if chance else f"{first} counts"
+                says = f"{', '.join([first, *others])} are one setting; {counts}"
+                yield Hit(case.candidate.address.at(box, key=first), says)
+
+
+@rule("key-undeclared", Severity.INFO)
+def key_undeclared(case: Case) -> Iterator[Hit]:
+    """
+    A key is set that the application's settings do not read.
+
+    Something else in the container may read it. If nothing does, it is misspelled, or left from a
+    setting that is gone: whoever changes it changes nothing.
+
+    Fix: remove the key or correct its name, or export the schema again if the settings changed.
+    """
+    home, read = case.candidate.address, dict[str, list[AppSchema]]()
+    for box, schema in declared(case.candidate, case.policy):
+        read.setdefault(box, []).append(schema)
+    said = {want.at for want in case.wanted}
+    told = (*case.policy.retired(home), *case.policy.forbidden(home))
+    for binding in case.candidate.bindings:
+        at, schemas = home.at(binding.container, key=binding.key), read.get(binding.container)
+        known = at in said or is_reserved(at.name) or any(fnmatchcase(at.name, g) for g in told)
+        if schemas and not known and not any(schema.reads(at.name) for schema in schemas):
+            yield Hit(at, f"{at.name} is set, and the application's settings do not read it")
 
 
 @rule("key-retired", Severity.LOW)

@@ -16,7 +16,7 @@ COMMANDS = {
     "history": "Tell which deploy set, changed and lost each key.",
     "snapshot": "Collect revisions and write them down, sealed.",
     "baseline": "List, show and promote baselines.",
-    "schema": "Print the JSON Schema of a document.",
+    "schema": "What an application's own settings require; JSON Schemas.",
     "render": "Render a stored report again, without collecting anything.",
     "explain": "Explain a rule: what is wrong, why it matters, how to fix it.",
     "doctor": "Tell what an audit lacks, and the command that fixes it.",

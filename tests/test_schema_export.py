@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drift_audit import schema_export, seal
+from drift_audit import credentials, schema_export
 from drift_audit.app_schema import AppSchema, read_schema
 from tests.canary import files_below, leaks
 from tests.command import SEALED, environment, run
@@ -591,5 +591,5 @@ def test_class_or_script(app, words):
 
 def test_words_of_secrets_are_ours():
     """The script, which stands alone, knows a secret by the words that the program knows it by."""
-    assert schema_export.SECRET_WORDS.pattern == seal._SECRET_WORDS.pattern
-    assert schema_export.NOT_THE_SECRET.pattern == seal._NOT_THE_SECRET.pattern
+    assert schema_export.SECRET_WORDS.pattern == credentials._SECRET_WORDS.pattern
+    assert schema_export.NOT_THE_SECRET.pattern == credentials._NOT_THE_SECRET.pattern

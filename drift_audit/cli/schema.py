@@ -182,7 +182,7 @@ def check(schema: str, container: str | None, **given: Any) -> None:
             policy=policy.but(service=(entry,)),
             now=now(),
             fail_on=threshold(policy, given["fail_on"]),
-            notes=[*_about(schema, app), *notes({**given, "without_literals": False})],
+            notes=[*_about(schema, app), *notes({**given, "without_literals": False}, None)],
             asked=scope.asked,
             rules=[RULES[id] for id in DECLARED],
         )

@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint docs bench bench-small lock clean
+.PHONY: help demo test lint docs mutants bench bench-small lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -25,6 +25,9 @@ lint: $(READY)  ## check style, types and the rules between modules
 docs: $(READY)  ## write docs/rules.md, docs/cli.md and the texts of explain anew
 	$(BIN)/python docs/generate.py
 
+mutants: $(READY)  ## make faults in the core, and tell which of them no test notices
+	nice -n 15 $(BIN)/python -m tests.mutants $(NAMES)
+
 bench: $(READY)  ## measure everything against the floor and gcloud, and write docs/performance.md
 	$(BIN)/python -m bench.run --json=bench/results/latest.json
 	$(BIN)/python -m bench.page
@@ -38,7 +41,7 @@ lock: $(READY)  ## pin the development dependencies anew, with hashes
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dev.txt
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .mutants .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 
 $(READY): requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -4,9 +4,9 @@ What every value of the program is: closed, and never changed.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 
 class Frozen(BaseModel):  # noqa: PLW1641  # pydantic hashes what is frozen
@@ -26,3 +26,13 @@ class Frozen(BaseModel):  # noqa: PLW1641  # pydantic hashes what is frozen
         for derived in changed_copy.__dict__.keys() - type(self).model_fields.keys():
             del changed_copy.__dict__[derived]
         return changed_copy
+
+
+class Entry(Frozen):
+    """Part of the policy file. TOML has no tuples, so lists are taken for them."""
+
+    model_config = ConfigDict(strict=False)
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+"""What a person writes into such a file."""

@@ -38,10 +38,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
-import json
-import re
 import tomllib
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
@@ -49,7 +45,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     TypeAdapter,
@@ -60,14 +55,13 @@ from pydantic_core import SchemaError
 from drift_audit import names
 from drift_audit.app_schema import AppSchema, ReadSchema, SchemaFile, unread
 from drift_audit.errors import PolicyError
-from drift_audit.finding import Finding, Severity, SeverityWord, Threshold, Waived
-from drift_audit.frozen import Frozen
+from drift_audit.finding import Severity, SeverityWord, Threshold
+from drift_audit.frozen import Entry, Text
 from drift_audit.names import Environment, Paced
 from drift_audit.snapshot import Address, Kind
+from drift_audit.waiver import Bounded
 
 FILE = "drift-audit.toml"
-
-Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 
 def _pattern(text: str) -> str:
@@ -81,12 +75,6 @@ def _matcher(pattern: str) -> TypeAdapter[str]:
         return TypeAdapter(Annotated[str, StringConstraints(pattern=rf"\A(?:{pattern})\z")])
     except SchemaError:
         raise ValueError("not a regular expression (no look-around, no back-references)") from None
-
-
-class Entry(Frozen):
-    """Part of the policy file. TOML has no tuples, so lists are taken for them."""
-
-    model_config = ConfigDict(strict=False)
 
 
 class Requirement(Entry):
@@ -216,64 +204,6 @@ class ScopePolicy(Entry):
     expect: tuple[Annotated[str, StringConstraints(pattern=r"^[^/]+/[^/]+/[^/]+$")], ...] = ()
 
 
-PARTS = 5
-"""Slashes in an address that separate its parts; a name may hold more."""
-
-_WILD = re.compile(r"\[[^]]*\]|[*?/-]")
-
-
-class Waiver(Entry):
-    """
-    A finding the owner accepts, for a reason, until a day.
-
-    `rule` is a glob, `at` one for each part of an address, `PROJECT/REGION/SERVICE/KIND/CONTAINER/
-    NAME`; one that ends early covers everything below.
-    """
-
-    rule: Text
-    at: Text = "*"
-    owner: Text
-    reason: Text
-    until: dt.date
-
-    @property
-    def id(self) -> str:
-        """The same as long as it waives the same, by the same owner, until the same day."""
-        said = json.dumps([self.rule, self.at, self.owner, self.until.isoformat()])
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
-
-    def concerns(self, service: Address) -> bool:
-        """Tell whether it can speak of something in that service."""
-        parts = str(service.home).split("/")
-        return all(map(fnmatchcase, parts, self.at.split("/", PARTS)))
-
-    def names(self, finding: Finding) -> bool:
-        """Tell whether the waiver speaks of that finding, expired or not."""
-        globs, parts = (text.split("/", PARTS) for text in (self.at, str(finding.address)))
-        return (
-            fnmatchcase(finding.rule, self.rule)
-            and len(globs) <= len(parts)
-            and all(fnmatchcase(part, glob) for glob, part in zip(globs, parts, strict=False))
-        )
-
-    def covers(self, finding: Finding, today: dt.date) -> bool:
-        """
-        Tell whether the waiver forgives the finding on that day. `until` is the last such day.
-        """
-        return self.names(finding) and today <= self.until
-
-    @property
-    def mark(self) -> Waived:
-        """What a waived finding tells of it."""
-        return Waived(owner=self.owner, reason=self.reason, until=self.until)
-
-
-def _not_everything(waiver: Waiver) -> Waiver:
-    if not _WILD.sub("", waiver.rule) and not _WILD.sub("", waiver.at):
-        raise ValueError("rule and at are both wildcards: name the rule or the place")
-    return waiver
-
-
 class Policy(Entry):
     """
     The whole file. `Policy()` is what applies without one: nothing required, nothing waived.
@@ -294,7 +224,7 @@ class Policy(Entry):
     connector: tuple[Connector, ...] = ()
     severity: dict[Text, SeverityWord] = {}
     waiver_notice: Annotated[int, Field(ge=0)] = 14
-    waiver: tuple[Annotated[Waiver, AfterValidator(_not_everything)], ...] = ()
+    waiver: tuple[Bounded, ...] = ()
 
     @property
     def numbers(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CORE = (
-    "errors names binding frozen targets snapshot inventory past limits seal finding app_schema policy differ history cause "
+    "errors names binding frozen targets snapshot inventory past limits seal finding app_schema waiver policy differ history cause "
     "remedy service_report headline report unjudged timeline key_history explanation audit strict credentials"
 ).split()
 WHOLE = ",".join([*(f"drift_audit/{name}.py" for name in CORE), "drift_audit/rules/*"])

@@ -9,8 +9,9 @@ import pytest
 
 from drift_audit.errors import ExitCode, PolicyError
 from drift_audit.finding import Finding, Severity
-from drift_audit.policy import Policy, Waiver, read_policy
+from drift_audit.policy import Policy, read_policy
 from drift_audit.snapshot import Address
+from drift_audit.waiver import Waiver
 from tests.builders import HOME
 
 WEB = Address(project="shop", region="us-central1", service="web")
@@ -161,6 +162,38 @@ def test_wrong_policy(text, message):
     assert error.value.code is ExitCode.USAGE
 
 
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("a = [", "not TOML: at end of document", ""),
+        ("[a]\n[a]", "not TOML: at line 2, column 3", ""),
+        ("X = 1", "X: Extra inputs are not permitted", "drift-audit schema show policy"),
+        (
+            '[[service]]\nrequired = {A = {pattern = "a", from = "secret"}}',
+            "service[0].required.A.pattern: what a secret holds is not read",
+            'drop the pattern, or require it from = "literal"',
+        ),
+        (
+            '[[service]]\nrequired = {A = {pattern = "a"}}',
+            "service[0].required.A.pattern: the value of A is sealed",
+            'add "A" to reveal, or drop the pattern',
+        ),
+        (
+            '[severity]\nno-rule = "low"',
+            "severity.no-rule: there is no rule no-rule",
+            "drift-audit explain lists them",
+        ),
+    ],
+)
+def test_wrong_policy_word_for_word(text, message, hint):
+    """The whole line, and the next thing to type."""
+    with pytest.raises(PolicyError) as error:
+        read_policy(text, rules=["key-lost"])
+
+    assert str(error.value) == f"drift-audit.toml: {message}"
+    assert (error.value.hint or "") == hint
+
+
 def test_errors_quote_no_value():
     """What stood in the file is not in the error: people paste secrets into the wrong place."""
     with pytest.raises(PolicyError) as error:
@@ -212,6 +245,22 @@ def test_waiver_place_part_by_part(glob, named):
     finding = Finding(rule="r", severity=Severity.LOW, address=HOME.at(key="A"), says="")
 
     assert waiver.names(finding) is named
+
+
+@pytest.mark.parametrize(
+    ("glob", "named"),
+    [
+        ("shop/europe-west1/api/mount/-/*/jwt", True),
+        ("shop/europe-west1/api/mount/-//run/keys/jwt", True),
+        ("shop/europe-west1/api/mount/-//run/*/jw", False),
+    ],
+)
+def test_waiver_of_a_path(glob, named):
+    """The slashes of a path are part of a name: one star stands for as many of them as there are."""
+    waiver = Waiver(rule="r", at=glob, owner="a", reason="b", until=dt.date(2026, 1, 1))
+    at = HOME.at(mount="/run/keys/jwt")
+
+    assert waiver.names(Finding(rule="r", severity=Severity.LOW, address=at, says="")) is named
 
 
 def test_waiver_names_by_globs():

@@ -213,24 +213,23 @@ def test_unfinished_rule_does_not_load(id, doc, why):
 
 
 @pytest.mark.parametrize(
-    ("register", "told"),
+    ("register", "needs", "told"),
     [
-        (rule("new-rule", Severity.LOW, *Evidence), {"needs": frozenset(Evidence)}),
-        (change_rule("new-rule", Severity.LOW), {"of_changes": True}),
-        (fleet_rule("new-rule", Severity.LOW), {}),
+        (rule, Evidence, {"needs": frozenset(Evidence)}),
+        (change_rule, (), {"of_changes": True}),
+        (fleet_rule, (), {}),
     ],
-    ids=["rule", "change", "fleet"],
 )
-def test_rule_that_loads_says_what_it_is(register, told, request):
+def test_rule_that_loads_says_what_it_is(register, needs, told):
     """A rule is known by its id, with its severity, its family, its texts and its check."""
 
     def check(_):
         return []
 
     check.__doc__ = FINISHED
-    where = "on_fleet" if request.node.callspec.id == "fleet" else "on_case"
+    where = "on_fleet" if register is fleet_rule else "on_case"
     try:
-        same = register(check)
+        same = register("new-rule", Severity.LOW, *needs)(check)
         found = RULES["new-rule"]
     finally:
         RULES.pop("new-rule", None)
@@ -397,6 +396,20 @@ def test_what_rules_share_is_made_once():
         return len(made)
 
     assert [one.once(make), one.once(make), replace(one, unseen=()).once(make)] == [1, 1, 2]
+
+
+def test_credential_of_a_service_that_was_not_judged_is_not_shared():
+    """Of a service that could not be judged nothing says that it still holds the credential."""
+    seal = sealer()
+    candidates = [
+        snapshot({"DB_PASSWORD": "hunter2"}, seal=seal, service=name) for name in ("api", "web")
+    ]
+    twins = tuple(Twins(places=places) for places in seal.twins())
+    inventory = Inventory(scope=Scope(source="test"), twins=twins)
+    run = Fleet(inventory, Policy(), NOW.date(), candidates=candidates)
+
+    assert judge_fleet(replace(run, candidates=candidates[1:]), [RULES["credential-shared"]]) == []
+    assert judge_fleet(run, [RULES["credential-shared"]])
 
 
 def test_policy_sets_severity():

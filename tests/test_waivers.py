@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from drift_audit.finding import Finding, Severity
 from drift_audit.past import Past
-from drift_audit.policy import Policy, Waiver, read_policy
+from drift_audit.policy import Policy, read_policy
 from drift_audit.rules import RULES
 from drift_audit.rules.waivers import OF_WAIVERS, Before, waive
 from drift_audit.store.baseline import promotion, read_baseline
+from drift_audit.waiver import Waiver
 from tests.builders import HOME, NOW, snapshot
 from tests.canary import leaks
 from tests.command import run

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from drift_audit.finding import Finding, Severity, Waived
 from drift_audit.past import Past
-from drift_audit.policy import Policy, Waiver
+from drift_audit.policy import Policy
 from drift_audit.rules.engine import Fleet, Hit, fleet_rule
 from drift_audit.snapshot import Address
+from drift_audit.waiver import Waiver
 
 OF_WAIVERS = frozenset(
     {"waiver-added-with-drift", "waiver-expired", "waiver-expiring", "waiver-unused"}

@@ -17,7 +17,6 @@ from drift_audit.differ import same_at, state_of
 from drift_audit.history import KnownGood
 from drift_audit.inventory import Service
 from drift_audit.key_history import MOST, key_history
-from drift_audit.policy import read_policy
 from drift_audit.renderer import FORMATS, heat, renderer
 from drift_audit.renderer.timeline import LEGEND, MOST_KEYS
 from drift_audit.renderer.timeline import render as as_text
@@ -34,7 +33,7 @@ from tests.strategies import environments
 from tests.test_audit import Still
 from tests.test_known_good import CANARY, Night, world
 from tests.test_renderer import Page
-from tests.test_rules import CASES, load
+from tests.test_rules import CASES, load, policy_of
 
 JWT = {"secret": "jwt", "version": "1"}
 
@@ -430,7 +429,7 @@ def changes_of(path):
     given = load(path)
     if RULES[path.parent.name].on_fleet or not given.get("reference") or not given["expect"]:
         return None
-    policy = read_policy(given.get("policy", ""))
+    policy = policy_of(given)
     seal = sealer(reveal=policy.reveal, numbers=policy.numbers)
     times = [NOW + dt.timedelta(minutes=n) for n in range(3)]
 

@@ -45,12 +45,17 @@ def load(path: Path) -> dict[str, Any]:
     return case
 
 
-def run(rule: str, given: dict[str, Any]) -> list[Finding]:
-    """What one rule, alone, finds in a case."""
+def policy_of(given: dict[str, Any]) -> Policy:
+    """The policy of a case, with the schemas that it names."""
     schemas = {name: json.dumps(document) for name, document in given.get("schemas", {}).items()}
-    policy = read_policy(
+    return read_policy(
         given.get("policy", ""), schemas=lambda name: read_schema(schemas[name], name)
     )
+
+
+def run(rule: str, given: dict[str, Any]) -> list[Finding]:
+    """What one rule, alone, finds in a case."""
+    policy = policy_of(given)
     if RULES[rule].on_fleet:
         return judge_fleet(fleet(given, policy), [RULES[rule]])
     seal = sealer(reveal=policy.reveal, numbers=policy.numbers)

@@ -8,6 +8,7 @@ and in which order: what is held against them here is where each key of a revisi
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -195,5 +196,5 @@ class Held:
         folder, _, file = mount.path.rpartition("/")
         return self._schema.fold(file) == self._schema.fold(name) and any(
             folder == given or (given[:1] != "/" and folder.endswith(f"/{given}"))
-            for given in (d.removeprefix("./").rstrip("/") for d in self._schema.secrets_dirs)
+            for given in (re.sub(r"^[.~]/|/$", "", d) for d in self._schema.secrets_dirs)
         )

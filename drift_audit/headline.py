@@ -72,7 +72,7 @@ def _worst(
             limit = "all waived"
         return f"{number(changes, 'difference')} in {_places(services)}, {limit}"
     if alone:
-        return f"nothing missing in {_places(services)}"
+        return f"no required key is missing in {_places(services)}"
     without = [s for s in services if s.reference is None]
     if without:
         told = f"{_places(without)} had no reference"

@@ -55,7 +55,7 @@ def test_check_of_files(shop):
     assert report.headline == "api lacks 1 required key: JWT"
     assert findings(report) == {("key-missing", "JWT"), ("key-presumably-missing", "API_TOKEN")}
     assert (whole.code, whole.err) == (0, "")
-    assert "CLEAN nothing missing in 1 service" in whole.told
+    assert "CLEAN no required key is missing in 1 service" in whole.told
     assert "API_TOKEN is presumably required and absent" in whole.told
     assert "note keys.json: 2 required, 1 presumably, 0 optional" in whole.told
     assert "reference nothing: only what the revision itself holds was asked for" in whole.told

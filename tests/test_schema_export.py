@@ -546,7 +546,8 @@ def test_interpreter_without_pydantic_settings(app):
 
     assert (lacking.code, missing.code, other.code, none.code) == (2, 2, 2, 4)
     assert lacking.err == (
-        "drift-audit: there is no pydantic-settings 2 here\n  run it where the application runs\n"
+        "drift-audit: there is no pydantic-settings 2 here\n"
+        "  run it where the application runs, or name its interpreter with --python\n"
     )
     assert missing.err == "drift-audit: cannot run no/such/python: no such file or directory\n"
     assert other.err == (

@@ -126,7 +126,8 @@ def _exported(python: str, settings: str, seconds: int) -> bytes:
     if done.returncode == ExitCode.REFUSED:
         raise InputError(says, hint=hint)
     if done.returncode == ExitCode.USAGE:
-        raise CommandError(says, hint=hint)
+        there = ", or name its interpreter with --python" if hint.startswith("run it") else ""
+        raise CommandError(says, hint=f"{hint}{there}")
     if done.returncode:
         raise CommandError(
             f"{python} ended with {done.returncode} on the way to {settings}",

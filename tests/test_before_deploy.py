@@ -71,7 +71,7 @@ def test_a_plan_that_drops_keys(tmp_path):
     [service] = report["services"]
 
     assert report["headline"] == (
-        "(planned) drops 2 keys that api-00001-a had: JWT_SECRET_KEY, SERVICE_SECRET"
+        "api drops 2 keys that api-00001-a had: JWT_SECRET_KEY, SERVICE_SECRET"
     )
     assert told(report) == {
         ("key-lost", "JWT_SECRET_KEY"),

@@ -168,12 +168,6 @@ class Database(Entry):
     pool: Amount = POOL[1:2]
     overflow: Amount = POOL[2:]
 
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """The keys whose plain values are read as numbers."""
-        amounts = (self.processes, self.pool, self.overflow)
-        return tuple(key for a in amounts if not isinstance(a, int) for key in a)
-
     def covers(self, service: Address) -> bool:
         """Tell whether a service is said to use it."""
         return any(_matches(service, glob) for glob in self.services)
@@ -229,7 +223,8 @@ class Policy(Entry):
     @property
     def numbers(self) -> tuple[str, ...]:
         """The keys whose plain values are read as numbers."""
-        return tuple(dict.fromkeys(key for one in self.database for key in one.numbers))
+        amounts = (a for d in self.database for a in (d.processes, d.pool, d.overflow))
+        return tuple(dict.fromkeys(k for a in amounts if not isinstance(a, int) for k in a))
 
     def required(self, service: Address) -> Iterator[tuple[str | None, str, Requirement]]:
         """

@@ -202,6 +202,20 @@ def test_what_does_not_work(tmp_path, databases, connectors, says):
     assert told(report, "database-unavailable", "connector-unavailable") == [says]
 
 
+def test_second_night(tmp_path):
+    """A night that reads no revision anew asks for limits all the same, and comes to the same."""
+    (tmp_path / "baselines").mkdir()
+    played = shop(USED, databases=[database()], connectors=[connector()])
+    with playing_document(played) as emulator:  # in which nobody asked for numbers
+        run("audit", *SCOPE, cwd=tmp_path, env=reached(emulator))
+    first, _ = audited(tmp_path, played)
+    second, calls = audited(tmp_path, played)
+
+    assert (calls["Revisions/GetRevision"], calls[SQL], calls[VPC]) == (0, 1, 1)
+    assert second["findings"] == first["findings"]
+    assert told(second, "connections-exceeded") != []
+
+
 # What could not be read
 
 

@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 import pytest
 
+from drift_audit.cli import gcloud
+from drift_audit.cli.gcloud import Command
+from drift_audit.errors import CommandError
 from tests.canary import files_below, leaks
 from tests.command import Ran, environment, run
 from tests.worlds import playing
@@ -78,6 +81,8 @@ spec:
 """
 
 CANARY = "canary-of-the-log-level"
+SAYS = "ERROR: (gcloud.run.services.update) argument: "
+HIDDEN = "what it says could hold a value, and is not shown"
 LIVE, IN_ARGS, IN_FILE, GIVEN = (f"q{n}Zx-canary-{n}-Vw8k" for n in (71, 72, 73, 74))
 
 
@@ -453,3 +458,53 @@ def test_no_value_leaves(tmp_path):
     assert [r.code for r in ran] == [10, 10, 2, 2, 2]
     assert list(temporary.iterdir()) == []
     assert leaks(told, [LIVE, IN_ARGS, IN_FILE, GIVEN]) == []
+
+
+def test_without_gcloud(tmp_path):
+    """Where there is no gcloud, that is said, with what to do instead."""
+    env = {"PATH": "", "CLOUD_RUN_EMULATOR_HOST": "127.0.0.1:1"}
+    ran = [
+        run("preview", *where, "--", *UPDATE, "--cpu=2", cwd=tmp_path, env=env)
+        for where in ((), ("--project=shop", "--region=europe-west1"))
+    ]
+
+    assert [r.code for r in ran] == [2, 2]
+    assert all("gcloud is not installed" in r.err for r in ran)
+
+
+STAND_IN = """#!/bin/sh
+echo "$FAILS" | sed 's/;/\\n/g' >&2
+exit 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "fails", "told"),
+    [
+        (("--cpu=2",), "ERROR: (gcloud.run.services.update) no such thing", "no such thing"),
+        (("--cpu=2",), "ERROR: gcloud crashed (ValueError): odd;;more", "gcloud crashed (ValueError): odd"),
+        (("--cpu=2",), "Deploying...", "it does not say why"),
+        (("--update-env-vars=^@^A=one,two@B=three",), f"{SAYS}[one,two]", HIDDEN),
+        (("--update-env-vars=^@^A=one,two@B=three",), f"{SAYS}[three]", HIDDEN),
+        (("--update-env-vars=^@^A=one,two@B=three",), f"{SAYS}[A]", "[A]"),
+        (("--update-env-vars=A=x",), f"{SAYS}[x]", HIDDEN),
+        (("--update-env-vars=A=x",), f"{SAYS}extra", "extra"),
+        (("--env-vars-file=given.yaml",), f"{SAYS}[hidden]", HIDDEN),
+        (("--env-vars-file=given.yaml",), f"{SAYS}[KEY]", "[KEY]"),
+        (("--env-vars-file=absent.yaml",), f"{SAYS}[absent.yaml]", "[absent.yaml]"),
+        (("--region=europe-west1", "--tag=one"), f"{SAYS}[one]", "[one]"),
+    ],
+)  # fmt: skip
+def test_what_gcloud_says(flags, fails, told, tmp_path, monkeypatch):
+    """What gcloud says when it fails is repeated, unless a value of the command stands in it."""
+    (tmp_path / "given.yaml").write_text("KEY: hidden\n")
+    script = tmp_path / "gcloud"
+    script.write_text(STAND_IN.replace("$FAILS", fails))
+    script.chmod(0o755)
+    command = Command((str(script), *UPDATE[1:], *flags))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CommandError) as error:
+        gcloud.run(command, {}, lambda: ())
+
+    assert str(error.value).startswith("gcloud run services update ended with 1: ")
+    assert str(error.value).endswith(told)

@@ -35,7 +35,7 @@ LEAST = 0.9
 """The share of mutants that the tests of a module must kill."""
 
 KILLED = frozenset({"killed", "timeout"})
-STALE = frozenset({"survived", "timeout"})
+STALE = frozenset({"survived", "timeout", "no tests"})
 """What another test, or a machine with less to do, may change."""
 
 SAME_ANYWAY = frozenset({"staticmethod", "classmethod"})
@@ -107,9 +107,13 @@ def results(globs: list[str]) -> dict[str, str]:
 
 
 def copy(*, keep: bool) -> None:
-    """The project as mutmut is to see it, with or without what it knows from the last time."""
+    """
+    The project as mutmut is to see it, with or without the mutants of the last time; which tests
+    reach what is always found out anew.
+    """
     for name in COPIED if keep else [""]:
         shutil.rmtree(COPY / name, ignore_errors=True)
+    (COPY / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     COPY.mkdir(exist_ok=True)
     for name in COPIED:
         source = ROOT / name

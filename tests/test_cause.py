@@ -95,6 +95,7 @@ def test_shapes(after, command, because):
         ({"JWT": SECRET}, {}),
         ({"A": "1"}, {}),
         ({"A": ""}, {"B": "1"}),
+        ({"A": "", "JWT": SECRET}, {"JWT": SECRET}),
     ],
 )
 def test_no_shape_no_cause(before, after):
@@ -112,6 +113,54 @@ def test_job():
     found = {causes.of(change, None).command for change in compare(reference, candidate)}
 
     assert found == {"gcloud run jobs deploy with --clear-secrets or --set-secrets"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "command"),
+    [
+        (ACCOUNT_LOST, "gcloud run jobs replace"),
+        (
+            BEFORE["settings"],
+            "gcloud run jobs deploy with --set-env-vars and --set-secrets, or jobs replace",
+        ),
+    ],
+)
+def test_job_that_lost_everything(settings, command):
+    """So are those that replace a whole job."""
+    after = snapshot({"env": {"ONLY": "1"}, "settings": settings}, kind="job")
+
+    assert probable_cause(snapshot(BEFORE, kind="job"), after).command == command
+
+
+@pytest.mark.parametrize(
+    ("env", "because"),
+    [
+        (
+            {"LOG_LEVEL": "info", "REGION_NAME": "eu", "JWT": "plain"},
+            "3 secrets are gone, and every plain value kept",
+        ),
+        (
+            {"LOG_LEVEL": SECRET, "JWT": SECRET, "DB": SECRET},
+            "2 plain values are gone, and every secret kept",
+        ),
+    ],
+)
+def test_kind_that_changed_counts_as_gone(env, because):
+    """A secret that is a plain value now is one secret less, and the reverse."""
+    files = {} if "LOG_LEVEL" in env and env["LOG_LEVEL"] == "info" else BEFORE["files"]
+    after = snapshot({**BEFORE, "env": env, "files": files})
+
+    assert probable_cause(snapshot(BEFORE), after).because == because
+
+
+def test_action_with_two_inputs():
+    """Where two flags may have been given, so may the two inputs."""
+    labels = (Label(name="managed-by", value="github-actions"),)
+    after = snapshot({**BEFORE, "env": {"ONLY": "1"}, "files": {}}, labels=labels)
+
+    assert probable_cause(snapshot(BEFORE), after).because.endswith(
+        "secrets_update_strategy: overwrite and env_vars_update_strategy: overwrite"
+    )
 
 
 def test_action():
@@ -142,6 +191,29 @@ def test_another_client():
     assert probable_cause(*pair).because == (
         "2 secrets are gone, and every plain value kept; the client changed from gcloud to cloud-console"
     )
+
+
+@pytest.mark.parametrize(("then", "now"), [("gcloud", "gcloud"), ("", "gcloud"), ("gcloud", "")])
+def test_no_other_client(then, now):
+    """Nothing is said where the client is the same, or one of the two is not known."""
+    after = {**BEFORE, "env": {"LOG_LEVEL": "info", "REGION_NAME": "eu"}}
+    cause = probable_cause(snapshot(BEFORE, client=then), snapshot(after, client=now))
+
+    assert cause.because == "2 secrets are gone, and every plain value kept"
+
+
+@pytest.mark.parametrize(("client", "told"), [("", False), ("gcloud", True)])
+def test_plan_has_a_cause_where_it_says_by_what_command(client, told):
+    """A file of what is to come names no command; a preview of one does."""
+    before = snapshot(BEFORE, revision="api-00001-old")
+    side = {**BEFORE, "env": {"LOG_LEVEL": "info", "REGION_NAME": "eu"}}
+    after = snapshot(side, client=client).as_planned
+    at = after.address
+    service = Service(project=at.project, region=at.region, service=at.service)
+    change = next(c for c in compare(before, after) if c.at.key == "JWT")
+    first = First(revision=after.identity.revision, previous=before.identity.revision)
+
+    assert bool(Causes(before, service, after).of(change, first)) is told
 
 
 A, B, C, D = (f"api-0000{n}-x" for n in range(1, 5))
@@ -201,6 +273,26 @@ def test_kind_changed_in_one_step():
     assert told(PLAIN, BOUND, serving=B) is None
 
 
+def test_causes_of_two_deploys():
+    """Each deploy has the cause of what it lost itself."""
+    sides = {**BOUND, "FLAG": "1"}, {**BESIDE, "FLAG": "1"}, {"DB": SECRET}
+    chain = [
+        snapshot({"env": env}, revision=name, create_time=day(n))
+        for n, (name, env) in enumerate(zip((A, B, C), sides, strict=True), 1)
+    ]
+    at = chain[0].address
+    service = Service(
+        project=at.project, region=at.region, service=at.service, revisions=tuple(chain)
+    )
+    causes = Causes(chain[0], service, chain[2])
+    lost = {c.at.key: c for c in compare(chain[0], chain[2])}
+
+    assert [
+        causes.of(lost[key], First(revision=after, previous=before)).command
+        for key, before, after in (("JWT", A, B), ("FLAG", B, C))
+    ] == ["gcloud run deploy with --set-secrets", "gcloud run deploy with --clear-env-vars"]
+
+
 def test_where_nothing_is_known_of_the_step():
     """Without the revision before, or of the first there is, no cause is told; nor of a setting."""
     before, after = snapshot(BEFORE), snapshot({**BEFORE, "settings": ACCOUNT_LOST, "env": {}})
@@ -219,6 +311,10 @@ def test_kind_that_was_never_another():
     """A key that came back as what it was before the reference, or never was, has no such cause."""
     assert told(BOUND, {**BESIDE, "JWT": {"secret": "other", "version": "1"}}, serving=B) is None
     assert told(BOUND, {**BESIDE, "JWT": ""}, PLAIN, serving=C) is None
+    assert told(BOUND, {**BESIDE, "JWT": ""}, serving=B) is None
+    assert told({**BESIDE, "JWT": ""}, BOUND, serving=B) is None
+    assert told({**BESIDE, "JWT": ""}, BARE, BOUND, serving=C) is None
+    assert told(BOUND, BARE, {**BESIDE, "JWT": ""}, serving=C) is None
 
 
 @pytest.mark.parametrize(("serving", "tail"), [(A, f"; all requests still go to {A}"), (C, "")])

@@ -221,6 +221,8 @@ def test_no_table_in_pyproject(text):
 
 def test_demanded_table():
     """A file that was named as the policy must hold one."""
+    held = '[tool.drift-audit]\nfail_on = "low"'
+    assert read_policy(held, table="tool.drift-audit", demanded=True).fail_on is Severity.LOW
     with pytest.raises(PolicyError, match=re.escape("there is no table [tool.drift-audit] in it")):
         read_policy("[tool.x]", file="pyproject.toml", table="tool.drift-audit", demanded=True)
 

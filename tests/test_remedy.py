@@ -13,17 +13,18 @@ from tests.builders import snapshot
 
 UPDATE = "gcloud run services update api --project=shop --region=europe-west1"
 JOB = UPDATE.replace("services", "jobs")
+POOL = UPDATE.replace("gcloud run services", "gcloud beta run worker-pools")
 SECRET = {"secret": "jwt", "version": "7"}
 
 
-def put_back(before, after, *, versions=None, service=None, **identity):
+def put_back(before, after, *, versions=None, service=None, numbers=None, **identity):
     """The remedy for everything that differs between two sides of one service."""
     reference = snapshot(before, **{**identity, "revision": "api-00001-old"})
     candidate = snapshot(after, **identity)
     at = candidate.address
     found = service or {"revisions": (candidate, reference)}
     stands = Service(project=at.project, region=at.region, service=at.service, **found)
-    ground = Ground(reference, candidate, stands, versions or {})
+    ground = Ground(reference, candidate, stands, versions or {}, numbers or {})
     return remedy(compare(reference, candidate), ground)
 
 
@@ -95,6 +96,61 @@ def test_project_by_number():
         "(NUMBER) stands for the number of other:"
         " gcloud projects describe other --format='value(projectNumber)'"
     )
+
+
+def test_project_whose_number_is_known():
+    """The number that was looked up stands in the command, and nothing has to be asked."""
+    found = put_back({"A": {**SECRET, "project": "other"}}, {}, numbers={"other": "99"})
+
+    assert found.restore == f"{UPDATE} --update-secrets=A=projects/99/secrets/jwt:7"
+    assert found.note == ""
+
+
+@pytest.mark.parametrize(
+    "secret", [{"secret": "j;t", "version": "7"}, {"secret": "jwt", "version": "7 8"}]
+)
+def test_name_that_a_shell_acts_on(secret):
+    """A secret or a version with such a name is named, and stands in no command."""
+    found = put_back({"A": secret}, {})
+
+    assert (found.restore, found.note) == ("", "not put back: A")
+
+
+def test_one_container_needs_no_name():
+    """The flags of the only container go without its name, also those of the whole revision."""
+    before = {"containers": {"api-1": {"ingress": True, "env": {"A": SECRET}}}}
+    before["settings"] = {"service_account": "a@b"}
+    after = {
+        "containers": {"api-1": {"ingress": True}},
+        "settings": {"service_account": "default"},
+    }
+
+    assert put_back(before, after).restore == (
+        f"{UPDATE} --service-account=a@b --update-secrets=A=jwt:7"
+    )
+
+
+def test_several_are_not_put_back():
+    """What no flag brings back is named, all of it."""
+    found = put_back({"settings": {"a.b": "1", "c.d": "1"}}, {})
+
+    assert found.note == "not put back: a.b, c.d"
+
+
+def test_job_has_flags_of_its_own():
+    """A job calls some settings otherwise; its plain values are where its baseline is."""
+    found = put_back({"settings": {"timeout_seconds": 60}}, {}, kind="job")
+    valued = put_back({"A": "1"}, {}, kind="job")
+
+    assert found.restore == f"{JOB} --task-timeout=60"
+    assert valued.note == "(VALUE) stands for the plain value in the baseline of the job"
+
+
+def test_switch_of_a_worker_pool():
+    """gcloud has no flags for what is on or off in a worker pool."""
+    found = put_back({"settings": {"cpu_idle": True}}, {}, kind="worker-pool")
+
+    assert (found.restore, found.note) == ("", "not put back: cpu_idle")
 
 
 def test_containers():
@@ -202,6 +258,8 @@ def test_no_rollback_to_what_is_not_there():
     """A revision that a whole list does not show cannot be rolled back to."""
     assert put_back({"A": SECRET}, {}, service={"complete": True}).rollback == ""
     assert put_back({"A": SECRET}, {}, service={"complete": False}).rollback != ""
+    whole = {"complete": True, "revisions": (snapshot({}), snapshot({}, revision="api-00001-old"))}
+    assert put_back({"A": SECRET}, {}, service=whole).rollback != ""
 
 
 def test_flags_fit_what_the_newest_revision_holds():
@@ -238,6 +296,15 @@ def test_flags_fit_what_the_newest_revision_holds():
         ),
         (
             {},
+            "worker-pool",
+            [
+                f"{POOL} --no-promote --remove-secrets=A",
+                f"{POOL} --update-env-vars=A=(VALUE) --update-secrets=B=jwt:7",
+                f"{POOL.replace('update api', 'update-instance-split api')} --to-latest",
+            ],
+        ),
+        (
+            {},
             "job",
             [
                 f"{JOB} --remove-secrets=A",
@@ -254,6 +321,16 @@ def test_two_deploys(stands, kind, words):
     stands = {"revisions": (snapshot(after, kind=kind),), "kind": kind, **stands}
 
     assert put_back(before, after, service=stands, kind=kind).restore == " && ".join(words)
+
+
+def test_two_deploys_of_one_container_of_two():
+    """What goes first goes from its container alone."""
+    before = {"containers": {"app": {"env": {"A": "1"}}, "proxy": {}}}
+    after = {"containers": {"app": {"env": {"A": SECRET}}, "proxy": {}}}
+
+    assert put_back(before, after).restore.startswith(
+        f"{UPDATE} --no-traffic --container=app --remove-secrets=A && "
+    )
 
 
 @pytest.mark.parametrize(
@@ -317,6 +394,9 @@ def test_switches_stand_for_the_whole_revision():
     assert put_back({"containers": boxes}, {"containers": after}).restore == (
         f"{UPDATE} --cpu-throttling --container=app --update-secrets=A=jwt:7"
     )
+    assert put_back({"containers": after}, {"containers": boxes}).restore == (
+        f"{UPDATE} --no-cpu-throttling"
+    )
 
 
 @pytest.mark.parametrize("found", [True, False])
@@ -334,6 +414,26 @@ def test_no_rollback_to_what_does_not_start(found):
     assert "no rollback: api-00001-old is not Ready" in failed.note
     assert "no rollback: api-00001-old reads jwt@7" in unreadable.note
     assert unreadable.restore.endswith("--update-env-vars=B=(VALUE)")
+
+
+def test_reference_is_as_it_was_found():
+    """What the service says of the reference today counts, not how it was when it was kept."""
+    failed = snapshot({"A": SECRET, "status": {}}, revision="api-00001-old")
+    failed = failed.but(status=failed.status.but(ready=False))
+    kept = put_back({"A": SECRET}, {}, service={"revisions": (snapshot({}), failed)})
+
+    assert kept.rollback == ""
+    assert "no rollback: api-00001-old is not Ready" in kept.note
+
+
+def test_no_rollback_to_a_template():
+    """What is no revision takes no traffic."""
+    reference, candidate = snapshot({"A": SECRET}, revision=""), snapshot({})
+    at = candidate.address
+    service = Service(project=at.project, region=at.region, service=at.service)
+    found = remedy(compare(reference, candidate), Ground(reference, candidate, service))
+
+    assert (found.restore, found.rollback) == (f"{UPDATE} --update-secrets=A=jwt:7", "")
 
 
 def test_no_rollback_of_service_settings():
@@ -364,6 +464,8 @@ def test_note_says_where_a_value_is():
     assert put_back({"A": SECRET}, {}).note == ""
     followed = put_back({"A": {"secret": "jwt", "resolved": 3}}, {})
     assert followed.note == "jwt@latest stood for 3 and is pinned to it"
+    assert put_back({"A": {**SECRET, "resolved": 7}}, {}).note == ""
+    assert put_back({"A": {"secret": "jwt"}}, {}).note == ""
 
 
 def test_unnamed_place_is_in_capitals():

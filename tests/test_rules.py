@@ -231,7 +231,7 @@ def test_rule_that_loads_says_what_it_is(register, needs, told):
     def check(_):
         return []
 
-    check.__doc__ = FINISHED
+    check.__doc__, check.__module__ = FINISHED, "house.rules.family"
     where = "on_fleet" if register is fleet_rule else "on_case"
     try:
         same = register("new-rule", Severity.LOW, *needs)(check)
@@ -241,7 +241,7 @@ def test_rule_that_loads_says_what_it_is(register, needs, told):
 
     assert same is check
     assert found == Rule(
-        "new-rule", Severity.LOW, "test_rules", "What is wrong.", "Why.", "mend it.",
+        "new-rule", Severity.LOW, "family", "What is wrong.", "Why.", "mend it.",
         **told, **{where: check},
     )  # fmt: skip
 

@@ -118,7 +118,7 @@ def test_name_that_a_shell_acts_on(secret):
 
 def test_one_container_needs_no_name():
     """The flags of the only container go without its name, also those of the whole revision."""
-    before = {"containers": {"api-1": {"ingress": True, "env": {"A": SECRET}}}}
+    before: dict = {"containers": {"api-1": {"ingress": True, "env": {"A": SECRET}}}}
     before["settings"] = {"service_account": "a@b"}
     after = {
         "containers": {"api-1": {"ingress": True}},

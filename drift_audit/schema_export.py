@@ -37,23 +37,25 @@ except ImportError:
     sys.exit(2)
 
 SECRET_WORDS = re.compile(
-    r"(?:^|_)(?:SECRETS?|PASSWORD|PASSWD|PWD|PASSPHRASE|TOKEN|API_?KEY|APIKEY|PRIVATE_?KEY"
-    r"|ACCESS_?KEY|SIGNING_?KEY|ENCRYPTION_?KEY|JWT_?KEY|CREDENTIALS?|DSN)(?:_|$)"
+    r"(?:^|_)(?:SECRETS?|SECRETKEY|PASSWORD|PASSWD|PASS|PWD|PASSPHRASE|PASSCODE|TOKEN|CREDENTIALS?"
+    r"|CREDS|DSN|(?:API|PRIVATE|ACCESS|ACCOUNT|AUTH|ENCRYPTION|HMAC|JWT|LICENSE|MASTER|ROLE|SIGNING)"
+    r"_?KEY)(?:_|$)"
 )
 NOT_THE_SECRET = re.compile(
-    r"_(?:TTL|URL|URI|NAME|LENGTH|LEN|PATH|FILE|ID|IDS|VERSION|EXPIRY|EXPIRES(?:_IN)?|SECONDS|MINUTES"
-    r"|DAYS|HOURS|ENABLED|REQUIRED|ALGORITHM|ALG|ISSUER|AUDIENCE|HEADER|TYPE|PREFIX|REGION|PROJECT)$"
+    r"(?:^|_)(?:TTL|UR[LI]|ENDPOINT|HOST|PORT|DOMAIN|ADDRESS|NAME|LENGTH|LEN|SIZE|COUNT|LIMIT|MAX|MIN"
+    r"|PATH|FILE|DIR|BUCKET|IDS?|REF|ARN|VERSION|EXPIR(?:Y|ES(?:_(?:IN|AT))?|ATION)|LIFETIME|AGE"
+    r"|TIMEOUT|INTERVAL|SECONDS|MINUTES|DAYS|HOURS|ENABLED|REQUIRED|ALGORITHM|ALG|ISSUER|AUDIENCE"
+    r"|SCOPES?|HEADER|FIELD|COOKIE|TYPE|FORMAT|MODE|PREFIX|PROVIDER|BACKEND|STORE|MANAGER|POLICY"
+    r"|REGION|PROJECT|SHA|CHECKSUM|FINGERPRINT)$"
 )
-"""The words by which `drift_audit.seal` knows the name of a secret; a test holds them together."""
+HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+"""The words by which `drift_audit.credentials` knows the name of a secret: a test compares."""
 
 SECRET_TYPES = (SecretStr, pydantic.SecretBytes, getattr(pydantic, "Secret", SecretStr))
 UNIONS = (Union, getattr(types, "UnionType", Union))
 
-KEPT = (
-    "case_sensitive env_prefix env_prefix_target env_nested_delimiter env_nested_max_split "
-    "enable_decoding populate_by_name validate_by_name validate_by_alias"
-).split()
-"""What of a model's configuration decides under which names its fields are found."""
+KEPT = ("case_", "enable_decoding", "env_nested", "env_prefix", "populate_by", "validate_by_")
+"""What of a model's configuration decides under which names its fields are found begins so."""
 
 VALUE = "DRIFT_AUDIT"
 """What is tried, as a value and as a name."""
@@ -112,7 +114,7 @@ def is_secret(annotation: Any) -> bool:
 
 def is_blank_secret(field: FieldInfo, names: Iterable[str]) -> bool:
     """Tell whether a field is named for a secret, can hold one, and holds nothing by default."""
-    words = [name.upper().replace("-", "_") for name in names]
+    words = [re.sub("[-.]", "_", HUMP.sub("_", name).upper()) for name in names]
     if not any(SECRET_WORDS.search(w) and not NOT_THE_SECRET.search(w) for w in words):
         return False
     kinds = (int, float, enum.Enum, BaseModel)
@@ -151,7 +153,7 @@ def double(path: tuple[Step, ...], last: Any) -> Any:
 def create(model: Any, **fields: Any) -> Any:
     """A model with the configuration of another one, and fields of its own."""
     kind: Any = BaseSettings if issubclass(model, BaseSettings) else BaseModel
-    config = {key: model.model_config[key] for key in KEPT if key in model.model_config}
+    config = {key: told for key, told in model.model_config.items() if key.startswith(KEPT)}
     base = type(kind)("Double", (kind,), {"model_config": config, "__module__": __name__})
     return pydantic.create_model("Double", __base__=base, **fields)
 

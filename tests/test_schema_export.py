@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from drift_audit import credentials, schema_export
 from drift_audit.app_schema import AppSchema, read_schema
@@ -590,7 +591,15 @@ def test_class_or_script(app, words):
     assert "give either MODULE:CLASS or --print-script" in ran.err
 
 
-def test_words_of_secrets_are_ours():
+@pytest.mark.parametrize("words", ["SECRET_WORDS", "NOT_THE_SECRET", "HUMP"])
+def test_words_of_secrets_are_ours(words):
     """The script, which stands alone, knows a secret by the words that the program knows it by."""
-    assert schema_export.SECRET_WORDS.pattern == credentials._SECRET_WORDS.pattern
-    assert schema_export.NOT_THE_SECRET.pattern == credentials._NOT_THE_SECRET.pattern
+    assert getattr(schema_export, words) == getattr(credentials, f"_{words}")
+
+
+@given(st.text(alphabet="AaSEcretTOKENkyId_-.1", max_size=20))
+def test_secrets_are_told_by_their_names_as_ours_are(name):
+    """Whatever the name of a variable is, both say the same of it."""
+    field: Any = Field(default=None)
+
+    assert schema_export.is_blank_secret(field, [name]) is credentials.names_a_secret(name)

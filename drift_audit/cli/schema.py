@@ -177,13 +177,14 @@ def check(schema: str, container: str | None, **given: Any) -> None:
     policy = find_policy(given["config"], no_config=given["no_config"])
     entry = ServicePolicy(container=container, schema=app)
     seal = Sealer(keys.for_one_run(), keep=False)
+    flags = {**given, "without_literals": False}  # they are not needed: nothing is left out
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         scope = Scope.given(policy, given, tell)
         audit = Audit(
             policy=policy.but(service=(entry,)),
             now=now(),
             fail_on=threshold(policy, given["fail_on"]),
-            notes=[*_about(schema, app), *notes({**given, "without_literals": False}, None)],
+            notes=[*_about(schema, app), *notes(flags, None), *scope.told],
             asked=scope.asked,
             rules=[RULES[id] for id in DECLARED],
         )

@@ -73,6 +73,12 @@ places = together(
     _many("--region", "Region; as above. [those that Cloud Run names]", "DRIFT_AUDIT_REGION"),
 )
 
+target = together(
+    _many("--project", "Where it deploys to, unless it says so. [gcloud's]", "DRIFT_AUDIT_PROJECT"),
+    _many("--region", "The same for the region. [gcloud's]", "DRIFT_AUDIT_REGION"),
+)
+"""The one project and region of a command of gcloud."""
+
 kinds = together(
     click.option(
         "--kind",

@@ -33,7 +33,7 @@ TRIED = "gcloud tried the command on this machine: nothing was deployed"
     metavar="WORD",
     help="What to compare with, as compare takes it. [KNOWN_GOOD, else SERVING]",
 )
-@options.places
+@options.target
 @options.account
 @options.policy
 @options.detect

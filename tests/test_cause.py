@@ -153,6 +153,14 @@ def test_kind_that_changed_counts_as_gone(env, because):
     assert probable_cause(snapshot(BEFORE), after).because == because
 
 
+def test_secret_of_another_version_is_not_gone():
+    """What is still a secret is not counted, whichever it is."""
+    env = {"LOG_LEVEL": "info", "REGION_NAME": "eu", "DB": {"secret": "s", "version": "2"}}
+    cause = probable_cause(snapshot(BEFORE), snapshot({**BEFORE, "env": env}))
+
+    assert cause.because == "1 secret is gone, and every plain value kept"
+
+
 def test_action_with_two_inputs():
     """Where two flags may have been given, so may the two inputs."""
     labels = (Label(name="managed-by", value="github-actions"),)

@@ -14,6 +14,7 @@ import yaml
 from hypothesis import given
 
 from drift_audit.app_schema import read_schema
+from drift_audit.binding import Binding, LiteralValue
 from drift_audit.differ import compare
 from drift_audit.finding import Finding, Severity, Skip, Waived
 from drift_audit.inventory import Evidence, Inventory, Scope, Service, TrafficTarget, Twins
@@ -415,6 +416,24 @@ def test_credential_of_a_service_that_was_not_judged_is_not_shared():
 
     assert judge_fleet(replace(run, candidates=candidates[1:]), [RULES["credential-shared"]]) == []
     assert judge_fleet(run, [RULES["credential-shared"]])
+
+
+@pytest.mark.parametrize(
+    ("signs", "by"),
+    [
+        ([], ""),
+        (["name"], " by its name"),
+        (["pattern:AWS Access Key"], " by the pattern AWS Access Key"),
+        (["shape", "pattern:A", "pattern:B"], " by its shape and the pattern A and the pattern B"),
+    ],
+)
+def test_what_gave_a_credential_away(signs, by):
+    """Signs and patterns are told, each by its name; nothing of what an earlier version sealed."""
+    traits = ("credential", *(f"credential-by-{sign}" for sign in signs))
+    held = Binding(container="", key="A", source=LiteralValue(traits=traits))
+    [found], _ = judge(Case(snapshot({}).but(bindings=(held,))), [RULES["credential-in-plain"]])
+
+    assert found.says == f"A looks like a credential{by} and is a plain value"
 
 
 def test_policy_sets_severity():

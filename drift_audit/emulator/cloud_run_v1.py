@@ -133,12 +133,12 @@ class _CloudRun:
     def replaced_job(self, asked: Asked) -> Json:
         """A job after a write of the whole of it."""
         name = self._held(asked.name, self._state.jobs).message.name
-        held = deploys.replace_job(self._state, self._world, name, asked.body)
+        held = deploys.replace(self._state, self._world, name, asked.body)
         return jobs.document(held, self._world)
 
     def created_job(self, asked: Asked) -> Json:
         """A job that is new."""
-        held = deploys.create_job(self._state, self._world, new_name(asked, "jobs"), asked.body)
+        held = deploys.create(self._state, self._world, new_name(asked, "jobs"), asked.body)
         return jobs.document(held, self._world)
 
     def revisions(self, asked: Asked) -> Sequence[Json]:

@@ -18,61 +18,39 @@ from drift_audit.emulator import annotations as at
 from drift_audit.emulator import jobs, knative, manifest, v2
 from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import LOCATION
-from drift_audit.emulator.state import Held, Revision, State, message, revision_name, settled
+from drift_audit.emulator.state import (
+    Held,
+    Revision,
+    State,
+    is_job,
+    message,
+    revision_name,
+    settled,
+)
 from drift_audit.emulator.status import Refusal, invalid, not_found
 from drift_audit.emulator.world import World
-
-_BROKEN = (AttributeError, KeyError, ParseError, TypeError, ValueError)
-"""What a body that is no such document leads to."""
 
 WRITTEN_BY_SERVER = (at.CREATOR, at.LAST_MODIFIER, at.OPERATION, at.URLS, at.INGRESS_STATUS)
 
 
 def replace(state: State, world: World, name: str, document: Json) -> Held:
-    """A service after it was replaced. Raises Refusal."""
+    """A service or a job after it was replaced. Raises Refusal."""
     with state.lock:
-        held = state.services.get(name)
+        held = state.written(name).get(name)
         if held is None:
-            raise not_found(f"Resource '{name.rpartition('/')[2]}' of kind 'SERVICE'")
+            short, kind = name.rpartition("/")[2], "JOB" if is_job(name) else "SERVICE"
+            raise not_found(f"Resource '{short}' of kind '{kind}'")
         _check_version(held, document)
         return _put(state, world, name, document)
 
 
 def create(state: State, world: World, name: str, document: Json) -> Held:
-    """A service that was not there. Raises Refusal."""
+    """A service or a job that was not there. Raises Refusal."""
     with state.lock:
-        if name in state.services:
+        if name in state.written(name):
             short = name.rpartition("/")[2]
             raise _exists(f"Resource '{short}' already exists")
         return _put(state, world, name, document)
-
-
-def replace_job(state: State, world: World, name: str, document: Json) -> Held:
-    """A job after it was replaced. Raises Refusal."""
-    with state.lock:
-        held = state.jobs.get(name)
-        if held is None:
-            raise not_found(f"Resource '{name.rpartition('/')[2]}' of kind 'JOB'")
-        _check_version(held, document)
-        return _put_job(state, world, name, document)
-
-
-def create_job(state: State, world: World, name: str, document: Json) -> Held:
-    """A job that was not there. Raises Refusal."""
-    with state.lock:
-        if name in state.jobs:
-            short = name.rpartition("/")[2]
-            raise _exists(f"Resource '{short}' already exists")
-        return _put_job(state, world, name, document)
-
-
-def _put_job(state: State, world: World, name: str, document: Json) -> Held:
-    try:
-        held = jobs.put(state, world, name, document)
-    except _BROKEN:
-        raise invalid("the body is not a job of run.googleapis.com/v1") from None
-    state.jobs[name] = held
-    return held
 
 
 def _exists(text: str) -> Refusal:
@@ -92,10 +70,14 @@ def _check_version(held: Held, document: Json) -> None:
 
 def _put(state: State, world: World, name: str, document: Json) -> Held:
     try:
-        held = _Deploy(state, world, name, document).held()
-    except _BROKEN:
-        raise invalid("the body is not a service of serving.knative.dev/v1") from None
-    state.services[name] = held
+        if is_job(name):
+            held = jobs.put(state, world, name, document)
+        else:
+            held = _Deploy(state, world, name, document).held()
+    except (AttributeError, KeyError, ParseError, TypeError, ValueError):
+        what = f"job of {jobs.GROUP}" if is_job(name) else f"service of {knative.GROUP}"
+        raise invalid(f"the body is not a {what}") from None
+    state.written(name)[name] = held
     return held
 
 

@@ -21,7 +21,7 @@ from drift_audit.emulator.desk import Desk, Rpc
 from drift_audit.emulator.gcloud import environment
 from drift_audit.emulator.rest import USER, Rest
 from drift_audit.emulator.server import LOOPBACK
-from drift_audit.emulator.state import INVOKER, Held, Revision, State
+from drift_audit.emulator.state import INVOKER, Held, Revision, State, is_job
 from drift_audit.emulator.status import denied
 from drift_audit.emulator.world import World
 from drift_audit.errors import DriftAuditError
@@ -113,7 +113,7 @@ class Rehearsal:
 
     def after(self, name: str) -> Original:
         """How something that was written is after the command."""
-        return _original(self._state.services.get(name) or self._state.jobs[name])
+        return _original(self._state.written(name)[name])
 
     def invokers(self, name: str) -> tuple[Collection[str], Collection[str]] | None:
         """Who may invoke a service, before and after; None where the command did not ask."""
@@ -128,13 +128,12 @@ class Rehearsal:
         what a rehearsal cannot tell.
         """
         held, state = self._loaded[name], State(self._world)
-        if "/jobs/" in name:
-            state.jobs[name] = held
+        state.written(name)[name] = held
+        if is_job(name):
             same = jobs.document(held, self._world)
-            return _original(deploys.replace_job(state, self._world, name, same))
-        state.services[name] = held
-        same = knative.service(held, self._world)
-        same["spec"]["template"]["metadata"]["name"] = f"{held.short}-carried"
+        else:
+            same = knative.service(held, self._world)
+            same["spec"]["template"]["metadata"]["name"] = f"{held.short}-carried"
         return _original(deploys.replace(state, self._world, name, same))
 
     def __enter__(self) -> Self:
@@ -171,8 +170,7 @@ class Rehearsal:
             if found := self._live(name):
                 for project in _PROJECT.findall(str(found.message)):
                     self._numbers[project] = self._world.number(project)
-                known = self._state.jobs if "/jobs/" in name else self._state.services
-                known[name] = self._loaded[name] = _held(found)
+                self._state.written(name)[name] = self._loaded[name] = _held(found)
 
     def _fetch_policy(self, asked: Asked) -> None:
         """Read who may invoke a service; nobody may what is not there yet."""

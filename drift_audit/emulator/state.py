@@ -93,6 +93,10 @@ class State:
         self._now += DEPLOY
         return v2.instant(self._now)
 
+    def written(self, name: str) -> dict[str, Held]:
+        """The services or the jobs, whichever a full name is one of."""
+        return self.jobs if is_job(name) else self.services
+
     def below(self, parent: str, known: dict[str, Held]) -> list[Held]:
         """What a location holds of one kind."""
         return [one for name, one in list(known.items()) if name.startswith(f"{parent}/")]
@@ -136,6 +140,11 @@ class State:
         moved.template.revision = name.rpartition("/")[2]
         again = replace(newest, message=body, generation=number)
         return settled(moved, (again, *held.revisions), renamed(held.document))
+
+
+def is_job(name: str) -> bool:
+    """Whether a full name is that of a job, and not of a service."""
+    return "/jobs/" in name
 
 
 def _held(

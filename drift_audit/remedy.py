@@ -25,7 +25,7 @@ from drift_audit.binding import (
     Source,
     VersionState,
 )
-from drift_audit.differ import Change, Item, Place, items, place_of
+from drift_audit.differ import Change, Item, Place, items, place_of, state_of
 from drift_audit.finding import Remedy
 from drift_audit.inventory import Service
 from drift_audit.names import EVERYBODY, INVOKERS, NOBODY
@@ -302,10 +302,8 @@ def _commands(undone: Iterable[tuple[Change, list[Flag]]], ground: Ground) -> It
 
 def _policy(change: Change, place: Sequence[str]) -> Iterator[str]:
     """One command for each member of the policy that has to come back, or to go."""
-    sides = (
-        item.value if isinstance(item, Setting) else "" for item in (change.before, change.after)
-    )
-    before, after = (set(str(side).split(", ")) - {NOBODY, ""} for side in sides)
+    sides = (change.before, change.after)  # it is compared only where both tell it
+    before, after = (set(str(state_of(side)).split(", ")) - {NOBODY} for side in sides)
     for verb, members in (("add", before - after), ("remove", (after - before) & EVERYBODY)):
         for member in sorted(members):
             if _safe(member):

@@ -255,9 +255,12 @@ def _told(ran: Ran, kinds: Iterable[str]) -> dict[str, Any]:
 
 
 def _known(value: Any) -> Any:
-    """The same without what is said of a field that nobody knows."""
+    """
+    The same without what is said of a field that nobody knows, and without the history of keys,
+    which is told where anything differs.
+    """
     if isinstance(value, dict):
-        return {key: _known(v) for key, v in value.items()}
+        return {key: _known(v) for key, v in value.items() if key != "history"}
     if isinstance(value, list):
         return [_known(v) for v in value if not _of_unknown(v)]
     return value

@@ -485,3 +485,11 @@ def test_no_command_injection(key, value):
     )
     assert not set(found.restore.replace("(VALUE)", "")) & set("()")
     assert "--update-secrets=SAFE=jwt:7" in found.restore
+
+
+def test_member_that_a_shell_acts_on():
+    """A member whose name a shell would read as something else stands in no command."""
+    gone = "deleted:serviceAccount:web@shop.iam?uid=1"
+    found = put_back({"service": {"invokers": gone}}, {"service": {"invokers": "nobody"}})
+
+    assert found.restore == ""

@@ -25,6 +25,8 @@ from drift_audit.names import INVOKERS
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Snapshot, Unseen
 
+TRIED = "gcloud tried the command on this machine: nothing was deployed"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -60,7 +62,7 @@ def planned(command: Command, read: Words, reference: str | None) -> Sides:
     Both sides of the comparison. Raises CommandError for a command that gcloud refuses, SourceError
     for what could not be read or tried, and what a reference that is not there leads to.
     """
-    outcome = _outcome(command, read.scope, read.seal)
+    outcome = _unmade(_outcome(command, read.scope, read.seal))
     after = outcome.after
     read = replace(read, scope=_at(read.scope, after))
     live = open_source(read.scope, read.seal)
@@ -69,7 +71,7 @@ def planned(command: Command, read: Words, reference: str | None) -> Sides:
         inventory = inventory.but(unseen=())  # it was looked for, and is going to be made
     elif not _is_still(outcome.before, inventory):
         raise SourceError(f"{after.address}: it was changed while it was read")
-    candidate = live.resolve(_unmade(outcome).candidate)
+    candidate = live.resolve(outcome.candidate)
     candidate = candidate.but(
         seen=candidate.seen.but(unseen=(*candidate.seen.unseen, *outcome.unseen))
     )
@@ -78,17 +80,17 @@ def planned(command: Command, read: Words, reference: str | None) -> Sides:
     else:
         service = inventory.services[0].but(settings=outcome.before.settings)
         pair = _with_policy(read.against(reference, service, live, candidate), service)
-    pair = replace(pair, service=_unmade(outcome).after)
-    return Sides(inventory, _Planned(live, inventory, outcome), pair)
+    pair = replace(pair, service=after)
+    return Sides(inventory, _Planned(live, inventory), pair, notes=(TRIED,))
 
 
 def _with_policy(pair: Pair, service: Service) -> Pair:
     """The same, with who may invoke the service now where its reference does not tell."""
     found = pair.known.snapshot
-    told = [s for s in service.settings or () if s.name == INVOKERS]
+    told = [str(s.value) for s in service.settings or () if s.name == INVOKERS]
     if found is None or found.service is None or found.setting(INVOKERS) is not None or not told:
         return pair
-    settings = tuple(sorted((*found.service, *told), key=lambda s: (s.container, s.name)))
+    settings = with_invokers(found.service, told[0].split(", "))
     return replace(pair, known=replace(pair.known, snapshot=found.but(service=settings)))
 
 
@@ -227,7 +229,6 @@ class _Planned:
 
     live: Source
     inventory: Inventory
-    outcome: Outcome
 
     def collect(self) -> Inventory:
         """What was read."""

@@ -322,7 +322,7 @@ def _coverage(fleet: Fleet, pairs: Sequence[Pair], about_run: Sequence[Finding])
     looked_up = {
         (c.identity.project, *ref.spelled): ref.version_state
         for c in fleet.candidates
-        for _, ref in c.references()
+        for _, ref in c.references
         if ref.version_state is not None
     }
     expected, limits = fleet.expected, inventory.limits or Limits()

@@ -191,6 +191,11 @@ class Binding(Frozen):
     shadowed: tuple[Source, ...] = ()
 
     @property
+    def name(self) -> str:
+        """The key."""
+        return self.key
+
+    @property
     def state(self) -> State:
         """One of the five states."""
         return self.source.state
@@ -210,6 +215,11 @@ class Mount(Frozen):
     path: str
     source: Annotated[SecretReference | Unreadable, Field(discriminator="state")]
     mode: int = READABLE
+
+    @property
+    def name(self) -> str:
+        """The full path."""
+        return self.path
 
     @property
     def state(self) -> State:

@@ -84,13 +84,13 @@ def explain(
 
 def _states(now: Snapshot | None) -> dict[tuple[str, str], VersionState | None]:
     """How the secret versions stand that a revision asks for, by secret and version."""
-    references = now.references() if now else ()
+    references = now.references if now else ()
     return {(ref.resource, ref.asked): ref.version_state for _, ref in references}
 
 
 def _numbers(now: Snapshot | None) -> dict[str, str]:
     """The numbers of other projects whose secrets a revision reads, as far as they are known."""
-    references = now.references() if now else ()
+    references = now.references if now else ()
     return {ref.project: ref.project_number for _, ref in references if ref.project_number}
 
 

@@ -348,7 +348,7 @@ def _cannot_start(ground: Ground) -> str:
     as_found = ground.service.revision(ground.reference.identity.revision) or ground.reference
     if as_found.status.ready is False:
         return "is not Ready"
-    gone = [ref for _, ref in ground.reference.references() if ground.gone(ref)]
+    gone = [ref for _, ref in ground.reference.references if ground.gone(ref)]
     return f"reads {gone[0].resource}@{_version(gone[0])}" if gone else ""
 
 

@@ -7,7 +7,6 @@ store. It holds no raw value: literals arrive here sealed (see `drift_audit.seal
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Literal, Self
@@ -62,13 +61,8 @@ class Address(Frozen):
 
     def at(self, container: str = "", **where: str) -> Address:
         """A place inside this service: `key=`, `mount=` or `setting=`."""
-        return Address(
-            project=self.project,
-            region=self.region,
-            service=self.service,
-            container=container,
-            **where,
-        )
+        place = {"project": self.project, "region": self.region, "service": self.service}
+        return Address.model_validate({**place, "container": container, **where})
 
 
 Value = StrictStr | StrictInt | StrictBool | LiteralValue
@@ -239,37 +233,24 @@ class Snapshot(Frozen):
         """The name of the container that requests reach; the first one where none is marked."""
         return next((c.name for c in self.containers if c.ingress), self.containers[0].name)
 
-    def secrets(self) -> Iterator[SecretReference]:
-        """Every secret this revision reads, as often as it does."""
-        yield from (b.source for b in self.bindings if isinstance(b.source, SecretReference))
-        yield from (m.source for m in self.mounts if isinstance(m.source, SecretReference))
-
-    def references(self) -> tuple[tuple[Address, SecretReference], ...]:
-        """Every secret this revision reads, with the place that reads it."""
-        return self._references
-
     @cached_property
-    def _references(self) -> tuple[tuple[Address, SecretReference], ...]:
-        home = self.address
-        keys = (
-            (home.at(b.container, key=b.key), b.source)
-            for b in self.bindings
-            if isinstance(b.source, SecretReference)
-        )
-        files = (
-            (home.at(m.container, mount=m.path), m.source)
-            for m in self.mounts
-            if isinstance(m.source, SecretReference)
-        )
-        return *keys, *files
+    def references(self) -> tuple[tuple[Binding | Mount, SecretReference], ...]:
+        """Every secret this revision reads, with the key or the mounted file that reads it."""
+        readers: tuple[Binding | Mount, ...] = (*self.bindings, *self.mounts)
+        return tuple((r, r.source) for r in readers if isinstance(r.source, SecretReference))
+
+    def at(self, item: Binding | Mount) -> Address:
+        """The address of a key or of a mounted file of this revision."""
+        where = {"key": item.key} if isinstance(item, Binding) else {"mount": item.path}
+        return self.address.at(item.container, **where)
 
     @cached_property
     def targets(self) -> tuple[tuple[Address, Target], ...]:
         """Everything that the plain values of keys lead to, with the place that holds them."""
         return tuple(
-            (self.address.at(binding.container, key=binding.key), target)
+            (self.at(binding), target)
             for binding in self.bindings
-            if isinstance(binding.source, LiteralValue)
+            if isinstance(binding.source, LiteralValue) and binding.source.targets
             for target in binding.source.targets
         )
 

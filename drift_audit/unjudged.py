@@ -60,7 +60,7 @@ def _not_compared(reference: Snapshot, candidate: Snapshot) -> Iterator[Skip]:
 def _versions_not_looked_at(candidate: Snapshot, evidence: frozenset[Evidence]) -> Iterator[Skip]:
     """Secrets whose versions nobody listed, where others were."""
     if Evidence.SECRET_VERSIONS in evidence:
-        unknown = {str(ref) for _, ref in candidate.references() if ref.version_state is None}
+        unknown = {str(ref) for _, ref in candidate.references if ref.version_state is None}
         for secret in sorted(unknown):
             yield Skip(
                 what=f"the state of {secret}",

@@ -517,6 +517,6 @@ def test_latest_over_several_files(tmp_path):
     for order in (["api", "7", "8"], ["8", "7", "api"]):
         documents = [read(str(tmp_path / f"{name}.json")) for name in order]
         [found] = Files(documents, sealer()).collect().services
-        [(_, ref)] = found.revisions[0].references()
+        [(_, ref)] = found.revisions[0].references
 
         assert (ref.resolved, ref.version_state) == (8, "enabled")

@@ -223,7 +223,7 @@ def test_pinned():
     }
     one = pinned(snapshot({"env": asked, "files": {"/k": asked["A"]}}))
 
-    assert [(ref.secret, ref.version, ref.resolved, ref.version_state) for _, ref in one.references()] == [
+    assert [(ref.secret, ref.version, ref.resolved, ref.version_state) for _, ref in one.references] == [
         ("jwt", "3", None, None), ("db", "latest", None, None), ("jwt", "3", None, None),
     ]  # fmt: skip
 

@@ -118,12 +118,12 @@ def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
             hint="promote a revision that is, or correct the policy",
         )
     unread = [f"{missed.where}: {missed.reason}" for missed in snapshot.seen.unseen]
-    unread += [f"{ref} was not seen" for _, ref in snapshot.references() if _unseen(ref)]
+    unread += [f"{ref} was not seen" for _, ref in snapshot.references if _unseen(ref)]
     if unread:
         raise InputError(f"{snapshot.revision} was not read whole: {unread[0]}")
     if snapshot.status.ready is False:
         notice(f"{snapshot.revision} is not Ready: {snapshot.status.ready_reason}".rstrip(": "))
-    for ref in dict.fromkeys(ref for _, ref in snapshot.references() if ref.gone):
+    for ref in dict.fromkeys(ref for _, ref in snapshot.references if ref.gone):
         notice(f"{snapshot.revision} reads {ref}, which is {ref.version_state}")
     at = snapshot.address
     baseline = promotion(

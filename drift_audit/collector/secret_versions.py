@@ -49,7 +49,7 @@ def asked(identity: Identity, ref: SecretReference) -> Asked:
 
 def asked_by(snapshots: Iterable[Snapshot]) -> list[Asked]:
     """Everything that some revisions read, once each, sorted."""
-    return sorted({asked(s.identity, ref) for s in snapshots for ref in s.secrets()})
+    return sorted({asked(s.identity, ref) for s in snapshots for _, ref in s.references})
 
 
 def project_numbers(known: Iterable[Identity]) -> dict[str, str]:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
-from drift_audit.binding import Binding, LiteralValue, SecretReference
+from drift_audit import names
+from drift_audit.binding import Binding, LiteralValue, Mount, SecretReference
 from drift_audit.differ import Change, Item, Place, items, place_of, state_of
 from drift_audit.finding import Finding, Severity, Skip
 from drift_audit.inventory import Evidence, Inventory, Scope, Service
@@ -58,6 +59,10 @@ class Case:
     refused: Snapshot | None = None
     today: dt.date = dt.date.min
     service: Service | None = None
+
+    def at(self, item: Binding | Mount) -> Address:
+        """Where a key or a mounted file of the candidate is."""
+        return self.candidate.at(item)
 
     def told_by(self, rule: str) -> Sequence[Change]:
         """The changes of settings that one rule tells of, and no other."""
@@ -104,20 +109,25 @@ class Case:
         return (want for want in self.wanted if want.need == "yes")
 
     @cached_property
+    def environment(self) -> names.Environment | None:
+        """What the service belongs to, as far as the policy or a name says."""
+        return self.policy.environment(self.candidate.address)
+
+    @cached_property
     def odd(self) -> list[tuple[Address, LiteralValue]]:
         """The odd plain values of the candidate: of keys, each once, and of sealed settings."""
         home = self.candidate.address
-        keys = (
-            (home.at(item.container, key=item.key), value)
+        keys = [
+            (self.at(item), value)
             for item in self.candidate.bindings
-            for value in (*item.shadowed, item.source)
+            for value in ((*item.shadowed, item.source) if item.shadowed else (item.source,))
             if isinstance(value, LiteralValue) and value.traits
-        )
-        settings = (
+        ]
+        settings = [
             (home.at(setting.container, setting=setting.name), setting.value)
             for setting in self.candidate.all_settings
             if isinstance(setting.value, LiteralValue) and setting.value.traits
-        )
+        ]
         return [*dict.fromkeys(keys), *settings]
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 
 from drift_audit import names
@@ -19,6 +20,14 @@ from drift_audit.finding import Severity
 from drift_audit.rules.engine import Case, Hit, change_rule, rule
 from drift_audit.seal import BY_PATTERN, CREDENTIAL
 from drift_audit.snapshot import Address
+
+REMEMBERED = 10_000
+"""
+Names that were looked at are remembered up to here: those of one organisation are few, and every
+revision repeats them. Values never are.
+"""
+
+environment_of = lru_cache(REMEMBERED)(names.environment)
 
 MOST_NAMED = 3
 """Keys that may be the new name of one that left are named up to here."""
@@ -232,14 +241,16 @@ def environment_mixed(case: Case) -> Iterator[Hit]:
 
     Fix: bind the secret of the service's own environment, or name its environment in the policy.
     """
-    own = case.policy.environment(case.candidate.address)
+    own = case.environment
     if own is None:
         return
-    for at, ref in case.candidate.references():
-        named = (ref.secret, ref.project, at.key or "")
-        other = next((found for name in named if (found := names.environment(name))), None)
+    for item, ref in case.candidate.references:
+        named = (ref.secret, ref.project, item.name)
+        other = next((found for name in named if (found := environment_of(name))), None)
         if other not in (None, own):
-            yield Hit(at, f"{at.name} reads {ref}, named for {other}; the service is {own}")
+            yield Hit(
+                case.at(item), f"{item.name} reads {ref}, named for {other}; the service is {own}"
+            )
 
 
 @rule("key-lookalike", Severity.HIGH)
@@ -274,7 +285,7 @@ def key_name_odd(case: Case) -> Iterator[Hit]:
     Fix: remove the key and set the one that was meant.
     """
     for binding in case.candidate.bindings:
-        if not names.ENV.fullmatch(binding.key):
+        if not is_variable(binding.key):
             at = case.candidate.address.at(binding.container, key=binding.key)
             yield Hit(at, f"{binding.key} is not a name that an application can ask for")
 
@@ -284,6 +295,13 @@ RESERVED_FAMILIES = ("CLOUD_RUN_", "X_GOOGLE_")
 """What the platform sets in each container of a service or a job."""
 
 
+@lru_cache(REMEMBERED)
+def is_variable(key: str) -> bool:
+    """Tell whether an application can ask for a key of that name."""
+    return names.ENV.fullmatch(key) is not None
+
+
+@lru_cache(REMEMBERED)
 def is_reserved(key: str) -> bool:
     """Tell whether a key has a name that the platform sets."""
     return key in RESERVED or key.startswith(RESERVED_FAMILIES)

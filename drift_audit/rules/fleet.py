@@ -23,7 +23,7 @@ def secret_shared(fleet: Fleet) -> Iterator[Hit]:
     """
     readers: dict[Read, set[str]] = {}
     for candidate in fleet.candidates:
-        for _, ref in candidate.references():
+        for _, ref in candidate.references:
             read = fleet.read(candidate, ref)
             if read[0] != UNKNOWN:
                 readers.setdefault(read, set()).add(str(candidate.address))

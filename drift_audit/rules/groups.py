@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from drift_audit import names
-from drift_audit.binding import SecretReference, is_blank
+from drift_audit.binding import Binding, SecretReference, is_blank
 from drift_audit.finding import Severity
 from drift_audit.policy import Group
 from drift_audit.rules.engine import Fleet, Hit, Read, fleet_rule
@@ -129,10 +129,10 @@ def group_proposed(fleet: Fleet) -> Iterator[Hit]:
     declared = {key for group in fleet.policy.group for key in group.keys}
     readers: dict[tuple[str, str, str], list[str]] = {}
     for snapshot in _newest(fleet):
-        for at, ref in snapshot.references():
+        for item, ref in snapshot.references:
             project, secret, _ = fleet.read(snapshot, ref)
-            if at.key is not None and at.key not in declared and project != UNKNOWN:
-                readers.setdefault((project, secret, at.key), []).append(_short(at))
+            if isinstance(item, Binding) and item.key not in declared and project != UNKNOWN:
+                readers.setdefault((project, secret, item.key), []).append(str(snapshot.address))
     for (project, secret, key), services in sorted(readers.items()):
         if len(several := list(dict.fromkeys(services))) > 1:
             says = (
@@ -153,11 +153,11 @@ def secret_across_environments(fleet: Fleet) -> Iterator[Hit]:
     readers: dict[Read, dict[str, list[str]]] = {}
     for snapshot in _newest(fleet):
         environment = fleet.policy.environment(snapshot.address)
-        for at, ref in snapshot.references() if environment else ():
+        for _, ref in snapshot.references if environment else ():
             read = fleet.read(snapshot, ref)
             if read[0] != UNKNOWN:  # of a project that nobody names there may be several
                 by_environment = readers.setdefault(read, {})
-                by_environment.setdefault(str(environment), []).append(_short(at))
+                by_environment.setdefault(str(environment), []).append(str(snapshot.address))
     for read, found in sorted(readers.items()):
         if len(found) > 1:
             sides = (f"in {e} by {', '.join(dict.fromkeys(s))}" for e, s in sorted(found.items()))

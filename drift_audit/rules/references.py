@@ -85,7 +85,7 @@ def reference_elsewhere(case: Case) -> Iterator[Hit]:
 
     Fix: set the address of the service's own environment, or waive the finding.
     """
-    who, own = case.candidate.identity, case.policy.environment(case.candidate.address)
+    who, own = case.candidate.identity, case.environment
     for at, target in case.candidate.targets:
         if own and target.environment not in (None, own):
             where = f" ({target.name})" if target.name else ""

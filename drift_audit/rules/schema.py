@@ -148,6 +148,8 @@ def key_undeclared(case: Case) -> Iterator[Hit]:
     home, read = case.candidate.address, dict[str, list[AppSchema]]()
     for box, schema in declared(case.candidate, case.policy):
         read.setdefault(box, []).append(schema)
+    if not read:
+        return
     said = {want.at for want in case.wanted}
     told = (*case.policy.retired(home), *case.policy.forbidden(home))
     for binding in case.candidate.bindings:

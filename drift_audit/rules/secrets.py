@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-from drift_audit import names
-from drift_audit.binding import LiteralValue, Mount, SecretReference, is_blank
+from drift_audit.binding import Binding, LiteralValue, Mount, SecretReference, is_blank
 from drift_audit.differ import Change, pair_containers
 from drift_audit.finding import Severity
 from drift_audit.inventory import Evidence
 from drift_audit.rules.engine import Case, Hit, change_rule, rule
+from drift_audit.rules.settings import is_placeholder
 
 Swap = tuple[Change, SecretReference, SecretReference]
 
@@ -135,9 +135,9 @@ def version_floating(case: Case) -> Iterator[Hit]:
 
     Fix: bind the number of the version that is meant.
     """
-    for at, ref in case.candidate.references():
+    for item, ref in case.candidate.references:
         if ref.floating and ref.version:
-            yield Hit(at, f"{at.name} follows {ref}")
+            yield Hit(case.at(item), f"{item.name} follows {ref}")
 
 
 @rule("version-newer-than-revision", Severity.MEDIUM, Evidence.SECRET_VERSIONS)
@@ -151,11 +151,11 @@ def version_newer_than_revision(case: Case) -> Iterator[Hit]:
     Fix: deploy a new revision, with the number of the version that is meant.
     """
     made = case.candidate.identity.create_time
-    for at, ref in case.candidate.references():
+    for item, ref in case.candidate.references:
         later = ref.created_at and made and ref.created_at > made
-        if later and ref.floating and at.key is not None:
-            says = f"{at.name} reads {_exactly(ref)}, created on {ref.created_at:%Y-%m-%d}"
-            yield Hit(at, f"{says}, after the revision")
+        if later and ref.floating and isinstance(item, Binding):
+            says = f"{item.name} reads {_exactly(ref)}, created on {ref.created_at:%Y-%m-%d}"
+            yield Hit(case.at(item), f"{says}, after the revision")
 
 
 KEYS_OF_KUBERNETES = frozenset(
@@ -174,10 +174,10 @@ def version_misread(case: Case) -> Iterator[Hit]:
 
     Fix: bind the number of the version, or latest, under a secret that holds this value alone.
     """
-    for at, ref in case.candidate.references():
+    for item, ref in case.candidate.references:
         if ref.version.lower() in KEYS_OF_KUBERNETES and ref.version_state != "enabled":
-            says = f"{at.name} asks for version {ref.version} of {ref.resource}"
-            yield Hit(at, f"{says}, which reads like a key of a Kubernetes secret")
+            says = f"{item.name} asks for version {ref.version} of {ref.resource}"
+            yield Hit(case.at(item), f"{says}, which reads like a key of a Kubernetes secret")
 
 
 @rule("version-odd", Severity.MEDIUM)
@@ -189,9 +189,12 @@ def version_odd(case: Case) -> Iterator[Hit]:
 
     Fix: bind the version number without zeros.
     """
-    for at, ref in case.candidate.references():
+    for item, ref in case.candidate.references:
         if not ref.version or ref.version.startswith("0"):
-            yield Hit(at, f"{at.name} asks {ref.resource} for version {ref.version or '(none)'}")
+            yield Hit(
+                case.at(item),
+                f"{item.name} asks {ref.resource} for version {ref.version or '(none)'}",
+            )
 
 
 @rule("version-disabled", Severity.CRITICAL, Evidence.SECRET_VERSIONS)
@@ -204,9 +207,9 @@ def version_disabled(case: Case) -> Iterator[Hit]:
 
     Fix: enable the version again, or bind an enabled one in a new revision.
     """
-    for at, ref in case.candidate.references():
+    for item, ref in case.candidate.references:
         if ref.version_state == "disabled":
-            yield Hit(at, f"{at.name} reads {_exactly(ref)}, which is disabled")
+            yield Hit(case.at(item), f"{item.name} reads {_exactly(ref)}, which is disabled")
 
 
 @rule("version-destroyed", Severity.CRITICAL, Evidence.SECRET_VERSIONS)
@@ -219,9 +222,9 @@ def version_destroyed(case: Case) -> Iterator[Hit]:
 
     Fix: add a new version to the secret and bind it in a new revision.
     """
-    for at, ref in case.candidate.references():
+    for item, ref in case.candidate.references:
         if ref.version_state == "destroyed":
-            yield Hit(at, f"{at.name} reads {_exactly(ref)}, which is destroyed")
+            yield Hit(case.at(item), f"{item.name} reads {_exactly(ref)}, which is destroyed")
 
 
 @rule("version-destruction-scheduled", Severity.HIGH, Evidence.SECRET_VERSIONS)
@@ -233,10 +236,12 @@ def version_destruction_scheduled(case: Case) -> Iterator[Hit]:
 
     Fix: enable the version again, or bind another one in a new revision, before the day.
     """
-    for at, ref in case.candidate.references():
+    for item, ref in case.candidate.references:
         if ref.destroyed_at is not None and ref.version_state != "destroyed":
             day = f"{ref.destroyed_at:%Y-%m-%d}"
-            yield Hit(at, f"{at.name} reads {_exactly(ref)}, which is destroyed on {day}")
+            yield Hit(
+                case.at(item), f"{item.name} reads {_exactly(ref)}, which is destroyed on {day}"
+            )
 
 
 SOON = dt.timedelta(days=30)
@@ -253,14 +258,14 @@ def secret_expiring(case: Case) -> Iterator[Hit]:
 
     Fix: remove or move the expiry of the secret, or bind another one before the day.
     """
-    for at, ref in case.candidate.references():
+    for item, ref in case.candidate.references:
         if ref.expires_at is None or ref.gone:
             continue
         left = ref.expires_at.date() - case.today
         if left <= SOON:
             severity = Severity.HIGH if left <= VERY_SOON else Severity.MEDIUM
-            says = f"{at.name} reads {ref.resource}, which expires on {ref.expires_at:%Y-%m-%d}"
-            yield Hit(at, says, severity)
+            says = f"{item.name} reads {ref.resource}, which expires on {ref.expires_at:%Y-%m-%d}"
+            yield Hit(case.at(item), says, severity)
 
 
 @rule("secret-not-found", Severity.CRITICAL, Evidence.SECRET_VERSIONS)
@@ -272,9 +277,9 @@ def secret_not_found(case: Case) -> Iterator[Hit]:
 
     Fix: create the secret or the version, or correct the name in a new revision.
     """
-    for at, ref in case.candidate.references():
+    for item, ref in case.candidate.references:
         if ref.version_state == "not-found":
-            yield Hit(at, f"{at.name} reads {ref}, which does not exist")
+            yield Hit(case.at(item), f"{item.name} reads {ref}, which does not exist")
 
 
 @rule("secret-access-unproven", Severity.MEDIUM)
@@ -288,9 +293,11 @@ def secret_access_unproven(case: Case) -> Iterator[Hit]:
     Fix: grant roles/secretmanager.secretAccessor on the secret to the service account, or make sure
     that the project does.
     """
-    for at, ref in case.candidate.references():
+    for item, ref in case.candidate.references:
         if ref.access == "not-proven":
-            yield Hit(at, f"nothing on {ref.resource} itself lets the service read {at.name}")
+            yield Hit(
+                case.at(item), f"nothing on {ref.resource} itself lets the service read {item.name}"
+            )
 
 
 def _exactly(ref: SecretReference) -> str:
@@ -309,9 +316,9 @@ def secret_cross_project(case: Case) -> Iterator[Hit]:
 
     Fix: keep it if it is meant; else bind the secret of the service's own project.
     """
-    for at, ref in case.candidate.references():
+    for item, ref in case.candidate.references:
         if ref.project:
-            yield Hit(at, f"{at.name} reads {ref}")
+            yield Hit(case.at(item), f"{item.name} reads {ref}")
 
 
 @rule("secret-name-unfilled", Severity.HIGH)
@@ -323,9 +330,9 @@ def secret_name_unfilled(case: Case) -> Iterator[Hit]:
 
     Fix: render the template before the deploy.
     """
-    for at, ref in case.candidate.references():
-        if names.is_placeholder(ref.resource):
-            yield Hit(at, f"{at.name} reads {ref}, whose name is a placeholder")
+    for item, ref in case.candidate.references:
+        if is_placeholder(ref.resource):
+            yield Hit(case.at(item), f"{item.name} reads {ref}, whose name is a placeholder")
 
 
 @change_rule("secret-mount-lost", Severity.HIGH)
@@ -383,9 +390,9 @@ def secret_consumer_added(case: Case) -> Iterator[Hit]:
         return
     called = pair_containers(case.reference, case.candidate)
     readers: dict[str, set[str]] = {}
-    for at, ref in case.reference.references():
-        readers.setdefault(ref.resource, set()).add(called[at.container])
-    for at, ref in case.candidate.references():
-        if at.container not in readers.get(ref.resource, {at.container}):
-            box = f"container {at.container}" if at.container else "the only container"
-            yield Hit(at, f"{box} did not read {ref.resource} before")
+    for item, ref in case.reference.references:
+        readers.setdefault(ref.resource, set()).add(called[item.container])
+    for item, ref in case.candidate.references:
+        if item.container not in readers.get(ref.resource, {item.container}):
+            box = f"container {item.container}" if item.container else "the only container"
+            yield Hit(case.at(item), f"{box} did not read {ref.resource} before")

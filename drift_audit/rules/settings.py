@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from drift_audit import names
 from drift_audit.finding import Severity
 from drift_audit.rules.engine import Case, Hit, change_rule, rule
+from drift_audit.rules.env import REMEMBERED
 from drift_audit.rules.meaning import OTHERWISE, sentence
 
 WEIGHTS = {
@@ -50,6 +52,9 @@ def weight(setting: str) -> Severity:
     return next(matching, Severity.MEDIUM)
 
 
+is_placeholder = lru_cache(REMEMBERED)(names.is_placeholder)
+
+
 @rule("image-unpinned", Severity.LOW)
 def image_unpinned(case: Case) -> Iterator[Hit]:
     """
@@ -80,7 +85,7 @@ def setting_placeholder(case: Case) -> Iterator[Hit]:
         told = (
             f"{setting.name}: {setting.value}" if isinstance(setting.value, str) else setting.name
         )
-        if names.is_placeholder(told):
+        if is_placeholder(told):
             at = case.candidate.address.at(setting.container, setting=setting.name)
             yield Hit(at, f"{told} holds a placeholder")
 

@@ -327,7 +327,7 @@ def _asked(service: Service) -> Any:
 
 def _unnamed_versions(true: Snapshot, told: Snapshot, ran: Ran) -> Iterator[str]:
     """Secret versions that are said to be something else than they are."""
-    pairs = zip(true.references, told.references(), strict=True)
+    pairs = zip(true.references, told.references, strict=True)
     for (_, one), (_, other) in pairs:
         if _version(one) == _version(other):
             continue

@@ -27,6 +27,7 @@ from drift_audit.rules import Case, judge
 from drift_audit.seal import KEY_BYTES, Sealer, SealKey
 from drift_audit.snapshot import Address, Snapshot
 from drift_audit.store.archive import Archive
+from drift_audit.store.folder import Folder
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 NO_SECONDS_LIMIT = 3_600.0
@@ -167,7 +168,7 @@ def _audit(target: Target, archive: Archive | None) -> Tally:
 
 
 def _archive(target: Target) -> Archive:
-    return Archive(str(target.folder), SEALER, NOW)
+    return Archive(Folder(str(target.folder)), SEALER, NOW)
 
 
 def _source(target: Target, archive: Archive | None) -> CloudRun:

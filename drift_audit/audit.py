@@ -173,7 +173,7 @@ class Audit:
 
     def _pairs(self, service: Service, store: Store | None, histories: Histories) -> Iterator[Pair]:
         """The newest revision and those that serve, each with its reference."""
-        stored = store.read(service.address) if store else None
+        stored = store.read(service.address, service.uid) if store else None
         baseline = stored.reference if stored else None
         wanted = [service.newest, *(service.revision(name) for name in service.serving)]
         seen: set[str] = set()
@@ -189,7 +189,7 @@ class Audit:
                 candidate,
                 baseline=baseline,
                 past=self.pasts.of(service.address),
-                satisfies=lambda one: not violations(one, self.policy, self.today),
+                violations=lambda one: violations(one, self.policy, self.today),
                 chain=histories.of,
             )
             refused = baseline.snapshot if baseline and known.how != "promoted" else None

@@ -96,15 +96,15 @@ ORDINARY = 0o666
 """What new files may be, before the umask of the user takes away."""
 
 
-def write(path: str, text: str) -> None:
-    """Write a file so that a reader finds the old text or the new one. Raises OutputError."""
-    write_parts(path, (text,))
+def write(path: str, content: str | bytes) -> None:
+    """Write a file so that a reader finds the old content or the new. Raises OutputError."""
+    write_parts(path, (content,))
 
 
-def write_parts(path: str, parts: Iterable[str]) -> None:
+def write_parts(path: str, parts: Iterable[str | bytes]) -> None:
     """
-    Write a file, part by part as they come, so that a reader finds the old text or the new one,
-    never a mixture.
+    Write a file, part by part as they come, so that a reader finds the old content or the new,
+    never a mixture. Text becomes UTF-8.
 
     A temporary in the same folder, flushed to disk, takes the name, and with it the permissions of
     the file it replaces; then the folder is flushed too. A device or pipe is written to as it is.
@@ -113,8 +113,8 @@ def write_parts(path: str, parts: Iterable[str]) -> None:
     try:
         old = _mode(path)
         if path.startswith("/dev/") or (old is not None and not stat.S_ISREG(old)):
-            with Path(path).open("w") as file:
-                file.writelines(parts)
+            with Path(path).open("wb") as file:
+                file.writelines(map(_encoded, parts))
         else:
             _replace(Path(os.path.realpath(path)), parts, old)
     except OSError as error:
@@ -140,11 +140,15 @@ def _mode(path: str) -> int | None:
         return None
 
 
-def _write_new(path: Path, parts: Iterable[str], mode: int) -> None:
+def _encoded(part: str | bytes) -> bytes:
+    return part.encode() if isinstance(part, str) else part
+
+
+def _write_new(path: Path, parts: Iterable[str | bytes], mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.writelines(parts)
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(map(_encoded, parts))
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
@@ -152,8 +156,12 @@ def _write_new(path: Path, parts: Iterable[str], mode: int) -> None:
         raise
 
 
-def _replace(target: Path, parts: Iterable[str], old: int | None) -> None:
-    temporary = target.parent / f".drift-audit-{os.urandom(8).hex()}.tmp"
+TEMPORARY = ".drift-audit-{}.tmp"
+"""What a file is called until it is whole; one that is left over is of a run that was killed."""
+
+
+def _replace(target: Path, parts: Iterable[str | bytes], old: int | None) -> None:
+    temporary = target.parent / TEMPORARY.format(os.urandom(8).hex())
     _write_new(temporary, parts, ORDINARY)
     try:
         if old is not None:

@@ -7,7 +7,7 @@ in the API says which revision served before; that comes from a baseline or an e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -33,13 +33,14 @@ How = Literal["named", "promoted", "served", "serving", "none"]
 @dataclass(frozen=True)
 class Baseline:
     """
-    A revision that a person promoted, what they said, and the ids of the waivers that there were
-    then, as far as that was written down.
+    A revision that a person promoted, what they said, the ids of the waivers that there were then,
+    as far as that was written down, and what of the policy it violates with their consent.
     """
 
     snapshot: Snapshot
     why: str
     waivers: frozenset[str] | None = None
+    accepted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def last_known_good(
     *,
     baseline: Baseline | None,
     past: Past | None,
-    satisfies: Callable[[Snapshot], bool],
+    violations: Callable[[Snapshot], Collection[str]],
     chain: Callable[[Service], Service],
 ) -> KnownGood:
     """
@@ -77,13 +78,14 @@ def last_known_good(
     First a promoted baseline; then the newest revision that is Ready by its own condition, served
     when an audit looked (`past`), satisfies the policy and is not the candidate; then the revision
     that serves most now. A baseline or revision that violates the policy is passed over, and so is
-    one whose traffic went back to an older one. `chain` reads the history of the service; it is
+    one whose traffic went back to an older one. `violations` tells what a revision does not have
+    of what the policy requires, and `chain` reads the history of the service; it is
     called where a revision served that is not among those that were read.
     """
     served = [one for one in past.served if one.uid != candidate.identity.uid] if past else []
     passed_over: dict[str, str] = {}
     if baseline is not None:
-        if satisfies(baseline.snapshot):
+        if baseline.accepted.issuperset(violations(baseline.snapshot)):
             why, later = f"baseline: {baseline.why}", _later(served, baseline.snapshot)
             known = baseline.waivers
             return KnownGood(baseline.snapshot, why, "promoted", runners_up=later, waivers=known)
@@ -96,13 +98,13 @@ def last_known_good(
         if (revision := _read(one, whole)) is None and whole is service:
             whole = chain(service)
             revision = _read(one, whole)
-        reason = _unfit(revision, service, satisfies) if revision else _absent(whole)
+        reason = _unfit(revision, service, violations) if revision else _absent(whole)
         if not reason:
             why = f"newest Ready revision that served when last audited, {one.day}"
             others, older = _told(passed_over), _older(served[number:])
             return KnownGood(revision, why, "served", others, older, _missed(service, whole))
         passed_over[one.revision] = reason
-    found = _serving(service, candidate, passed_over, satisfies)
+    found = _serving(service, candidate, passed_over, violations)
     return replace(found, unseen=_missed(service, whole))
 
 
@@ -110,7 +112,7 @@ def _serving(
     service: Service,
     candidate: Snapshot,
     passed_over: Mapping[str, str],
-    satisfies: Callable[[Snapshot], bool],
+    violations: Callable[[Snapshot], Collection[str]],
 ) -> KnownGood:
     """The revision that serves most now, whatever is to be said of it."""
     names = (name for name in service.serving if name != candidate.identity.revision)
@@ -121,7 +123,7 @@ def _serving(
         return KnownGood(None, why, "none", _told(passed_over))
     first, *less = others
     not_ready = "not Ready" if first.status.ready is False else ""
-    poor = not_ready or _violation(first, satisfies)
+    poor = not_ready or _violation(first, violations)
     why = "serves the most traffic now" + (f"; {poor}" if poor else "")
     told = {name: reason for name, reason in passed_over.items() if name != first.revision}
     lesser = tuple(f"{r.revision}: serves less" for r in less)
@@ -137,16 +139,18 @@ def _absent(service: Service) -> str:
     return "does not exist any more" if service.complete else "could not be read"
 
 
-def _unfit(revision: Snapshot, service: Service, satisfies: Callable[[Snapshot], bool]) -> str:
+def _unfit(
+    revision: Snapshot, service: Service, violations: Callable[[Snapshot], Collection[str]]
+) -> str:
     """Why a revision that served is not known to be good; nothing where it is."""
     serving = [r for r in map(service.revision, service.serving) if r is not None]
     if serving and all(by_age(r) < by_age(revision) for r in serving):
         return WENT_BACK
-    return _violation(revision, satisfies) if revision.status.ready is True else "not Ready"
+    return _violation(revision, violations) if revision.status.ready is True else "not Ready"
 
 
-def _violation(revision: Snapshot, satisfies: Callable[[Snapshot], bool]) -> str:
-    return "" if satisfies(revision) else "violates the policy"
+def _violation(revision: Snapshot, violations: Callable[[Snapshot], Collection[str]]) -> str:
+    return "violates the policy" if violations(revision) else ""
 
 
 def _later(served: Sequence[Served], baseline: Snapshot) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class TrafficTarget(Frozen):
 
 class Service(Frozen):
     """
-    One service as it was found.
+    One service as it was found; one that is deleted and created anew has another `uid`.
 
     `revisions` holds those that were read, newest first; `complete` says whether they are all that
     still exist. A template that no revision was made of yet (a manifest in git) stands first and
@@ -54,6 +54,7 @@ class Service(Frozen):
     region: str
     service: str
     kind: Kind = "service"
+    uid: str = ""
     latest_created: str = ""
     latest_ready: str = ""
     traffic: tuple[TrafficTarget, ...] = ()

@@ -12,6 +12,7 @@ from drift_audit.inventory import Evidence, Inventory, Scope, Service, TrafficTa
 from drift_audit.policy import Policy, read_policy
 from drift_audit.snapshot import Unseen
 from drift_audit.store.baseline import promotion
+from drift_audit.store.baselines import Baselines
 from drift_audit.store.folder import Folder
 from tests.builders import KEY, LASTING, NOW, sealer, snapshot
 from tests.strategies import sides
@@ -102,7 +103,7 @@ def test_findings_are_explained():
 def test_serving_and_newest_are_both_audited(tmp_path):
     """The newest revision and the one that serves are judged each; the one against the other."""
     with playing() as emulator:
-        report = Audit(Policy(), NOW).of(source(emulator), Folder(str(tmp_path)))
+        report = Audit(Policy(), NOW).of(source(emulator), Baselines(Folder(str(tmp_path))))
     told = [(s.service, s.candidate, s.reference, s.reference_why) for s in report.services]
 
     assert told == [
@@ -140,7 +141,7 @@ def test_baseline_is_the_reference(tmp_path):
         live = source(emulator, seal=sealer(key=LASTING))
         [api] = [s for s in live.collect().services if s.service == "api"]
         good = live.chain(api).revision("api-00001-a").but(service=api.settings)
-        store = Folder(str(tmp_path))
+        store = Baselines(Folder(str(tmp_path)))
         store.write(promotion(good, None, by="me", at=NOW, reason="it worked"))
         report = Audit(Policy(), NOW).of(live, store)
     newest, serving, _ = report.services
@@ -154,7 +155,7 @@ def test_baseline_is_the_reference(tmp_path):
 def test_poisoned_baseline(tmp_path):
     """A baseline that lacks required keys is refused by name, and not used."""
     policy = read_policy("[[service]]\nrequired = {A = {}}")
-    store = Folder(str(tmp_path))
+    store = Baselines(Folder(str(tmp_path)))
     store.write(
         promotion(snapshot({}, revision="api-00001-old"), None, by="me", at=NOW, reason="r")
     )
@@ -317,7 +318,7 @@ def test_history_is_read_once():
 
 def test_baselines_without_a_service(tmp_path):
     """A live audit names what a baseline is kept of and is not there any more, of every kind."""
-    store = Folder(str(tmp_path))
+    store = Baselines(Folder(str(tmp_path)))
     for name, kind in (("api", "service"), ("gone", "service"), ("pool", "worker-pool")):
         store.write(
             promotion(snapshot({}, service=name, kind=kind), None, by="me", at=NOW, reason="r")

@@ -353,7 +353,7 @@ def test_clients_with_credentials(monkeypatch, tmp_path):
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     clients = Connection().cloud_run()
     connection = Connection(impersonate=("a@x", "b@x"))
-    acting = connection._credentials
+    acting = connection.credentials
 
     assert {client.transport.host for client in clients} == {"run.googleapis.com:443"}
     assert connection.secret_manager().transport.host.startswith("secretmanager.googleapis.com")

@@ -14,6 +14,7 @@ from drift_audit.emulator.world import load_world
 from drift_audit.policy import FILE, read_policy
 from drift_audit.report import Report
 from drift_audit.seal import Sealer
+from drift_audit.store.baselines import Baselines
 from drift_audit.store.folder import Folder
 from tests import watch
 from tests.command import run
@@ -116,7 +117,7 @@ def test_world_has_the_whole_chain():
 def test_shipped_baselines_are_those_of_the_world():
     """The example baselines are what promoting the world's revisions gives."""
     policy = read_policy((EXAMPLE / FILE).read_text())
-    store = Folder(str(files.shipped("baselines")))
+    store = Baselines(Folder(str(files.shipped("baselines"))))
     with Emulator(load_world(str(EXAMPLE / "world.yaml"))) as emulator, watch.over(emulator):
         live = source(
             emulator, place=PLACE, seal=Sealer(KEY, reveal=policy.reveal, numbers=policy.numbers)

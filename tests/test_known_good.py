@@ -15,6 +15,7 @@ from drift_audit.inventory import Service, TrafficTarget, by_age
 from drift_audit.past import MOST, Past
 from drift_audit.seal import SealKey
 from drift_audit.snapshot import Unseen
+from drift_audit.store.folder import Folder
 from drift_audit.store.ledger import Ledger
 from tests.builders import HOME, LASTING, NOW, snapshot
 from tests.canary import files_below, leaks
@@ -58,7 +59,7 @@ def chosen(whole, candidate, *, baseline=None, past=None, needs=(), chain=lambda
         candidate,
         baseline=baseline and Baseline(baseline, "promoted by me"),
         past=past,
-        satisfies=lambda r: set(needs) <= {binding.key for binding in r.bindings},
+        violations=lambda r: set(needs) - {binding.key for binding in r.bindings},
         chain=chain,
     )
 
@@ -306,14 +307,14 @@ def test_control_a_choice_by_age_alone_is_unlawful(fit, seen):
 
 # The ledger
 
-FILE = ".archive/shop/europe-west1.past.jsonl"
+FILE = ".archive/shop/europe-west1.past.jsonl.gz"
 SEEN_ONE = nights([ONE])
 
 
 @pytest.fixture
 def kept(tmp_path):
     """A folder with the ledger of a service."""
-    ledger = Ledger(str(tmp_path), LASTING)
+    ledger = Ledger(Folder(str(tmp_path)), LASTING)
     ledger.note(SEEN_ONE)
     ledger.keep()
     return tmp_path
@@ -321,11 +322,11 @@ def kept(tmp_path):
 
 def test_ledger_gives_back_what_was_noted(kept):
     """What was noted is there on another day, of that service, beside that of others."""
-    again = Ledger(str(kept), LASTING)
+    again = Ledger(Folder(str(kept)), LASTING)
     web = Past(service=HOME.model_copy(update={"service": "web"})).then(NOW, [TWO])
     again.note(web)
     again.keep()
-    third = Ledger(str(kept), LASTING)
+    third = Ledger(Folder(str(kept)), LASTING)
 
     assert [third.of(one.service) for one in (SEEN_ONE, web)] == [SEEN_ONE, web]
     assert third.of(HOME.model_copy(update={"region": "europe-west4"})) is None
@@ -339,20 +340,23 @@ def test_ledger_that_somebody_touched(kept, caplog):
     for i in range(0, len(text), 7):
         for bad in (text[:i] + bytes([text[i] ^ 1]) + text[i + 1 :], text[:i]):
             path.write_bytes(bad)
-            assert Ledger(str(kept), LASTING).of(HOME) is None, i
+            assert Ledger(Folder(str(kept)), LASTING).of(HOME) is None, i
     path.write_bytes(text)
-    (kept / ".archive/shop/us-east1.past.jsonl").write_bytes(text)
+    (kept / ".archive/shop/us-east1.past.jsonl.gz").write_bytes(text)
 
-    assert Ledger(str(kept), SealKey(b"m" * 32, lasting=True)).of(HOME) is None
-    assert Ledger(str(kept), LASTING).of(HOME.model_copy(update={"region": "us-east1"})) is None
-    assert Ledger(str(kept), LASTING).of(HOME) == SEEN_ONE
+    assert Ledger(Folder(str(kept)), SealKey(b"m" * 32, lasting=True)).of(HOME) is None
+    assert (
+        Ledger(Folder(str(kept)), LASTING).of(HOME.model_copy(update={"region": "us-east1"}))
+        is None
+    )
+    assert Ledger(Folder(str(kept)), LASTING).of(HOME) == SEEN_ONE
     assert "what was seen before is lost" in caplog.text
 
 
 @pytest.mark.parametrize("line", ["{}", SEEN_ONE.model_dump_json().replace('"api"', '"web"')])
 def test_line_that_is_not_of_the_service(tmp_path, line):
     """A line that says nothing, or is of another service, is not taken for that of the service."""
-    ledger = Ledger(str(tmp_path), LASTING)
+    ledger = Ledger(Folder(str(tmp_path)), LASTING)
     ledger.of(HOME)
     ledger._lines["shop", "europe-west1"][str(HOME)] = line
     ledger._pasts.clear()
@@ -364,7 +368,7 @@ def test_ledger_that_is_not_believed_is_begun_anew(kept):
     """After a ledger was lost, what is seen from then on is remembered."""
     (kept / FILE).write_text("x\n")
     for _ in range(2):
-        ledger = Ledger(str(kept), LASTING)
+        ledger = Ledger(Folder(str(kept)), LASTING)
         found = ledger.of(HOME)
         ledger.note(SEEN_ONE)
         ledger.keep()
@@ -374,7 +378,7 @@ def test_ledger_that_is_not_believed_is_begun_anew(kept):
 
 def test_place_whose_name_is_no_path(tmp_path):
     """Of a place whose name is no part of a path nothing is kept."""
-    ledger = Ledger(str(tmp_path), LASTING)
+    ledger = Ledger(Folder(str(tmp_path)), LASTING)
     ledger.note(Past(service=HOME.model_copy(update={"project": ".."})))
     ledger.keep()
 
@@ -601,7 +605,7 @@ def test_edited_ledger_is_told(night):
     """A ledger that is not believed is named on standard error, once; the audit has no reference."""
     night(world(1))
     path = night.folder / "store" / FILE
-    path.write_text(path.read_text().replace("api-00001", "api-00009"))
+    path.write_bytes(path.read_bytes() + b"x")
     told = night.told(world(2))
 
     assert told == [("api-00002", None, NOTHING, [])]
@@ -615,7 +619,7 @@ def test_no_value_is_remembered(night):
     """The ledger holds names and times, and no value."""
     night(world(1))
     night(world(2))
-    written = (night.folder / "store" / FILE).read_bytes()
+    written = b"".join(files_below(night.folder / "store").values())
 
     assert b"api-00001" in written
     assert leaks(written, [CANARY]) == []

@@ -44,7 +44,7 @@ def compared(flags: Mapping[str, Any], find: Callable[[Words], Sides]) -> Report
             scope=Scope.given(policy, flags, tell),
             seal=seal,
             store=open_store(flags["store"]),
-            satisfies=lambda revision: not violations(revision, policy, now().date()),
+            violations=lambda revision: violations(revision, policy, now().date()),
             pasts=pasts,
             depth=secret_depth(flags),
         )

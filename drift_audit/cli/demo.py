@@ -55,6 +55,7 @@ def command(directory: str, real_exit: bool) -> None:
     from drift_audit.policy import FILE, read_policy
     from drift_audit.renderer import renderer
     from drift_audit.renderer.encode import visible
+    from drift_audit.store.baselines import Baselines
     from drift_audit.store.folder import Folder
 
     example = files.shipped("templates") / "demo"
@@ -64,7 +65,7 @@ def command(directory: str, real_exit: bool) -> None:
     with Emulator(load_world(str(example / "world.yaml"))) as emulator:
         connection = Connection(emulator.address, emulator.address)
         source = CloudRun(where, seal, Budget(time.monotonic), connection)
-        store = Folder(str(files.shipped("baselines")))
+        store = Baselines(Folder(str(files.shipped("baselines"))))
         report = Audit(policy=policy, now=NOW, fail_on=policy.fail_on).of(source, store)
     paths = {kind: str(Path(directory) / name) for kind, name in FORMATS.items()}
     for kind, path in paths.items():

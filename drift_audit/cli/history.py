@@ -97,13 +97,13 @@ def _known_good(service: Service, store: Store, past: Past | None, policy: Polic
     from drift_audit.rules.schema import violations
 
     assert service.newest is not None  # a service is known by what was read of it
-    stored, today = store.read(service.address), now().date()
+    stored, today = store.read(service.address, service.uid), now().date()
     return last_known_good(
         service,
         service.newest,
         baseline=stored.reference if stored else None,
         past=past,
-        satisfies=lambda revision: not violations(revision, policy, today),
+        violations=lambda revision: violations(revision, policy, today),
         chain=lambda whole: whole,
     )
 

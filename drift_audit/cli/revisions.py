@@ -6,7 +6,7 @@ What a word for a revision means: a file, a name, `KNOWN_GOOD`, `SERVING`, `LATE
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -55,15 +55,15 @@ class Words:
     """
     Reads words for revisions.
 
-    `scope` says where to look, `seal` seals what is read, `satisfies` tells whether a revision
-    holds the keys that the policy requires, and `pasts` what earlier audits saw. Everything raises
+    `scope` says where to look, `seal` seals what is read, `violations` tells what a revision lacks
+    of what the policy requires, and `pasts` what earlier audits saw. Everything raises
     CommandError, InputError, StoreError or SourceError.
     """
 
     scope: Scope
     seal: Sealer
     store: Store
-    satisfies: Callable[[Snapshot], bool]
+    violations: Callable[[Snapshot], Collection[str]]
     pasts: Pasts = field(default_factory=NoPast)
     depth: Depth = "versions"
 
@@ -115,14 +115,15 @@ class Words:
             known = replace(known, snapshot=as_set_now)
         return Pair(service, candidate, known, refused)
 
-    def one(self, word: str) -> Snapshot:
-        """One revision, as its service is set now."""
+    def one(self, word: str) -> tuple[Snapshot, Service]:
+        """One revision, as its service is set now, and the service."""
         if is_file(word):
             named = self._documents(word).named(self.scope.project, self.scope.region)
-            return self._one(word, named)[2]
+            _, service, found = self._one(word, named)
+            return found, service
         _, source, service = self._subject(word)
         found, service = self._revision(word, service, source, None)
-        return found.but(service=service.settings)
+        return found.but(service=service.settings), service
 
     def _documents(self, word: str) -> Documents:
         """
@@ -214,7 +215,7 @@ class Words:
         if word == LATEST and service.newest is not None:
             return _now(service.newest, service), service
         if word == KNOWN_GOOD:
-            stored = self.store.read(service.address)
+            stored = self.store.read(service.address, service.uid)
             if stored is None:
                 raise _no_known_good(service, "no baseline was promoted")
             return stored.snapshot, service
@@ -241,13 +242,13 @@ class Words:
         The known good revision, and the baseline that was not taken because it is unfit. One that
         is demanded is known to be good, and does not only serve now.
         """
-        stored = self.store.read(service.address)
+        stored = self.store.read(service.address, service.uid)
         known = last_known_good(
             service,
             candidate,
             baseline=stored.reference if stored else None,
             past=self.pasts.of(service.address),
-            satisfies=self.satisfies,
+            violations=self.violations,
             chain=source.chain,
         )
         refused = stored.snapshot if stored and known.how != "promoted" else None

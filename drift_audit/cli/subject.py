@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from drift_audit.collector.connection import Connection
     from drift_audit.collector.limits import LimitReader
     from drift_audit.store.archive import Archive
-    from drift_audit.store.folder import Folder
+    from drift_audit.store.baselines import Baselines
+    from drift_audit.store.home import Home
     from drift_audit.store.ledger import Ledger
 
 PYPROJECT = "pyproject.toml"
@@ -271,16 +272,36 @@ def find_patterns(policy: Policy, *, detect: bool) -> Patterns | None:
     return found
 
 
-def open_store(path: str, *, create: bool = False) -> Folder:
-    """
-    The folder of the baselines; one that was named must be there, unless it may be created now.
+BUCKET = "gs://"
+"""What the name of a store in a bucket begins with."""
 
-    Raises StoreError.
+
+def open_home(path: str, *, create: bool = False) -> Home:
     """
+    The folder or bucket of a store; a folder that was named must be there, unless it may be created
+    now. Raises StoreError, and CommandError where what reads buckets is not installed.
+    """
+    if path.startswith(BUCKET):
+        try:
+            from drift_audit.store.bucket import open_bucket
+        except ImportError:
+            hint = "pip install 'drift-audit[gcs]'"
+            raise CommandError(
+                "a store in a bucket needs google-cloud-storage", hint=hint
+            ) from None
+        emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+        return open_bucket(path, emulator, lambda: connection(_impersonated()).credentials)
     from drift_audit.store.folder import Folder
 
     source = click.get_current_context().get_parameter_source("store")
     return Folder(path, demanded=not create and source is not ParameterSource.DEFAULT)
+
+
+def open_store(path: str, *, create: bool = False) -> Baselines:
+    """The baselines of a store. Raises what opening its home does."""
+    from drift_audit.store.baselines import Baselines
+
+    return Baselines(open_home(path, create=create))
 
 
 def open_archive(path: str, seal: Sealer, *, full: bool) -> Archive | None:
@@ -290,9 +311,8 @@ def open_archive(path: str, seal: Sealer, *, full: bool) -> Archive | None:
     """
     from drift_audit.store.archive import Archive
 
-    if not seal.lasting or not Path(path).is_dir():
-        return None
-    return Archive(path, seal, now(), full=full)
+    home = kept_home(path) if seal.lasting else None
+    return Archive(home, seal, now(), full=full) if home else None
 
 
 def open_ledger(path: str) -> Ledger | None:
@@ -302,8 +322,14 @@ def open_ledger(path: str) -> Ledger | None:
     """
     from drift_audit.store.ledger import Ledger
 
-    key = keys.find() if Path(path).is_dir() else None
-    return Ledger(path, key) if key else None
+    home = kept_home(path)
+    key = keys.find() if home else None
+    return Ledger(home, key) if home and key else None
+
+
+def kept_home(path: str) -> Home | None:
+    """The folder or bucket of a store that is there; None for a folder that is not."""
+    return open_home(path) if path.startswith(BUCKET) or Path(path).is_dir() else None
 
 
 def secret_depth(flags: Mapping[str, Any]) -> Depth:
@@ -361,6 +387,12 @@ def _live(scope: Scope, seal: Sealer, archive: Archive | None, secrets: Depth) -
         archive,
         secrets=secrets,
     )
+
+
+def _impersonated() -> Sequence[str]:
+    """The service accounts that this command was told to act as, if it can be told."""
+    given = click.get_current_context().params.get("impersonate")
+    return () if given is None else given
 
 
 def connection(impersonate: Sequence[str]) -> Connection:

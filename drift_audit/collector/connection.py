@@ -73,10 +73,10 @@ class Connection:
                 run_v2.JobsClient(transport=JobsGrpcTransport(channel=channel)),
             )
         return CloudRunClients(
-            run_v2.ServicesClient(credentials=self._credentials),
-            run_v2.RevisionsClient(credentials=self._credentials),
-            run_v2.WorkerPoolsClient(credentials=self._credentials),
-            run_v2.JobsClient(credentials=self._credentials),
+            run_v2.ServicesClient(credentials=self.credentials),
+            run_v2.RevisionsClient(credentials=self.credentials),
+            run_v2.WorkerPoolsClient(credentials=self.credentials),
+            run_v2.JobsClient(credentials=self.credentials),
         )
 
     @quiet.hushed()
@@ -93,7 +93,7 @@ class Connection:
                 f"CLOUD_RUN_EMULATOR_REST_HOST is not set, so {what} cannot be asked for",
                 hint=hint,
             )
-        return Rest(AuthorizedSession(self._credentials))
+        return Rest(AuthorizedSession(self.credentials))
 
     @quiet.hushed()
     def secret_manager(self) -> secretmanager_v1.SecretManagerServiceClient:
@@ -102,7 +102,7 @@ class Connection:
             channel = grpc.insecure_channel(self.secrets_emulator, options=UNLIMITED)
             transport = SecretManagerServiceGrpcTransport(channel=channel)
             return secretmanager_v1.SecretManagerServiceClient(transport=transport)
-        return secretmanager_v1.SecretManagerServiceClient(credentials=self._credentials)
+        return secretmanager_v1.SecretManagerServiceClient(credentials=self.credentials)
 
     def whose(self) -> account.Account:
         """
@@ -111,10 +111,11 @@ class Connection:
         """
         if self.run_emulator and self.secrets_emulator:
             return account.Account("nobody: emulators are asked, without credentials")
-        return account.of(self._credentials)
+        return account.of(self.credentials)
 
     @cached_property
-    def _credentials(self) -> Any:
+    def credentials(self) -> Any:
+        """Those of the machine, or of whom it acts as. Raises SourceError when there are none."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # they name the file; doctor tells what they mean

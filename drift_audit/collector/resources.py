@@ -114,6 +114,7 @@ def join(
     ready = nodes.text(parent.parent.get("latestReadyRevision")).rpartition("/")[2]
     found = _service(
         who,
+        uid=nodes.text(parent.parent.get("uid")),
         latest_created=who.revision,
         latest_ready=ready,
         traffic=targets,

@@ -10,7 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Literal
 
 from pydantic import AwareDatetime, ValidationError
@@ -19,10 +20,14 @@ from drift_audit import __version__
 from drift_audit.inventory import Remembered
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Address
+from drift_audit.store.home import Home
 from drift_audit.store.marked import Head, Lines, Marked, Place
 
 FULL_AFTER = dt.timedelta(days=7)
 """After so long everything is read anew, so that nothing that was missed is missed for ever."""
+
+NIGHT = dt.timedelta(hours=12)
+"""What was read anew within so long was read by another part of the same run."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,22 +42,22 @@ class _Head(Head):
 
 class Archive:
     """
-    The archive of one store. `sealer` marks what is written; `now` is the time of this audit.
+    The archive in a home. `sealer` marks what is written; `now` is the time of this audit.
 
     With `full`, nothing is recalled, and what is read replaces what was there.
     """
 
-    def __init__(self, root: str, sealer: Sealer, now: dt.datetime, *, full: bool = False) -> None:
+    def __init__(self, home: Home, sealer: Sealer, now: dt.datetime, *, full: bool = False) -> None:
 
         def mark(where: str, data: bytes) -> str:
             return sealer.mark(f"archive {where} {__version__}", data)
 
-        self._files = Marked(root, ".jsonl", _Head, mark, lost="all is read")
+        self._files = Marked(home, ".jsonl.gz", _Head, mark, lost="all is read")
         self._now, self._full = now, full
         self._lock = threading.Lock()
         self._known: dict[Place, Lines] = {}
         self._full_at: dict[Place, dt.datetime] = {}
-        self._changed: set[Place] = set()
+        self._changed: dict[Place, dict[str, str | None]] = {}
 
     def recall(self, at: Address) -> Remembered | None:
         """What an earlier audit read of a service, if it can be believed."""
@@ -74,7 +79,7 @@ class Archive:
         """Drop a service that is no longer there."""
         place = at.project, at.region
         if self._lines(place).pop(str(at), None) is not None:
-            self._changed.add(place)
+            self._changed.setdefault(place, {})[str(at)] = None
 
     def keep(self, read: Iterable[Remembered]) -> None:
         """
@@ -85,12 +90,25 @@ class Archive:
         for one in read:
             at = one.service.address
             place = at.project, at.region
-            self._lines(place)[str(at)] = one.model_dump_json()
-            self._changed.add(place)
-        for place in sorted(self._changed & self._known.keys()):
-            full_at = self._full_at.get(place, self._now)
-            head = _Head(tool=__version__, full_at=full_at)
-            self._files.write(place, head, self._known[place])
+            if self._files.holds(place):
+                self._changed.setdefault(place, {})[str(at)] = one.model_dump_json()
+        for place, changes in sorted(self._changed.items()):
+            self._files.write(place, partial(self._with, place, changes))
+
+    def _with(
+        self, place: Place, changes: Mapping[str, str | None], kept: tuple[_Head, Lines] | None
+    ) -> tuple[_Head, Lines]:
+        """What is kept of a location by now, unless that is too old, and what this audit read."""
+        full_at, lines = self._full_at.get(place, self._now), dict[str, str | None]()
+        anew = self._full and kept is not None and self._now - kept[0].full_at > NIGHT
+        if kept is not None and self._young(kept[0]) and not anew:
+            full_at, lines = min(full_at, kept[0].full_at), dict(kept[1])
+        lines |= changes
+        head = _Head(tool=__version__, full_at=full_at)
+        return head, {at: line for at, line in lines.items() if line is not None}
+
+    def _young(self, head: _Head) -> bool:
+        return dt.timedelta(0) <= self._now - head.full_at < FULL_AFTER
 
     def _lines(self, place: Place) -> Lines:
         """
@@ -110,8 +128,8 @@ class Archive:
         if found is None:
             return {}
         head, lines = found
-        if not dt.timedelta(0) <= self._now - head.full_at < FULL_AFTER:
-            path, day = self._files.path(place), head.full_at.date()
+        if not self._young(head):
+            path, day = self._files.where(place), head.full_at.date()
             _log.info("%s: last read whole on %s: everything is read", path, day)
             return {}
         self._full_at[place] = head.full_at

@@ -15,14 +15,17 @@ from pydantic import AwareDatetime, Field, ValidationError
 from drift_audit.errors import StoreError
 from drift_audit.frozen import Frozen
 from drift_audit.history import Baseline
-from drift_audit.snapshot import Snapshot
+from drift_audit.snapshot import Seen, Snapshot, Status
 
 
 class StoredBaseline(Frozen):
     """
     One promotion. `sha256` covers everything else in the file; `previous` is that of the baseline
-    before it, so that the promotions of a service form a chain. `waivers` are the ids of those that
-    there were for the service; older baselines do not say.
+    before it, so that the promotions of a service form a chain.
+
+    What follows `snapshot` older baselines do not say: the ids of the `waivers` that there were,
+    the uid of the service, why the revision was `known_good` besides what the person says, and why
+    the promotion was `forced` although the revision `violates` the policy.
     """
 
     schema_version: Literal[1] = 1
@@ -34,24 +37,37 @@ class StoredBaseline(Frozen):
     reason: str
     snapshot: Snapshot
     waivers: tuple[str, ...] | None = None
+    service_uid: str | None = None
+    known_good: tuple[str, ...] | None = None
+    forced: str | None = None
+    violates: tuple[str, ...] | None = None
     sha256: str = ""
 
     @property
     def why(self) -> str:
         """Who promoted it, when, and why, for a sentence."""
         day = self.promoted_at.astimezone(dt.UTC).date()
-        return f"promoted on {day} by {self.promoted_by}: {self.reason}"
+        forced = f"; against the policy: {self.forced}" if self.forced else ""
+        return f"promoted on {day} by {self.promoted_by}: {self.reason}{forced}"
 
     @property
     def reference(self) -> Baseline:
         """What audits compare with."""
         known = None if self.waivers is None else frozenset(self.waivers)
-        return Baseline(self.snapshot, self.why, known)
+        return Baseline(self.snapshot, self.why, known, frozenset(self.violates or ()))
 
     @property
     def sealed_with(self) -> frozenset[str]:
         """The ids of the keys that its plain values are sealed with; none if it holds none."""
         return frozenset(_key_ids(self.snapshot.model_dump(mode="json")))
+
+    def repeats(self, other: StoredBaseline) -> bool:
+        """Whether it says what another one says: the same people of the same revision."""
+        told = [
+            (one.promoted_by, one.reason, one.waivers, one.forced, content_digest(one.snapshot))
+            for one in (self, other)
+        ]
+        return told[0] == told[1]
 
     def signed(self) -> StoredBaseline:
         """The same with its digest."""
@@ -59,13 +75,12 @@ class StoredBaseline(Frozen):
 
     def text(self) -> str:
         """The file: canonical JSON, made to be reviewed line by line."""
-        return json.dumps(self._document, indent=1, sort_keys=True) + "\n"
+        return _canonical(self._document)
 
     @property
     def _document(self) -> dict[str, Any]:
         """What stands in the file: what an older one does not say is not added to it."""
-        document = self.model_dump(mode="json")
-        return {name: v for name, v in document.items() if name != "waivers" or v is not None}
+        return {name: v for name, v in self.model_dump(mode="json").items() if v is not None}
 
 
 def _key_ids(node: Any) -> Iterator[str]:
@@ -78,6 +93,10 @@ def _key_ids(node: Any) -> Iterator[str]:
             yield from _key_ids(one)
 
 
+def _canonical(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
 def _digest(document: dict[str, Any]) -> str:
     """
     The sha256 of a document as it stands, which may lack what later versions of this program add.
@@ -88,15 +107,25 @@ def _digest(document: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def read_baseline(text: str, where: str) -> StoredBaseline:
+def content_digest(snapshot: Snapshot) -> str:
+    """
+    The sha256 of what a revision is: the same for everybody who reads it with the same key, until
+    something is set anew or one of its secrets moves. How it stands and serves is no part of it.
+    """
+    return _digest(snapshot.but(status=Status(), seen=Seen()).model_dump(mode="json"))
+
+
+def read_baseline(data: bytes, where: str) -> StoredBaseline:
     """A baseline from its file. Raises StoreError when it is not one, or was changed by hand."""
+    text = data.decode("utf-8", "replace")
     try:
         found = StoredBaseline.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise StoreError(f"{where}: not a baseline of this version: {place}") from None
-    if _digest(json.loads(text)) != found.sha256:
+    document = json.loads(text)
+    if _digest(document) != found.sha256 or _canonical(document) != text:
         raise StoreError(
             f"{where}: the content does not match its sha256",
             hint="restore the file from git, or promote the revision again",
@@ -112,6 +141,10 @@ def promotion(
     at: dt.datetime,
     reason: str,
     waivers: Iterable[str] = (),
+    service_uid: str = "",
+    known_good: Iterable[str] = (),
+    forced: str = "",
+    violates: Iterable[str] = (),
 ) -> StoredBaseline:
     """The baseline that follows another one, or the first; `waivers` are told by their ids."""
     return StoredBaseline(
@@ -122,4 +155,8 @@ def promotion(
         reason=reason,
         snapshot=snapshot,
         waivers=tuple(sorted(set(waivers))),
+        service_uid=service_uid or None,
+        known_good=tuple(known_good) or None,
+        forced=forced or None,
+        violates=tuple(violates) or None,
     ).signed()

@@ -1,22 +1,30 @@
 """
-Baselines in a folder, one file per service: `PROJECT/REGION/SERVICE.json`. Reviewed like code.
+A store in a folder: made for git, and reviewed like code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import fcntl
+import hashlib
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from drift_audit import files, names
+from drift_audit import files
 from drift_audit.errors import InputError, OutputError, StoreError
-from drift_audit.snapshot import UNKNOWN, Address
-from drift_audit.store.baseline import StoredBaseline, read_baseline
-from drift_audit.store.marked import FOLDER as ARCHIVE
+from drift_audit.store.home import LIMIT, Conflict, Stored
+
+MOST = 2**31
+"""What is written may be larger than what is read without asking for more."""
 
 
 class Folder:
     """
-    A store in a folder, which is made when the first baseline is written, unless it was `demanded`.
+    A home in a folder, which is made when the first file is written, unless it was `demanded`.
+
+    The digest of a file tells which one it is. Who writes holds a lock on the file's own folder,
+    which needs no file of its own and is given up by the system when the holder dies.
     """
 
     def __init__(self, root: str, *, demanded: bool = False) -> None:
@@ -24,78 +32,76 @@ class Folder:
         if demanded and not self._root.is_dir():
             raise StoreError(f"{root}: there is no such folder", hint="give the store's own folder")
 
-    def read(self, service: Address) -> StoredBaseline | None:
-        """The baseline of a service, or None. A service without a full name has none."""
-        if UNKNOWN in (service.project, service.region, service.service):
-            return None
-        path = self._path(service)
+    def read(self, path: str, *, limit: int = LIMIT) -> Stored | None:
+        """What lies at a path. Links are not followed. Raises StoreError."""
+        place = self._root / path
         try:
-            path.lstat()
+            place.lstat()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StoreError(f"cannot read {path}: {files.reason(error)}") from None
-        self._check_inside(path)
-        found = self._load(path)
-        if found.snapshot.address != service:
-            raise StoreError(f"{path}: is the baseline of {found.snapshot.address}")
-        return found
-
-    def write(self, baseline: StoredBaseline) -> str:
-        """Keep a baseline, whole or not at all; tells the path."""
-        path = self._path(baseline.snapshot.address)
+            raise StoreError(f"cannot read {place}: {files.reason(error)}") from None
+        self._check_inside(place)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._check_inside(path)
-            files.write(str(path), baseline.text())
+            data = files.read(str(place), limit=limit)
+        except InputError as error:
+            raise StoreError(str(error)) from None
+        return Stored(data, hashlib.sha256(data).hexdigest())
+
+    def read_all(self, paths: Collection[str]) -> Mapping[str, Stored]:
+        """What lies at several paths. Raises StoreError."""
+        return {path: found for path in paths if (found := self.read(path)) is not None}
+
+    def write(self, path: str, data: bytes, *, over: str | None) -> None:
+        """Write a file whole or not at all. Raises Conflict and StoreError."""
+        place = self._root / path
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self._check_inside(place)
+            with _locked(place.parent):
+                _sweep(place.parent)
+                there = self.read(path, limit=MOST)
+                if (there.generation if there else None) != over:
+                    raise Conflict(f"{place}: somebody else wrote it in the meantime")
+                files.write(str(place), data)
         except OSError as error:
-            raise StoreError(f"cannot write {path}: {files.reason(error)}") from None
+            raise StoreError(f"cannot write {place}: {files.reason(error)}") from None
         except OutputError as error:
             raise StoreError(str(error)) from None
-        return str(path)
 
-    def addresses(self) -> Iterator[Address]:
-        """Every service that has a baseline, by path."""
-        for project in self._entries(self._root):
-            if project.name == ARCHIVE:
-                continue
-            for region in self._entries(project):
-                for file in self._entries(region):
-                    if file.suffix == ".json":
-                        yield Address(project=project.name, region=region.name, service=file.stem)
-
-    def _entries(self, folder: Path) -> list[Path]:
-        """What is in a folder of the store; nothing in what is no folder, such as a README."""
+    def names(self, folder: str = "") -> list[str]:
+        """What lies in a folder, sorted. Raises StoreError."""
+        place = self._root / folder
         try:
-            return sorted(folder.iterdir())
+            return sorted(f"{one.name}/" if one.is_dir() else one.name for one in place.iterdir())
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise StoreError(f"cannot read {folder}: {files.reason(error)}") from None
+            raise StoreError(f"cannot read {place}: {files.reason(error)}") from None
 
-    def _check_inside(self, path: Path) -> None:
-        """Refuse a baseline that a link puts outside the store, or in another one's place."""
-        inside = path.relative_to(self._root)
-        if path.parent.resolve() != (self._root.resolve() / inside).parent:
-            raise StoreError(f"{path.parent}: a link, which is not followed")
+    def where(self, path: str) -> str:
+        """The path from where the program runs."""
+        return str(self._root / path)
 
-    def _load(self, path: Path) -> StoredBaseline:
-        try:
-            data = files.read(str(path))
-        except InputError as error:
-            raise StoreError(str(error)) from None
-        return read_baseline(data.decode("utf-8", "replace"), str(path))
+    def _check_inside(self, place: Path) -> None:
+        """Refuse what a link puts outside the store, or in another file's place."""
+        inside = place.relative_to(self._root)
+        if place.parent.resolve() != (self._root.resolve() / inside).parent:
+            raise StoreError(f"{place.parent}: a link, which is not followed")
 
-    def _path(self, service: Address) -> Path:
-        """The file of a service; only names that fit their grammar become part of a path."""
-        grammars = (
-            (service.project, names.PROJECT),
-            (service.region, names.SERVICE),
-            (service.service, names.PLACE),
-        )
-        if not all(grammar.fullmatch(name) for name, grammar in grammars):
-            raise StoreError(
-                f"{service} does not name project, region and service",
-                hint="give --project and --region",
-            )
-        return self._root / service.project / service.region / f"{service.service}.json"
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Nobody else writes into a folder meanwhile."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a run that was killed has left: nobody else is writing here now."""
+    for left in folder.glob(files.TEMPORARY.format("*")):
+        left.unlink(missing_ok=True)

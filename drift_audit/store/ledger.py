@@ -9,6 +9,7 @@ believed (see `drift_audit.store.marked`) is as good as none: nothing is known o
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Literal
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 from drift_audit.past import Past
 from drift_audit.seal import SealKey
 from drift_audit.snapshot import Address
+from drift_audit.store.home import Home
 from drift_audit.store.marked import Head, Lines, Marked, Place
 
 
@@ -24,13 +26,15 @@ class _Head(Head):
 
 
 class Ledger:
-    """The ledger of one store. `key` marks what is written, and tells what was written with it."""
+    """The ledger in a home. `key` marks what is written, and tells what was written with it."""
 
-    def __init__(self, root: str, key: SealKey) -> None:
+    def __init__(self, home: Home, key: SealKey) -> None:
         def mark(where: str, data: bytes) -> str:
             return key.mark(json.dumps(["drift-audit/v1 past", where]), data)
 
-        self._files = Marked(root, ".past.jsonl", _Head, mark, lost="what was seen before is lost")
+        self._files = Marked(
+            home, ".past.jsonl.gz", _Head, mark, lost="what was seen before is lost"
+        )
         self._lines: dict[Place, Lines] = {}
         self._pasts: dict[Address, Past | None] = {}
         self._noted: dict[Place, Lines] = {}
@@ -67,8 +71,10 @@ class Ledger:
         Write down what was noted, beside what is kept of other services by now. A folder that
         cannot be written is logged and no more.
         """
-        for place, lines in sorted(self._noted.items()):
+        for place, noted in sorted(self._noted.items()):
             if self._files.holds(place):
-                believed = self._lines.get(place) != {}
-                found = self._files.read(place) if believed else None
-                self._files.write(place, _Head(), (found[1] if found else {}) | lines)
+                self._files.write(place, partial(_with, noted))
+
+
+def _with(noted: Lines, kept: tuple[_Head, Lines] | None) -> tuple[_Head, Lines]:
+    return _Head(), (kept[1] if kept else {}) | noted

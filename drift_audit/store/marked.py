@@ -1,27 +1,37 @@
 """
-Files below a store that only those who hold the sealing key can write: `.archive/PROJECT/REGION`
-and a suffix, one for each location. Nobody reviews them, and git leaves them out.
+Files of a store that only those who hold the sealing key can write: `.archive/PROJECT/REGION` and a
+suffix, one for each location. Nobody reviews them, and git leaves them out.
 
-A line holds one service. The first line holds a keyed digest of itself and of all the others, bound
-to the place of the file: what anybody else has touched, or moved there, is not believed.
+A line holds one service, and all lines are compressed together. Before them stands one that holds a
+keyed digest of itself and of all the others, bound to the place of the file: what anybody else has
+touched, or moved there, is not believed.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import zlib
+from collections.abc import Callable
 from typing import Generic, Literal, TypeVar
 
 from pydantic import ValidationError
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_random_exponential
 
-from drift_audit import files, names
-from drift_audit.errors import InputError, OutputError
+from drift_audit import names
+from drift_audit.errors import StoreError
 from drift_audit.frozen import Frozen
+from drift_audit.store.home import Conflict, Home, Stored
 
-FOLDER = ".archive"
+FOLDER = ".archive/"
 LIMIT = 2**30
-"""Bytes of one location: ten times what a thousand services take."""
+"""Bytes of one location, unpacked: ten times what a thousand services take."""
+
+TRIES = 12
+"""How often a location is written anew because another run wrote it in the meantime."""
+
+GZIP = zlib.MAX_WBITS | 16
+"""The form that `zcat` reads."""
 
 Place = tuple[str, str]
 """Project and region."""
@@ -50,13 +60,13 @@ class Marked(Generic[Kind]):
 
     def __init__(
         self,
-        root: str,
+        home: Home,
         suffix: str,
         head: type[Kind],
         mark: Callable[[str, bytes], str],
         lost: str,
     ) -> None:
-        self._folder, self._suffix, self._head = Path(root) / FOLDER, suffix, head
+        self._home, self._suffix, self._head = home, suffix, head
         self._mark, self._lost = mark, lost
 
     def holds(self, place: Place) -> bool:
@@ -65,53 +75,81 @@ class Marked(Generic[Kind]):
 
     def read(self, place: Place) -> tuple[Kind, Lines] | None:
         """What is kept of a location; None where nothing is, or where it cannot be believed."""
-        path = self.path(place)
-        if not path.exists():
-            return None
         try:
-            self._check_inside(path)
-            first, _, text = files.read(str(path), limit=LIMIT).decode().partition("\n")
-            head = self._head.model_validate_json(first)
-        except (InputError, OutputError, UnicodeDecodeError, ValidationError):
-            _log.warning("%s: not written by this version: %s", path, self._lost)
+            stored = self._home.read(self._path(place), limit=LIMIT)
+        except StoreError:
+            _log.warning("%s: cannot be read: %s", self.where(place), self._lost)
             return None
-        if self._marked(path, head, text).mark != head.mark:
-            _log.warning("%s: written by another version, or another key: %s", path, self._lost)
-            return None
-        pairs = (line.partition("\t") for line in text.split("\n")[:-1])
-        return head, {at: line for at, _, line in pairs}
+        found = self._believed(place, stored) if stored else None
+        if stored and found is None:
+            where = self.where(place)
+            _log.warning("%s: written by another version, or another key: %s", where, self._lost)
+        return found
 
-    def write(self, place: Place, head: Kind, lines: Mapping[str, str]) -> None:
+    def write(
+        self, place: Place, change: Callable[[tuple[Kind, Lines] | None], tuple[Kind, Lines]]
+    ) -> None:
         """
-        Keep the lines of a location, whole or not at all. What cannot be written is logged and no
-        more: nothing that a run tells depends on it.
+        Keep what `change` makes of what is kept of a location, whole or not at all; it is asked
+        again where somebody else wrote meanwhile. What cannot be written is logged and no more:
+        nothing that a run tells depends on it.
         """
-        path, ignored = self.path(place), self._folder / ".gitignore"
-        text = "".join(f"{at}\t{line}\n" for at, line in sorted(lines.items()))
+        tries = Retrying(
+            retry=retry_if_exception_type(Conflict),
+            wait=wait_random_exponential(multiplier=0.05, max=5),
+            stop=stop_after_attempt(TRIES),
+        )
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for one in (path, ignored):
-                self._check_inside(one)
-            if not ignored.exists():
-                files.write(str(ignored), "*\n")
-            first = self._marked(path, head, text).model_dump_json()
-            files.write(str(path), f"{first}\n{text}")
-        except (OSError, OutputError) as error:
+            tries(self._write_once, place, change)
+        except RetryError:
+            _log.info("%s: others wrote it all the time", self.where(place))
+        except StoreError as error:
             _log.info("%s", error)
 
-    def path(self, place: Place) -> Path:
-        """The file of a location."""
-        return self._folder / place[0] / f"{place[1]}{self._suffix}"
+    def where(self, place: Place) -> str:
+        """The file of a location, for a message."""
+        return self._home.where(self._path(place))
 
-    def _marked(self, path: Path, head: Kind, text: str) -> Kind:
+    def _write_once(
+        self, place: Place, change: Callable[[tuple[Kind, Lines] | None], tuple[Kind, Lines]]
+    ) -> None:
+        path, ignored = self._path(place), f"{FOLDER}.gitignore"
+        stored = self._home.read(path, limit=LIMIT)
+        head, lines = change(self._believed(place, stored) if stored else None)
+        if self._home.read(ignored) is None:
+            self._home.write(ignored, b"*\n", over=None)
+        packed = _packed("".join(f"{at}\t{line}\n" for at, line in sorted(lines.items())))
+        first = self._marked(place, head, packed).model_dump_json()
+        data = f"{first}\n".encode() + packed
+        self._home.write(path, data, over=stored.generation if stored else None)
+
+    def _believed(self, place: Place, stored: Stored) -> tuple[Kind, Lines] | None:
+        first, _, packed = stored.data.partition(b"\n")
+        try:
+            head = self._head.model_validate_json(first)
+        except ValidationError:
+            return None
+        if self._marked(place, head, packed).mark != head.mark:
+            return None
+        pairs = (line.partition("\t") for line in _unpacked(packed).split("\n")[:-1])
+        return head, {at: line for at, _, line in pairs}
+
+    def _path(self, place: Place) -> str:
+        return f"{FOLDER}{place[0]}/{place[1]}{self._suffix}"
+
+    def _marked(self, place: Place, head: Kind, packed: bytes) -> Kind:
         """The head with the digest of itself and of the lines, at their place."""
-        where = "/".join(path.relative_to(self._folder).parts)
         bare = head.but(mark="")
-        return bare.but(mark=self._mark(where, f"{bare.model_dump_json()}\n{text}".encode()))
+        where = self._path(place).removeprefix(FOLDER)
+        return bare.but(mark=self._mark(where, f"{bare.model_dump_json()}\n".encode() + packed))
 
-    def _check_inside(self, path: Path) -> None:
-        """Refuse what a link puts elsewhere. Raises OutputError."""
-        inside = path.relative_to(self._folder)
-        store = self._folder.parent.resolve()
-        if path.is_symlink() or path.parent.resolve() != (store / FOLDER / inside).parent:
-            raise OutputError(f"{path}: a link, which is not followed")
+
+def _packed(text: str) -> bytes:
+    """Compressed at the quickest level, the same for the same text."""
+    packer = zlib.compressobj(level=1, wbits=GZIP)
+    return packer.compress(text.encode("utf-8", "surrogatepass")) + packer.flush()
+
+
+def _unpacked(packed: bytes) -> str:
+    """The text of bytes whose mark was believed."""
+    return zlib.decompress(packed, wbits=GZIP).decode("utf-8", "surrogatepass")

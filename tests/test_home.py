@@ -1,0 +1,238 @@
+"""The homes of a store, a folder and a bucket: one suite for both, over the real client."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from google.auth.credentials import Credentials
+from google.auth.exceptions import DefaultCredentialsError
+
+from drift_audit import files
+from drift_audit.errors import ExitCode, StoreError
+from drift_audit.store.bucket import open_bucket
+from drift_audit.store.folder import Folder
+from drift_audit.store.home import Conflict
+from tests.bucket import NAME, bucket
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""The client leaves the connections of refused answers to the garbage collector."""
+
+
+def opened(cloud):
+    return cloud.home("some/prefix")
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def home(request, tmp_path):
+    if request.param == "folder":
+        yield Folder(str(tmp_path / "store"))
+    else:
+        with bucket() as cloud:
+            yield opened(cloud)
+
+
+def test_stand_in_refuses_as_the_real_one_does():
+    """Of a file that is created twice, or over a generation that is gone, the second is answered 412."""
+    with bucket() as cloud:
+        home = opened(cloud)
+        home.write("a", b"1", over=None)
+        for over in (None, "999"):
+            with pytest.raises(Conflict):
+                home.write("a", b"2", over=over)
+        told = cloud.write("some/prefix/a", b"2", "0")
+
+    assert told[0] == 412
+
+
+def test_round_trip(home):
+    """What is written is read back, byte by byte; what is not there is None."""
+    data = bytes(range(256))
+    home.write("a/b.json", data, over=None)
+
+    assert home.read("a/b.json").data == data
+    assert home.read("a/c.json") is None
+
+
+def test_replacing(home):
+    """A file is replaced by whoever read what lies there, and has another generation then."""
+    home.write("a/b", b"1", over=None)
+    first = home.read("a/b")
+    home.write("a/b", b"2", over=first.generation)
+    second = home.read("a/b")
+
+    assert (second.data, second.generation != first.generation) == (b"2", True)
+
+
+def test_conflicts(home):
+    """Who did not see what lies there replaces nothing."""
+    home.write("a/b", b"1", over=None)
+    seen = home.read("a/b").generation
+    home.write("a/b", b"2", over=seen)
+
+    for over in (None, seen):
+        with pytest.raises(Conflict, match="somebody else wrote it in the meantime") as error:
+            home.write("a/b", b"3", over=over)
+        assert error.value.code is ExitCode.REFUSED
+    with pytest.raises(Conflict):
+        home.write("a/new", b"3", over=seen)
+    assert home.read("a/b").data == b"2"
+    assert home.read("a/new") is None
+
+
+def test_names(home):
+    """A folder is listed with the folders in it, sorted; one that is not there is empty."""
+    for path in ("b/2", "b/1", "b/x/1", "b/x/2", "b/x/y/3", "b/z", "c", "a/1"):
+        home.write(path, b"-", over=None)
+
+    assert home.names() == ["a/", "b/", "c"]
+    assert home.names("b/") == ["1", "2", "x/", "z"]
+    assert home.names("d/") == home.names("c/") == []
+
+
+def test_several(home):
+    """Several files are read at once, those that are there."""
+    for name in "abcde":
+        home.write(name, name.encode(), over=None)
+    found = home.read_all(["a", "nobody", "c"])
+
+    assert {path: stored.data for path, stored in found.items()} == {"a": b"a", "c": b"c"}
+
+
+def test_limit(home):
+    """What is larger than it may be is refused."""
+    home.write("a", b"12345", over=None)
+
+    assert home.read("a", limit=5).data == b"12345"
+    with pytest.raises(StoreError, match="too-big"):
+        home.read("a", limit=4)
+
+
+def test_one_of_many_writers_wins(home):
+    """Of twenty that replace one generation, one does, and the others hear of it."""
+    home.write("a", b"before", over=None)
+    seen = home.read("a").generation
+    ready = threading.Barrier(20)
+
+    def write(number):
+        ready.wait()
+        try:
+            home.write("a", b"%d" % number, over=seen)
+        except Conflict:
+            return None
+        return b"%d" % number
+
+    with ThreadPoolExecutor(20) as pool:
+        won = [one for one in pool.map(write, range(20)) if one is not None]
+
+    assert won == [home.read("a").data]
+
+
+def test_careless_bucket_loses_writes():
+    """The suite's control: where preconditions are forgotten, more than one writer wins."""
+    with bucket(careless=True) as cloud:
+        home = opened(cloud)
+        home.write("a", b"1", over=None)
+        home.write("a", b"2", over=None)
+
+        assert home.read("a").data == b"2"
+
+
+def test_bucket_that_fails_for_a_while():
+    """An answer that says to come back is asked for again."""
+    with bucket(faults=[503, 429]) as cloud:
+        opened(cloud).write("a", b"1", over=None)
+        cloud.faults = [503]
+
+        assert opened(cloud).read("a").data == b"1"
+
+
+def test_write_whose_answer_was_lost():
+    """A write that was done before the answer was lost is no conflict when it is repeated."""
+    with bucket(after_write=[503]) as cloud:
+        opened(cloud).write("a", b"1", over=None)
+
+        assert opened(cloud).read("a").data == b"1"
+        assert len([ask for ask in cloud.asked if ask.startswith("POST")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda home: home.read("a"), "cannot read gs://audits/some/prefix/a: permission denied"),
+        (
+            lambda home: home.names("a/"),
+            "cannot list gs://audits/some/prefix/a/: permission denied",
+        ),
+        (
+            lambda home: home.write("a", b"", over=None),
+            "cannot write gs://audits/some/prefix/a: permission",
+        ),
+    ],
+)
+def test_bucket_that_may_not_be_used(call, told):
+    """Who may not see or change something hears where, and nothing of what the server said."""
+    with bucket(denied="/o") as cloud, pytest.raises(StoreError, match=told) as error:
+        call(opened(cloud))
+    assert "canary" not in f"{error.value} {error.value.hint}"
+
+
+def test_bucket_that_is_not_there():
+    """A bucket that does not exist is told as that, for every call."""
+    with bucket() as cloud:
+        home = open_bucket("gs://nobodys", cloud.url, credentials=pytest.fail)
+        cloud.opened.append(home._client)
+        for call in (lambda: home.read("a"), home.names, lambda: home.write("a", b"1", over=None)):
+            with pytest.raises(StoreError, match="no such bucket"):
+                call()
+
+
+def test_bucket_that_does_not_answer():
+    """An answer that nobody understands is an error, and no empty store."""
+    with (
+        bucket(faults=[400]) as cloud,
+        pytest.raises(StoreError, match="did not answer as it should"),
+    ):
+        opened(cloud).read("a")
+
+
+def test_empty_file():
+    """A file without content is none of ours."""
+    with bucket() as cloud:
+        cloud.write("some/prefix/a", b"", None)
+        with pytest.raises(StoreError, match="gs://audits/some/prefix/a: empty"):
+            opened(cloud).read("a")
+
+
+@pytest.mark.parametrize("name", ["gs://", "gs://A", "gs:///x", "gs://a b/c"])
+def test_names_of_no_bucket(name):
+    """What is no name of a bucket is refused before anything is asked."""
+    with pytest.raises(StoreError, match="not the name of a bucket"):
+        open_bucket(name, "http://127.0.0.1:1", credentials=pytest.fail)
+
+
+def test_credentials_that_cannot_be_used(monkeypatch):
+    """Credentials that fail when they are used are told of, and not what they say."""
+
+    class Expired(Credentials):
+        def refresh(self, _):
+            raise DefaultCredentialsError("canary-in-the-credentials")
+
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "")
+    home = open_bucket(f"gs://{NAME}", "", credentials=Expired)
+
+    with closing(home._client), pytest.raises(StoreError, match="no usable credentials") as error:
+        home.read("a")
+    assert "canary" not in str(error.value)
+
+
+def test_what_a_killed_run_has_left_is_swept(tmp_path):
+    """A temporary that nobody finished is gone after the next write beside it."""
+    left = tmp_path / "a" / files.TEMPORARY.format("00112233")
+    left.parent.mkdir()
+    left.write_text("half of it")
+    Folder(str(tmp_path)).write("a/b", b"1", over=None)
+
+    assert [entry.name for entry in left.parent.iterdir()] == ["b"]

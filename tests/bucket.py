@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import google_crc32c
 
-from drift_audit.store.bucket import Bucket, open_bucket
+from drift_audit.store.bucket import NO_TRACES, Bucket, open_bucket
 
 NAME = "audits"
 PAGE = 3
@@ -42,6 +43,7 @@ class Cloud:
 
     def home(self, prefix: str = "") -> Bucket:
         """The bucket as the program opens it; closed when the bucket is."""
+        os.environ.setdefault(NO_TRACES, "true")
         home = open_bucket(f"gs://{NAME}/{prefix}", self.url, credentials=_nobody)
         self.opened.append(home._client)
         return home

@@ -84,7 +84,11 @@ def copied(folder):
     [
         ("rules/env.py", "import os", "The core is pure"),
         ("report.py", "import click", "The core is pure"),
-        ("rules/env.py", "import grpc", "Nothing outside collector, emulator and the bucket knows google"),
+        (
+            "rules/env.py",
+            "import grpc",
+            "Nothing outside collector, emulator and the bucket knows google",
+        ),
         ("audit.py", "import deepdiff", "Only the differ knows deepdiff"),
         ("seal.py", "import detect_secrets", "Only the patterns know detect_secrets"),
         ("snapshot.py", "import drift_audit.report", "The house has floors"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_service_that_was_created_anew(home):
     Baselines(home).write(promoted(1, service_uid="old"))
 
     assert Baselines(home).read(HOME, "old") == Baselines(home).read(HOME)
-    with pytest.raises(StoreError, match="of a service that was deleted; .* was created anew"):
+    with pytest.raises(StoreError, match=r"of a service that was deleted; .* was created anew"):
         Baselines(home).read(HOME, "new")
 
 
@@ -154,7 +155,7 @@ def test_promotion_that_was_cut_off(home, written):
     if written == 2:
         home.write(KEPT.format(2), second.text().encode(), over=None)
     else:
-        with pytest.raises(StoreError, match="not ended") if written else _no_error():
+        with pytest.raises(StoreError, match="not ended") if written else nullcontext():
             Baselines(home).verify(HOME)
     if not written:
         Baselines(home).write(second)
@@ -163,17 +164,11 @@ def test_promotion_that_was_cut_off(home, written):
     assert Baselines(home).history(HOME) == [first, second, third]
 
 
-def _no_error():
-    from contextlib import nullcontext
-
-    return nullcontext()
-
-
 def test_history_that_says_otherwise(kept):
     """A promotion whose place in the history is taken by something else is not ended quietly."""
     kept.write(KEPT.format(4), b"{}", over=None)
 
-    with pytest.raises(StoreError, match="000004.json: tells of another promotion"):
+    with pytest.raises(StoreError, match=r"000004\.json: tells of another promotion"):
         Baselines(kept).write(promoted(4, chain(3)[2]))
 
 

@@ -283,12 +283,13 @@ def open_home(path: str, *, create: bool = False) -> Home:
     """
     if path.startswith(BUCKET):
         try:
-            from drift_audit.store.bucket import open_bucket
+            from drift_audit.store.bucket import NO_TRACES, open_bucket
         except ImportError:
             hint = "pip install 'drift-audit[gcs]'"
             raise CommandError(
                 "a store in a bucket needs google-cloud-storage", hint=hint
             ) from None
+        os.environ.setdefault(NO_TRACES, "true")
         emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
         return open_bucket(path, emulator, lambda: connection(_impersonated()).credentials)
     from drift_audit.store.folder import Folder

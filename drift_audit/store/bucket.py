@@ -8,7 +8,6 @@ repetition finds its own first try, what lies there is what was to be written.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,8 +35,8 @@ IN_FLIGHT = 16
 
 NO_TRACES = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 """
-Unless it is set, the client asks for the bucket itself in a thread of its own, to tell tracing where
-it lies: a call that nobody needs, and a permission that the auditor does not have.
+Unless the environment says `true`, the client asks for the bucket itself in a thread of its own, to
+tell tracing where it lies: a call that nobody needs, and a permission that the auditor lacks.
 """
 
 NO_BUCKET = "specified bucket does not exist"
@@ -144,7 +143,6 @@ def open_bucket(name: str, emulator: str, credentials: Callable[[], Any]) -> Buc
     found = _NAME.fullmatch(name)
     if found is None:
         raise StoreError(f"{name}: not the name of a bucket", hint="give gs://BUCKET/PREFIX")
-    os.environ.setdefault(NO_TRACES, "true")
     client = storage.Client(
         project="-",  # of no use: a bucket is known by its name alone
         credentials=AnonymousCredentials() if emulator else credentials(),

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from drift_audit import __version__, history, unjudged
 from drift_audit.differ import Change, compare
+from drift_audit.errors import InputError
 from drift_audit.explanation import Explanation, explain
-from drift_audit.finding import Finding, Severity, Skip
+from drift_audit.finding import Finding, Severity
 from drift_audit.history import KnownGood
 from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service
 from drift_audit.limits import Limits
+from drift_audit.part import Judged, Part, Shard, Terms, joined, missing, policy_digest
 from drift_audit.past import NoPast, Past, Pasts
 from drift_audit.policy import Policy
 from drift_audit.remedy import pinned
@@ -67,17 +69,6 @@ class Pair:
     refused: Snapshot | None = None
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What one pair came to."""
-
-    report: ServiceReport
-    candidate: Snapshot
-    skipped: Sequence[Skip]
-    unseen: Sequence[Unseen]
-    read: Sequence[Snapshot]
-
-
 class Histories:
     """The services of a source with their revisions, each read when it is asked for, and once."""
 
@@ -100,6 +91,8 @@ class Histories:
         """A revision with the exact secret versions that it resolved to, as they stand now."""
         return self._source.resolve(pinned(reference))
 
+
+WHOLE = Shard()
 
 ALONE = "only what the revision itself holds was asked for"
 
@@ -132,19 +125,72 @@ class Audit:
 
     def of(self, source: Source, store: Store | None) -> Report:
         """Audit everything a source finds."""
+        return self.conclude([self.part(source, store)], store)
+
+    def part(self, source: Source, store: Store | None, shard: Shard = WHOLE) -> Part:
+        """
+        Read and judge what a source finds, service by service; of several parts of a run, what
+        falls to this one. What earlier audits saw of the services is noted.
+        """
         inventory, histories = source.collect(), Histories(source)
+        mine = tuple(s for s in inventory.services if shard.holds(s.address))
+        inventory = inventory.but(services=mine)
         pairs = [pair for s in inventory.services for pair in self._pairs(s, store, histories)]
-        unseen = [u for s in inventory.services for u in s.unseen]
         inventory = self._with_limits(inventory, [pair.candidate for pair in pairs])
-        fleet = Fleet(inventory, self.policy, self.today, self.asked, left=_left(inventory, store))
-        report = self._report(fleet, histories, pairs, unseen)
+        unseen = [u for s in inventory.services for u in s.unseen]
+        part = self._part(inventory, self.asked, histories, pairs, shard)
+        part = part.but(inventory=inventory.but(unseen=(*inventory.unseen, *unseen)))
         if inventory.scope.projects:  # files tell of a day that nobody knows
             found: dict[Address, list[str]] = {}
-            for judged in report.services:
-                found.setdefault(judged.address, []).extend(f.id for f in judged.findings)
+            for judged in part.judged:
+                ids = (finding.id for finding in judged.report.findings)
+                found.setdefault(judged.report.address, []).extend(ids)
             for service in map(histories.so_far, inventory.services):
                 self.pasts.note(self._past(service, found.get(service.address, ())))
-        return report
+        return part
+
+    def conclude(self, parts: Sequence[Part], store: Store | None = None) -> Report:
+        """
+        The report of a run from all its parts: the rules about several services are run here, once.
+        A part that is not there is unseen. Raises InputError for parts of different runs.
+        """
+        terms, inventory = parts[0].terms, joined(parts)
+        if any(part.terms != terms or part.shard.count != parts[0].shard.count for part in parts):
+            raise InputError("parts of different runs: they were not made on the same terms")
+        if terms.policy != policy_digest(self.policy):
+            raise InputError("the parts were made with another policy than this one")
+        now = min(part.now for part in parts)
+        judged = sorted((j for part in parts for j in part.judged), key=_by_service)
+        unseen = {*inventory.unseen, *missing(parts), *(u for j in judged for u in j.unseen)}
+        fleet = Fleet(
+            *(inventory, self.policy, now.date(), terms.asked),
+            left=_left(inventory, store),
+            candidates=[j.candidate for j in judged],
+            unseen=sorted(unseen, key=lambda u: (u.where, u.reason)),
+            findings=[f for j in judged for f in j.report.findings],
+        )
+        about_run = waive(judge_fleet(fleet, self.rules), self.policy, now.date())
+        read = {(str(r.address), r.revision) for s in inventory.services for r in s.revisions}
+        return assemble(
+            tool=Tool(version=terms.version),
+            now=now,
+            scope=inventory.scope,
+            fail_on=terms.fail_on,
+            require_baseline=terms.require_baseline,
+            services=[j.report for j in judged],
+            findings=about_run,
+            skipped=[
+                *(skip for j in judged for skip in j.skipped),
+                *unjudged.of_run(fleet),
+                *unjudged.waivers_about_the_run(about_run),
+            ],
+            unseen=fleet.unseen,
+            notes=[*terms.notes, *(note for j in judged for note in j.notes)],
+            revisions=len(read.union(*(j.read for j in judged))),
+            secrets=len(inventory.secrets),
+            coverage=_coverage(fleet, [j.report for j in judged], about_run),
+            alone=terms.alone,
+        )
 
     def _with_limits(self, inventory: Inventory, candidates: Sequence[Snapshot]) -> Inventory:
         """The same with the limits of what the candidates use, where they are read."""
@@ -158,8 +204,7 @@ class Audit:
         """
         Hold one revision against another. What else there is, or should be, is not asked.
         """
-        fleet = Fleet(inventory, self.policy, self.today, asked=None)
-        return self._report(fleet, Histories(source), [pair], [])
+        return self.conclude([self._part(inventory, None, Histories(source), [pair])])
 
     def _past(self, service: Service, found: Iterable[str]) -> Past:
         """What audits have seen of a service, with what this one found."""
@@ -196,41 +241,28 @@ class Audit:
             current = candidate.but(service=service.settings) if service.settings else candidate
             yield Pair(service, current, known, refused)
 
-    def _report(
-        self, fleet: Fleet, histories: Histories, pairs: list[Pair], unseen: list[Unseen]
-    ) -> Report:
-        inventory = fleet.inventory
-        judged = [self._judge(pair, histories, inventory.evidence) for pair in pairs]
-        missed = {*inventory.unseen, *unseen, *(u for j in judged for u in j.unseen)}
-        unseen = sorted(missed, key=lambda u: (u.where, u.reason))
-        fleet = replace(
-            fleet,
-            candidates=[j.candidate for j in judged],
-            unseen=unseen,
-            findings=[f for j in judged for f in j.report.findings],
-        )
-        about_run = waive(judge_fleet(fleet, self.rules), self.policy, self.today)
-        read = [r for s in inventory.services for r in s.revisions]
-        read += [r for j in judged for r in j.read]
-        return assemble(
-            tool=Tool(version=__version__),
+    def _part(
+        self,
+        inventory: Inventory,
+        asked: Scope | None,
+        histories: Histories,
+        pairs: Sequence[Pair],
+        shard: Shard = WHOLE,
+    ) -> Part:
+        return Part(
+            shard=shard,
             now=self.now,
-            scope=inventory.scope,
-            fail_on=self.fail_on,
-            require_baseline=self.require_baseline,
-            services=[j.report for j in judged],
-            findings=about_run,
-            skipped=[
-                *(skip for j in judged for skip in j.skipped),
-                *unjudged.of_run(fleet),
-                *unjudged.waivers_about_the_run(about_run),
-            ],
-            unseen=unseen,
-            notes=[*self.notes, *(note for pair in pairs for note in _of_two_services(pair))],
-            revisions=len({(str(r.address), r.revision) for r in read}),
-            secrets=inventory.secrets,
-            coverage=_coverage(fleet, pairs, about_run),
-            alone=self.rules is not None,
+            terms=Terms(
+                version=__version__,
+                policy=policy_digest(self.policy),
+                fail_on=self.fail_on,
+                require_baseline=self.require_baseline,
+                asked=asked,
+                notes=tuple(self.notes),
+                alone=self.rules is not None,
+            ),
+            inventory=inventory,
+            judged=tuple(self._judge(pair, histories, inventory.evidence) for pair in pairs),
         )
 
     def _judge(self, pair: Pair, histories: Histories, evidence: frozenset[Evidence]) -> Judged:
@@ -258,18 +290,20 @@ class Audit:
                 policy=self.policy,
                 now=histories.now,
             )
+        read = [*history.revisions, *([reference] if reference else [])]
         return Judged(
             report=_service_report(pair, changes, told),
             candidate=candidate,
-            skipped=skipped,
-            unseen=[
+            skipped=tuple(skipped),
+            unseen=(
                 *candidate.seen.unseen,
                 *(reference.seen.unseen if reference else ()),
                 *told.unseen,
                 *pair.known.unseen,
                 *(u for u in history.unseen if u not in pair.service.unseen),
-            ],
-            read=[*history.revisions, *([reference] if reference else [])],
+            ),
+            notes=tuple(_of_two_services(pair)),
+            read=tuple(sorted({(str(r.address), r.revision) for r in read})),
         )
 
 
@@ -306,6 +340,10 @@ def _as_it_stands(pair: Pair, reference: Snapshot) -> Snapshot:
     return reference.but(status=reference.status.but(percent=percent, tags=tags))
 
 
+def _by_service(judged: Judged) -> str:
+    return str(judged.report.address)
+
+
 def _of_two_services(pair: Pair) -> Iterator[str]:
     """What must be known of a comparison of services that are not the same."""
     one, other = pair.known.snapshot, pair.candidate
@@ -314,7 +352,9 @@ def _of_two_services(pair: Pair) -> Iterator[str]:
         yield f"{told}; a secret without a project is each one's own"
 
 
-def _coverage(fleet: Fleet, pairs: Sequence[Pair], about_run: Sequence[Finding]) -> Coverage:
+def _coverage(
+    fleet: Fleet, services: Sequence[ServiceReport], about_run: Sequence[Finding]
+) -> Coverage:
     """What there was to see and what of it was seen; a comparison of two has only its two."""
     inventory = fleet.inventory if fleet.asked is not None else Inventory(scope=Scope())
     read = [{r.identity.revision for r in s.revisions} for s in inventory.services]
@@ -327,7 +367,7 @@ def _coverage(fleet: Fleet, pairs: Sequence[Pair], about_run: Sequence[Finding])
     }
     expected, limits = fleet.expected, inventory.limits or Limits()
     missing = {f.address for f in about_run if f.rule == "service-missing" and f.waived is None}
-    compared = [pair.known for pair in pairs if pair.known.snapshot is not None]
+    compared = [service for service in services if service.reference is not None]
     return Coverage(
         locations=inventory.locations,
         locations_listed=inventory.listed,
@@ -337,11 +377,11 @@ def _coverage(fleet: Fleet, pairs: Sequence[Pair], about_run: Sequence[Finding])
         looked_up_found=sum(state != "unseen" for state in looked_up.values()),
         expected=len(expected),
         expected_found=len(expected - missing),
-        limits=limits.asked,
-        limits_read=limits.asked - len(limits.unseen),
-        judged=len(pairs),
+        limits=len(limits.asked),
+        limits_read=len(limits.asked) - len(limits.unseen),
+        judged=len(services),
         compared=len(compared),
-        baselines=sum(known.how == "promoted" for known in compared),
+        baselines=sum(service.reference_how == "promoted" for service in compared),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BeforeValidator, PlainSerializer, WithJsonSchema
 
+from drift_audit.binding import Moment
 from drift_audit.frozen import Frozen
 from drift_audit.snapshot import Address
 
@@ -133,7 +134,8 @@ class Finding(Frozen):
     One thing a rule says about one address.
 
     `before` and `after` are states (`absent`, `empty`, `literal`, `secret`, `unreadable`), or the
-    values of a setting, which are not secrets.
+    values of a setting, which are not secrets. `since` is when an audit of these nights saw it
+    first; None where no earlier ones are known of.
     """
 
     rule: str
@@ -146,6 +148,7 @@ class Finding(Frozen):
     cause: Cause | None = None
     remedy: Remedy | None = None
     waived: Waived | None = None
+    since: Moment = None
 
     @property
     def id(self) -> str:
@@ -156,6 +159,22 @@ class Finding(Frozen):
     @property
     def order(self) -> tuple[int, str, str]:
         """Sort key: most severe first, then by rule and address."""
+        return -self.severity.value, self.rule, str(self.address)
+
+
+class Known(Frozen):
+    """A finding of an earlier night, and since when there is one."""
+
+    id: str
+    rule: str
+    severity: SeverityWord
+    address: Address
+    says: str
+    since: AwareDatetime
+
+    @property
+    def order(self) -> tuple[int, str, str]:
+        """Sort key: as that of findings."""
         return -self.severity.value, self.rule, str(self.address)
 
 

@@ -174,16 +174,19 @@ class Scope(Frozen):
 class Twins(Frozen):
     """
     Places that hold the same plain credential, each with its seal there. Known only inside the run
-    that read them: stored seals cannot be matched between services.
+    that read them: stored seals cannot be matched between services. Where the run has parts, `mark`
+    is the same in all of them for the same value, and in no other run.
     """
 
     places: tuple[tuple[Address, Seal | None], ...]
+    mark: str = ""
 
 
 class Inventory(Frozen):
     """
     Everything that was read in one run, and everything that was not. Of the locations that were
-    looked at, `listed` were listed to the end. `limits` is None where nobody asked for them.
+    looked at, `listed` were listed to the end. `secrets` names the versions that were asked for.
+    `limits` is None where nobody asked for them.
     """
 
     scope: Scope
@@ -193,7 +196,7 @@ class Inventory(Frozen):
     unseen: tuple[Unseen, ...] = ()
     evidence: frozenset[Evidence] = frozenset()
     twins: tuple[Twins, ...] = ()
-    secrets: int = 0
+    secrets: frozenset[str] = frozenset()
     limits: Limits | None = None
     remembered: frozenset[Address] = frozenset()
     """Services that stand as an earlier run read them, so that no value was read of them now."""

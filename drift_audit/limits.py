@@ -145,11 +145,11 @@ class VpcConnector(Frozen):
 
 
 class Limits(Frozen):
-    """What was asked for and read, and what could not be read of it."""
+    """What was asked for, by name, and read, and what could not be read of it."""
 
     databases: tuple[SqlInstance, ...] = ()
     connectors: tuple[VpcConnector, ...] = ()
-    asked: int = 0
+    asked: frozenset[str] = frozenset()
     unseen: tuple[Unseen, ...] = ()
 
     def database(self, name: str) -> SqlInstance | None:

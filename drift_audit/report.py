@@ -10,18 +10,23 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from drift_audit.errors import ExitCode
-from drift_audit.finding import Finding, Severity, Skip, Threshold
+from drift_audit.finding import Finding, Known, Severity, Skip, Threshold
 from drift_audit.frozen import Frozen
 from drift_audit.headline import differs, headline
 from drift_audit.inventory import Scope
 from drift_audit.rules import RULES
 from drift_audit.service_report import ServiceReport
 from drift_audit.snapshot import Unseen
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
 
 Verdict = Literal["clean", "drift", "incomplete"]
 
@@ -89,6 +94,18 @@ class Coverage(Frozen):
         )
 
 
+class Trend(Frozen):
+    """
+    A night against those before it: how many findings are new and how many continue, what was
+    resolved, and when an audit of this scope was complete before this one, if one ever was.
+    """
+
+    last_complete: AwareDatetime | None = None
+    new: int = 0
+    continuing: int = 0
+    resolved: tuple[Known, ...] = ()
+
+
 class Tool(Frozen):
     """Who wrote the report."""
 
@@ -97,7 +114,10 @@ class Tool(Frozen):
 
 
 class Report(Frozen):
-    """The result of one run. `findings` holds those about the run as a whole."""
+    """
+    The result of one run. `findings` holds those about the run as a whole; `trend` is there where
+    it is one of several nights.
+    """
 
     schema_version: Literal[1] = 1
     document: Literal["drift-audit/report"] = "drift-audit/report"
@@ -116,6 +136,7 @@ class Report(Frozen):
     counts: Counts = Counts()
     coverage: Coverage = Coverage()
     rules: dict[str, RuleText] = {}
+    trend: Annotated[Trend | None, Field(exclude_if=_is_none)] = None
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

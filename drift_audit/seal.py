@@ -217,11 +217,19 @@ class Sealer:
             patterns=self._patterns,
         )
 
-    def twins(self) -> list[tuple[tuple[Address, Seal | None], ...]]:
-        """Groups of places in different services that hold the same plain credential."""
-        groups = [tuple(sorted(g, key=_by_address)) for g in self._places.values()]
-        across = [group for group in groups if len({at.home for at, _ in group}) > 1]
-        return sorted(across, key=lambda group: _by_address(group[0]))
+    def twins(self, run: str = "") -> list[tuple[str, tuple[tuple[Address, Seal | None], ...]]]:
+        """
+        Groups of places in different services that hold the same plain credential. In one of
+        several parts of a `run` the others may be elsewhere: there every group is told, with its
+        mark.
+        """
+        context = json.dumps(["drift-audit/v1 twins", run])
+        groups = [
+            (self._key.mark(context, same) if run else "", tuple(sorted(places, key=_by_address)))
+            for same, places in self._places.items()
+        ]
+        told = [group for group in groups if run or len({at.home for at, _ in group[1]}) > 1]
+        return sorted(told, key=lambda group: _by_address(group[1][0]))
 
     def _seal(self, home: Address, kind: str, name: str, values: tuple[str, ...]) -> Seal:
         place = home.project, home.region, home.service

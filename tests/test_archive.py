@@ -177,7 +177,7 @@ def test_history_is_kept_and_not_looked_up(tmp_path):
     assert second.services[0].complete
     assert [r.revision for r in second.services[0].revisions] == ["api-00002", "api-00001"]
     assert calls == {"ListServices": 1}
-    assert second.secrets == 0
+    assert second.secrets == frozenset()
 
 
 # What is not believed

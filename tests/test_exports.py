@@ -166,7 +166,7 @@ def test_secret_versions(tmp_path):
 
     assert (binding.source.resolved, binding.source.version_state) == (3, "destroyed")
     assert inventory.evidence == {Evidence.SECRET_VERSIONS}
-    assert inventory.secrets == 1
+    assert len(inventory.secrets) == 1
 
 
 def test_times_of_secret_versions(tmp_path):

@@ -13,7 +13,7 @@ from google.cloud import run_v2
 from drift_audit.collector.api import Api
 from drift_audit.collector.budget import ATTEMPTS, Budget
 from drift_audit.collector.connection import Connection
-from drift_audit.collector.gather import Gatherer
+from drift_audit.collector.gather import Gatherer, Wanted
 from drift_audit.collector.listing import PAGES
 from drift_audit.inventory import NoMemory
 from tests.builders import sealer
@@ -63,7 +63,9 @@ def listed(*pages, seconds=60.0):
         with ThreadPoolExecutor(2) as executor:
             api = Api(Connection(address, address), budget)
             family = api.families["service"]
-            gatherer = Gatherer(api, PLACE, family, ("*",), sealer(), executor, NoMemory())
+            gatherer = Gatherer(
+                api, PLACE, family, Wanted(("*",), lambda _: True), sealer(), executor, NoMemory()
+            )
             found = [p.resource.identity.service for p in gatherer._listed({}).values()]
         return found, [u.reason for u in gatherer._found.unseen], handler.asked
     finally:

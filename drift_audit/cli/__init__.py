@@ -17,6 +17,7 @@ COMMANDS = {
     "snapshot": "Collect revisions and write them down, sealed.",
     "baseline": "List, show and promote baselines.",
     "schema": "What an application's own settings require; JSON Schemas.",
+    "merge": "Join the parts of a run into one report.",
     "render": "Render a stored report again, without collecting anything.",
     "explain": "Explain a rule: what is wrong, why it matters, how to fix it.",
     "doctor": "Tell what an audit lacks, and the command that fixes it.",

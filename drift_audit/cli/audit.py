@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from drift_audit.cli import options
+from drift_audit.cli.nights import aged, ended, keep_part, refuse_outputs, run_name, shard
 from drift_audit.cli.output import deliver, finish, now, parse_output
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import (
@@ -42,6 +44,7 @@ from drift_audit.policy import POOL
 )
 @options.check_access
 @options.read_limits
+@options.night
 @options.output
 @options.talk
 def command(**given: Any) -> None:
@@ -51,10 +54,16 @@ def command(**given: Any) -> None:
     \b
     drift-audit audit --project=shop-prod --region=europe-west1 -o report.html
     drift-audit audit --input=revisions.json --input=service.json --fail-on=never
+    drift-audit audit --night --store=gs://audits/prod
     """
     from drift_audit.audit import Audit
     from drift_audit.past import NoPast
 
+    mine = shard(given["shard"])
+    kept = given["night"] or not mine.whole
+    run = run_name(given["run"], mine) if kept else ""
+    if not mine.whole:
+        refuse_outputs(given)
     outputs = [parse_output(o) for o in given["outputs"]]
     policy = find_policy(given["config"], no_config=given["no_config"])
     patterns = find_patterns(policy, detect=given["detect"])
@@ -64,7 +73,7 @@ def command(**given: Any) -> None:
         policy, given["reveal"], without_literals=bare, patterns=patterns, numbers=numbers
     )
     with progress(given["progress"], quiet=given["quiet"]) as tell:
-        scope = Scope.given(policy, given, tell)
+        scope = replace(Scope.given(policy, given, tell), shard=mine, run=run)
         store = open_store(given["store"])
         archive = open_archive(given["store"], seal, full=given["full"])
         ledger = open_ledger(given["store"])
@@ -82,9 +91,14 @@ def command(**given: Any) -> None:
             pasts=ledger or NoPast(),
             limits=limits,
         )
-        report = audit.of(source, store)
+        part = audit.part(source, store, mine)
         if archive is not None:
             archive.keep(source.remember())
         if ledger is not None:
             ledger.keep()
-    finish(deliver(report, outputs, given))
+    if not mine.whole:
+        finish(keep_part(part, run, given["store"]))
+    report, written = audit.conclude([part], store), True
+    if given["night"]:
+        report, written = aged(report, run, given["store"])
+    finish(ended(deliver(report, outputs, given), kept=written))

@@ -204,11 +204,34 @@ fail_on = click.option(
 
 store = click.option(
     "--store",
-    metavar="DIR",
+    metavar="DIR|gs://BUCKET/PREFIX",
     default="baselines",
     show_default=True,
-    help="Folder of the baselines.",
+    help="Where the baselines are kept.",
     envvar="DRIFT_AUDIT_STORE",
+)
+
+run = click.option(
+    "--run",
+    metavar="NAME",
+    help="What the run is called in the store. [the execution of a job, else its time]",
+    envvar=["DRIFT_AUDIT_RUN", "CLOUD_RUN_EXECUTION"],
+)
+
+night = together(
+    click.option(
+        "--night",
+        is_flag=True,
+        help="Keep the report in the store under its date, and tell what is new since the last.",
+        envvar="DRIFT_AUDIT_NIGHT",
+    ),
+    click.option(
+        "--shard",
+        metavar="I/N",
+        help="Audit one part of N, for merge to join. [the task of a Cloud Run job]",
+        envvar="DRIFT_AUDIT_SHARD",
+    ),
+    run,
 )
 
 color = click.option(

@@ -25,6 +25,7 @@ from drift_audit.collector.exports import SUFFIXES, Documents, Files, read
 from drift_audit.errors import CommandError, InputError, PolicyError
 from drift_audit.finding import NEVER, Severity
 from drift_audit.names import KINDS, Kind, Paced
+from drift_audit.part import Shard
 from drift_audit.patterns import Patterns, load
 from drift_audit.policy import FILE, Policy, read_policy
 from drift_audit.rules import RULES
@@ -123,7 +124,8 @@ class Scope:
     """
     Where to look, as the command line, the policy and the environment say.
 
-    `asked` is what the command line alone says: files are narrowed by nothing else.
+    `asked` is what the command line alone says: files are narrowed by nothing else. `shard` is the
+    part of the `run` that falls to this process.
     """
 
     projects: tuple[str, ...] = ()
@@ -135,6 +137,8 @@ class Scope:
     pace: Mapping[Paced, int] = field(default_factory=dict)
     impersonate: tuple[str, ...] = ()
     asked: inventory.Scope = field(default_factory=inventory.Scope)
+    shard: Shard = field(default_factory=Shard)
+    run: str = ""
     progress: Tell = field(default=lambda *_: None, compare=False)
     reader: Reader = field(default_factory=Reader, compare=False)
 
@@ -380,7 +384,14 @@ def _live(scope: Scope, seal: Sealer, archive: Archive | None, secrets: Depth) -
     from drift_audit.collector.cloud_run import CloudRun, Where
 
     return CloudRun(
-        Where(scope.projects, scope.regions, scope.services, scope.kinds),
+        Where(
+            scope.projects,
+            scope.regions,
+            scope.services,
+            scope.kinds,
+            mine=scope.shard.holds,
+            run="" if scope.shard.whole else scope.run,
+        ),
         seal,
         scope.budget,
         connection(scope.impersonate),

@@ -15,13 +15,14 @@ from drift_audit.collector import regions
 from drift_audit.collector.api import IN_FLIGHT, Api, Location
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.connection import Connection
-from drift_audit.collector.gather import Gatherer, Parent
+from drift_audit.collector.gather import Gatherer, Parent, Wanted
 from drift_audit.collector.listing import Message
 from drift_audit.collector.secret_manager import SecretManager
 from drift_audit.collector.secret_versions import (
     Asked,
     all_with_versions,
     asked_by,
+    spelled,
     with_versions,
     without_versions,
 )
@@ -66,13 +67,16 @@ class Where:
     """
     Where to look, and for what. Without regions, those that Cloud Run names for each project.
 
-    `services` are globs on the names of services, worker pools and jobs.
+    `services` are globs on the names of services, worker pools and jobs. Of all that is in scope,
+    `mine` tells what falls to this process, where a `run` has several.
     """
 
     projects: Sequence[str]
     regions: Sequence[str] = ()
     services: Sequence[str] = ("*",)
     kinds: Sequence[Kind] = KINDS
+    mine: Callable[[Address], bool] = lambda _: True
+    run: str = ""
 
 
 class CloudRun:
@@ -139,8 +143,11 @@ class CloudRun:
             services=tuple(sorted(map(self._resolved, services), key=lambda s: str(s.address))),
             unseen=tuple(sorted({*unseen, *self._secrets.unseen}, key=lambda u: u.where)),
             evidence=frozenset({Evidence.SECRET_VERSIONS} if self._depth != "names" else ()),
-            twins=tuple(Twins(places=places) for places in self._sealer.twins()),
-            secrets=len(asked),
+            twins=tuple(
+                Twins(mark=mark, places=places)
+                for mark, places in self._sealer.twins(self._where.run)
+            ),
+            secrets=frozenset(spelled(asked)),
             remembered=frozenset(at for at, p in self._parents.items() if p.known is not None),
         )
 
@@ -249,7 +256,8 @@ class CloudRun:
 
     def _gatherer(self, at: Location, kind: Kind) -> Gatherer:
         family = self._api.families[kind]
-        return Gatherer(self._api, at, family, self._globs, self._sealer, self._calls, self._memory)
+        wanted = Wanted(self._globs, self._where.mine)
+        return Gatherer(self._api, at, family, wanted, self._sealer, self._calls, self._memory)
 
     def _asked(self, snapshots: Iterable[Snapshot]) -> list[Asked]:
         """The secret versions to look up."""

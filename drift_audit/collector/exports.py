@@ -24,6 +24,7 @@ from drift_audit.collector.secret_versions import (
     Version,
     asked_by,
     project_numbers,
+    spelled,
     take_version,
     with_versions,
 )
@@ -291,8 +292,8 @@ def inventory(
         services=joined,
         unseen=(*missed, *absent(services, there)),
         evidence=frozenset({Evidence.SECRET_VERSIONS} if versions else ()),
-        twins=tuple(Twins(places=places) for places in sealer.twins()),
-        secrets=len(asked_by(r for s in joined for r in s.revisions)),
+        twins=tuple(Twins(mark=mark, places=places) for mark, places in sealer.twins()),
+        secrets=frozenset(spelled(asked_by(r for s in joined for r in s.revisions))),
     )
 
 

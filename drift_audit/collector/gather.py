@@ -84,6 +84,24 @@ class Gathered:
     blind: bool = False
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is in scope: globs on names, and what of it falls to this process."""
+
+    globs: Collection[str]
+    mine: Callable[[Address], bool]
+
+    def covers(self, name: str, at: Address) -> bool:
+        """Tell whether something by that name, which lies there, is to be read."""
+        return any(fnmatchcase(name, glob) for glob in self.globs) and self.mine(at)
+
+    @property
+    def named(self) -> list[str]:
+        """The services that were asked for by name, where that is all and they are few."""
+        few = len(self.globs) <= MOST_NAMED
+        return list(self.globs) if few and not any(map(names.is_glob, self.globs)) else []
+
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -119,13 +137,13 @@ class Gatherer:
         api: Api,
         at: Location,
         family: Family,
-        globs: Collection[str],
+        wanted: Wanted,
         sealer: Sealer,
         executor: Executor,
         memory: Memory,
     ) -> None:
         self._api, self._at, self._family = api, at, family
-        self._globs, self._sealer, self._executor = globs, sealer, executor
+        self._wanted, self._sealer, self._executor = wanted, sealer, executor
         self._memory = memory
         self._known: dict[str, Snapshot] = {}
         self._found = Gathered()
@@ -198,12 +216,7 @@ class Gatherer:
         return found
 
     def _covers(self, name: str) -> bool:
-        return any(fnmatchcase(name, glob) for glob in self._globs)
-
-    def _named(self) -> list[str]:
-        """The services that were asked for by name, where that is all and they are few."""
-        few = len(self._globs) <= MOST_NAMED
-        return list(self._globs) if few and not any(map(names.is_glob, self._globs)) else []
+        return self._wanted.covers(name, self._address(name))
 
     # Parents
 
@@ -223,7 +236,7 @@ class Gatherer:
 
     def _messages(self) -> Iterator[Message]:
         """The parents as they are now; those that cannot be had are unseen."""
-        if names := self._named():
+        if names := self._wanted.named:
             for name in names:
                 full = self._family.name(self._at, name)
                 if message := self._again(full):
@@ -295,7 +308,7 @@ class Gatherer:
         fresh = [parent for parent in parents.values() if parent.known is None]
         wanted = {revision: parent for parent in fresh for revision in parent.wanted}
         read: dict[str, Snapshot] = {}
-        if self._family.kind == "service" and not self._named():
+        if self._family.kind == "service" and not self._wanted.named:
             generations = (parent.message.generation for parent in parents.values())
             chosen = plan(len(wanted), generations, self._api.latency, IN_FLIGHT)
             _log.debug("revisions of %s: %s", self._at, chosen)

@@ -66,7 +66,7 @@ class LimitReader:
         return Limits(
             databases=tuple(one for one in found if isinstance(one, SqlInstance)),
             connectors=tuple(one for one in found if isinstance(one, VpcConnector)),
-            asked=len(asked),
+            asked=frozenset((*databases, *connectors)),
             unseen=tuple(one for one in found if isinstance(one, Unseen)),
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -50,6 +50,11 @@ def asked(identity: Identity, ref: SecretReference) -> Asked:
 def asked_by(snapshots: Iterable[Snapshot]) -> list[Asked]:
     """Everything that some revisions read, once each, sorted."""
     return sorted({asked(s.identity, ref) for s in snapshots for _, ref in s.references})
+
+
+def spelled(asked: Iterable[Asked]) -> Iterator[str]:
+    """What was asked for, each as one name."""
+    return (f"{project}/{secret}@{version}" for project, secret, version in asked)
 
 
 def project_numbers(known: Iterable[Identity]) -> dict[str, str]:

@@ -118,38 +118,38 @@ class Marked(Generic[Kind]):
         head, lines = change(self._believed(place, stored) if stored else None)
         if self._home.read(ignored) is None:
             self._home.write(ignored, b"*\n", over=None)
-        packed = _packed("".join(f"{at}\t{line}\n" for at, line in sorted(lines.items())))
-        first = self._marked(place, head, packed).model_dump_json()
-        data = f"{first}\n".encode() + packed
+        data = packed("".join(f"{at}\t{line}\n" for at, line in sorted(lines.items())))
+        first = self._marked(place, head, data).model_dump_json()
+        data = f"{first}\n".encode() + data
         self._home.write(path, data, over=stored.generation if stored else None)
 
     def _believed(self, place: Place, stored: Stored) -> tuple[Kind, Lines] | None:
-        first, _, packed = stored.data.partition(b"\n")
+        first, _, data = stored.data.partition(b"\n")
         try:
             head = self._head.model_validate_json(first)
         except ValidationError:
             return None
-        if self._marked(place, head, packed).mark != head.mark:
+        if self._marked(place, head, data).mark != head.mark:
             return None
-        pairs = (line.partition("\t") for line in _unpacked(packed).split("\n")[:-1])
+        pairs = (line.partition("\t") for line in unpacked(data).split("\n")[:-1])
         return head, {at: line for at, _, line in pairs}
 
     def _path(self, place: Place) -> str:
         return f"{FOLDER}{place[0]}/{place[1]}{self._suffix}"
 
-    def _marked(self, place: Place, head: Kind, packed: bytes) -> Kind:
+    def _marked(self, place: Place, head: Kind, data: bytes) -> Kind:
         """The head with the digest of itself and of the lines, at their place."""
         bare = head.but(mark="")
         where = self._path(place).removeprefix(FOLDER)
-        return bare.but(mark=self._mark(where, f"{bare.model_dump_json()}\n".encode() + packed))
+        return bare.but(mark=self._mark(where, f"{bare.model_dump_json()}\n".encode() + data))
 
 
-def _packed(text: str) -> bytes:
+def packed(text: str) -> bytes:
     """Compressed at the quickest level, the same for the same text."""
     packer = zlib.compressobj(level=1, wbits=GZIP)
     return packer.compress(text.encode("utf-8", "surrogatepass")) + packer.flush()
 
 
-def _unpacked(packed: bytes) -> str:
+def unpacked(data: bytes) -> str:
     """The text of bytes whose mark was believed."""
-    return zlib.decompress(packed, wbits=GZIP).decode("utf-8", "surrogatepass")
+    return zlib.decompress(data, wbits=GZIP).decode("utf-8", "surrogatepass")

@@ -1,0 +1,48 @@
+"""`drift-audit merge`: the parts of a run as one report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from drift_audit.cli import options
+from drift_audit.cli.nights import aged, ended, open_parts, run_name
+from drift_audit.cli.output import deliver, finish, now, parse_output
+from drift_audit.cli.subject import find_policy, open_store
+from drift_audit.errors import StoreError
+from drift_audit.part import Shard
+
+
+@click.command(short_help="Join the parts of a run into one report.")
+@options.config
+@options.store
+@options.run
+@options.output
+@options.talk
+def command(config: str | None, no_config: bool, store: str, run: str | None, **given: Any) -> None:
+    """
+    Join the parts that audit --shard wrote, run the rules about several services, and keep the
+    report in the store under its date.
+
+    A part that is not there makes the report incomplete. Without --run, the run is joined that was
+    begun last.
+
+    \b
+    drift-audit merge --store=gs://audits/prod
+    """
+    from drift_audit.audit import Audit
+
+    outputs = [parse_output(o) for o in given["outputs"]]
+    policy = find_policy(config, no_config=no_config)
+    kept = open_parts(store)
+    name = run_name(run, Shard()) if run else kept.newest()
+    parts = kept.read(name) if name else []
+    if not parts or name is None:
+        raise StoreError(
+            f"{store} has no parts of {f'the run {run}' if run else 'a run'}",
+            hint="drift-audit audit --shard=1/2 --run=NAME writes one",
+        )
+    audit = Audit(policy=policy, now=now())
+    report, written = aged(audit.conclude(parts, open_store(store)), name, store)
+    finish(ended(deliver(report, outputs, given), kept=written))

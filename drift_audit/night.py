@@ -1,0 +1,149 @@
+"""
+Nights: audits of one scope that follow each other, and what is new, continues, or is resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from drift_audit.finding import Finding, Known
+from drift_audit.frozen import Frozen
+from drift_audit.inventory import Scope
+from drift_audit.report import Counts, Report, Trend, Verdict
+from drift_audit.snapshot import Address
+
+
+class Night(Frozen):
+    """
+    What the next night, and the page of all nights, need to know of one.
+
+    `known` are the findings that there are as far as anybody knows: those of this night, and of an
+    incomplete one also those from before that it may not have seen. `complete_at` is the time of
+    the last complete audit, this one or one before.
+    """
+
+    schema_version: Literal[1] = 1
+    document: Literal["drift-audit/night"] = "drift-audit/night"
+    run: str
+    generated_at: AwareDatetime
+    verdict: Verdict
+    exit_code: int
+    headline: str
+    scope: Scope
+    counts: Counts = Counts()
+    services: tuple[ServiceNight, ...] = ()
+    trend: Trend = Trend()
+    complete_at: AwareDatetime | None = None
+    known: tuple[Known, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything in scope was seen."""
+        return self.verdict != "incomplete"
+
+    def follows(self, scope: Scope) -> bool:
+        """Tell whether an audit of that scope is the next of the same nights."""
+        return _asked(self.scope) == _asked(scope)
+
+    def covers(self, at: Address) -> bool:
+        """Tell whether it looked at a service, or for it."""
+        return self.scope.covers(at)
+
+
+class ServiceNight(Frozen):
+    """How one service stood: its open findings by severity."""
+
+    at: Address
+    candidate: str
+    critical: int = 0
+    high: int = 0
+    medium: int = 0
+    low: int = 0
+    info: int = 0
+
+
+def _asked(scope: Scope) -> tuple[object, ...]:
+    """What was asked for: where the regions are those that the API names, they may be others."""
+    regions = () if scope.regions_found else scope.regions
+    return scope.source, scope.projects, regions, scope.services, scope.kinds
+
+
+def after(before: Night | None, report: Report) -> Report:
+    """
+    The same report with the age of each finding, and with what was resolved since the night before.
+
+    Of a report that is incomplete nothing is called resolved: it may be there, unseen.
+    """
+    known = {one.id: one for one in before.known} if before else {}
+    services = tuple(
+        s.but(findings=tuple(_aged(f, known, report) for f in s.findings)) for s in report.services
+    )
+    findings = tuple(_aged(f, known, report) for f in report.findings)
+    here = {f.id for f in report.all_findings}
+    resolved = [one for one in known.values() if one.id not in here]
+    if report.verdict == "incomplete":
+        resolved = []
+    continuing = len(here & known.keys())
+    trend = Trend(
+        last_complete=before.complete_at if before else None,
+        new=len(here) - continuing,
+        continuing=continuing,
+        resolved=tuple(sorted(resolved, key=lambda one: one.order)),
+    )
+    return report.but(services=services, findings=findings, trend=trend)
+
+
+def _aged(finding: Finding, known: Mapping[str, Known], report: Report) -> Finding:
+    seen = known.get(finding.id)
+    return finding.but(since=seen.since if seen else report.generated_at)
+
+
+def summary(run: str, report: Report, before: Night | None) -> Night:
+    """What is kept of a night besides its report, which `after` has made."""
+    complete = report.verdict != "incomplete"
+    known = {
+        f.id: Known(
+            id=f.id,
+            rule=f.rule,
+            severity=f.severity,
+            address=f.address,
+            says=f.says,
+            since=f.since or report.generated_at,
+        )
+        for f in report.all_findings
+    }
+    if not complete and before is not None:
+        known = {one.id: one for one in before.known} | known
+    return Night(
+        run=run,
+        generated_at=report.generated_at,
+        verdict=report.verdict,
+        exit_code=report.exit_code,
+        headline=report.headline,
+        scope=report.scope,
+        counts=report.counts,
+        services=tuple(_service(report, at) for at in _addresses(report)),
+        trend=report.trend or Trend(),
+        complete_at=report.generated_at if complete else before.complete_at if before else None,
+        known=tuple(sorted(known.values(), key=lambda one: one.order)),
+    )
+
+
+def _addresses(report: Report) -> list[Address]:
+    return sorted({service.address for service in report.services}, key=str)
+
+
+def _service(report: Report, at: Address) -> ServiceNight:
+    """A service with all of its revisions that were judged."""
+    same = [service for service in report.services if service.address == at]
+    weights: dict[str, int] = {}
+    for finding in {f.id: f for service in same for f in service.findings}.values():
+        if finding.waived is None:
+            weights[finding.severity.word] = weights.get(finding.severity.word, 0) + 1
+    return ServiceNight(at=at, candidate=same[0].candidate, **weights)
+
+
+Night.model_rebuild()

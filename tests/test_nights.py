@@ -374,3 +374,67 @@ def test_every_service_falls_to_one_part():
         held = [sum(shard.holds(at) for shard in shards) for at in services]
         assert held == [1] * len(services)
     assert all(any(Shard(number=n, count=7).holds(at) for at in services) for n in range(1, 8))
+
+
+# The gate that asks how old the last audit is
+
+
+def test_gate_hears_of_old_audits(nights):
+    """A gate warns where the last complete audit is too old, and refuses where that is asked for."""
+    nights(fleet(), 0, "--service=s01", "--night")
+    gate = ("SERVING", "LATEST", "--service=s01", *SCOPE)
+    ran = {
+        (day, strict): nights(
+            fleet("s01"),
+            day,
+            *gate,
+            "--max-audit-age=26h",
+            *["--strict-age"][:strict],
+            command="compare",
+        )
+        for day in (1, 2)
+        for strict in (0, 1)
+    }
+    other = nights(
+        fleet("s02"),
+        1,
+        "SERVING",
+        "LATEST",
+        "--service=s02",
+        *SCOPE,
+        "--max-audit-age=3d",
+        command="compare",
+    )
+    young, old = ran[1, 1], ran[2, 0]
+
+    assert {key: one.code for key, one in ran.items()} == {
+        (1, 0): 10,
+        (1, 1): 10,
+        (2, 0): 10,
+        (2, 1): 3,
+    }
+    assert "last complete audit" not in young.told
+    assert (
+        "the last complete audit is 48 hours old, and was to be younger than 26 hours" in old.told
+    )
+    assert "no complete audit of shop/europe-west1/s02 is kept" in other.told
+
+
+def test_incomplete_audits_are_not_the_last_one(nights):
+    """Only a complete audit counts: one that was blind says nothing."""
+    nights(fleet(faults=["Services/ListServices:1+:PERMISSION_DENIED"]), 0, "--night")
+    ran = nights(
+        fleet("s01"), 0, "SERVING", "LATEST", "--service=s01", *SCOPE,
+        "--max-audit-age=90m", "--strict-age", command="compare",
+    )  # fmt: skip
+
+    assert ran.code == 3
+    assert "and one was to be younger than 90 minutes" in ran.told
+
+
+@pytest.mark.parametrize(
+    "words", [["--max-audit-age=2w"], ["--max-audit-age=0h"], ["--strict-age"]]
+)
+def test_ages_that_are_none(here, words):
+    """What is no length of time is refused, and so is strictness about nothing."""
+    assert run("compare", "before.json", "after.json", *words, cwd=here).code == 2

@@ -20,6 +20,7 @@ from drift_audit.cli.output import deliver, finish, parse_output
 @options.fail_on
 @options.store
 @options.check_access
+@options.audit_age
 @options.output
 @options.talk
 def command(reference: str | None, candidate: str, **given: Any) -> None:
@@ -36,6 +37,7 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
     drift-audit compare SERVING plan.json#api --project=shop
     drift-audit compare KNOWN_GOOD tag:candidate --service=api --project=shop
     drift-audit compare ~1 --service=api --input=revisions.json
+    drift-audit compare --service=api --store=gs://audits/prod --max-audit-age=26h
     """
     outputs = [parse_output(o) for o in given["outputs"]]
     report = compared(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from drift_audit.cli.nights import stale
 from drift_audit.cli.output import now
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import (
@@ -18,6 +19,7 @@ from drift_audit.cli.subject import (
     secret_depth,
     threshold,
 )
+from drift_audit.snapshot import Unseen
 
 if TYPE_CHECKING:
     from drift_audit.cli.revisions import Sides, Words
@@ -49,12 +51,17 @@ def compared(flags: Mapping[str, Any], find: Callable[[Words], Sides]) -> Report
             depth=secret_depth(flags),
         )
         sides = find(words)
+        old = stale(flags, sides.pair.candidate.address)
+        blind = [Unseen(where=f"the nights in {flags['store']}", reason=old)] if old else []
+        inventory = sides.inventory
+        if flags["strict_age"]:
+            inventory = inventory.but(unseen=(*inventory.unseen, *blind))
         audit = Audit(
             policy=policy,
             now=now(),
             fail_on=threshold(policy, flags["fail_on"]),
-            notes=[*notes(flags, patterns), *sides.notes],
+            notes=[*notes(flags, patterns), *sides.notes, *([old] if old else [])],
             patterns=seal.patterns,
             pasts=pasts,
         )
-        return audit.compare(sides.inventory, sides.source, sides.pair)
+        return audit.compare(inventory, sides.source, sides.pair)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from drift_audit.store.nights import RUN, Nights
 if TYPE_CHECKING:
     from drift_audit.part import Part
     from drift_audit.report import Report
+    from drift_audit.snapshot import Address
     from drift_audit.store.home import Home
     from drift_audit.store.parts import Parts
 
@@ -92,6 +94,35 @@ def aged(report: Report, run: str, store: str) -> tuple[Report, bool]:
         notice(f"drift-audit: {error}")
         return report, False
     return report, True
+
+
+def stale(flags: Mapping[str, Any], service: Address) -> str:
+    """
+    What is to be said where the last complete audit of a service is older than it may be, or where
+    none is kept; nothing where nobody asked. Raises StoreError, and CommandError.
+    """
+    most = flags["max_audit_age"]
+    if most is None:
+        if flags["strict_age"]:
+            raise CommandError("--strict-age is said of --max-audit-age", hint="give both")
+        return ""
+    home = kept_home(flags["store"])
+    nights = Nights(home).all() if home else ()
+    last = next((n.generated_at for _, n in nights if n.complete and n.covers(service)), None)
+    if last is None:
+        return (
+            f"no complete audit of {service} is kept, and one was to be younger than {_told(most)}"
+        )
+    age = now() - last
+    if age <= most:
+        return ""
+    return f"the last complete audit is {_told(age)} old, and was to be younger than {_told(most)}"
+
+
+def _told(age: dt.timedelta) -> str:
+    """An age in whole hours, below two of them in minutes."""
+    hours, minutes = divmod(int(age.total_seconds()) // 60, 60)
+    return number(hours, "hour") if hours > 1 else number(60 * hours + minutes, "minute")
 
 
 def ended(code: ExitCode, *, kept: bool) -> ExitCode:

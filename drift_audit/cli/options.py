@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -42,6 +44,22 @@ class Pace(click.ParamType[tuple[str, int]]):
                 f"not API=READS, with READS from 1 and API one of {', '.join(PACED)}", param, ctx
             )
         return api, int(reads)
+
+
+class Age(click.ParamType[dt.timedelta]):
+    """A length of time: `90m`, `26h`, `2d`."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> dt.timedelta:
+        """The time that was written."""
+        if isinstance(value, dt.timedelta):
+            return value
+        found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", value)
+        if found is None:
+            self.fail("not a number of minutes, hours or days: 90m, 26h, 2d", param, ctx)
+        unit = {"m": "minutes", "h": "hours", "d": "days"}[found[2]]
+        return dt.timedelta(**{unit: int(found[1])})
 
 
 def flat(lists: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
@@ -232,6 +250,22 @@ night = together(
         envvar="DRIFT_AUDIT_SHARD",
     ),
     run,
+)
+
+audit_age = together(
+    click.option(
+        "--max-audit-age",
+        type=Age(),
+        metavar="AGE",
+        help="Warn where the last complete audit in the store is older: 90m, 26h, 2d.",
+        envvar="DRIFT_AUDIT_MAX_AUDIT_AGE",
+    ),
+    click.option(
+        "--strict-age",
+        is_flag=True,
+        help="Do not only warn of it: such a gate has not seen everything, and ends with 3.",
+        envvar="DRIFT_AUDIT_STRICT_AGE",
+    ),
 )
 
 color = click.option(

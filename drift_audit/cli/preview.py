@@ -36,6 +36,7 @@ NOT_ASKED: dict[str, Any] = {
 @options.detect
 @options.fail_on
 @options.store
+@options.audit_age
 @options.output
 @options.talk
 def command(words: tuple[str, ...], reference: str | None, **given: Any) -> None:

@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
@@ -18,9 +19,19 @@ from drift_audit.errors import CommandError, DriftAuditError, ExitCode
 
 HELP_WIDTH = 80
 
+ON_CLOUD_RUN = ("CLOUD_RUN_JOB", "K_SERVICE")
+"""Variables that Cloud Run sets for the tasks of jobs and the instances of services."""
+
+Ending = Callable[[int], int]
+"""What a command does last, however it ended: gets the exit code and gives the final one."""
+
 
 class Terminated(BaseException):
     """SIGTERM arrived."""
+
+
+class Interrupted(BaseException):
+    """SIGINT arrived. Click answers Python's own exception with an empty line on standard error."""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -29,19 +40,44 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     _open_closed_streams()
     _lock_down()
     signal.signal(signal.SIGTERM, _terminate)
-    try:
-        code = _run(sys.argv[1:] if arguments is None else arguments)
-    except KeyboardInterrupt:
-        code = _say("interrupted", ExitCode.INTERRUPTED)
-    except Terminated:
-        code = _say("terminated", ExitCode.TERMINATED)
-    except DriftAuditError as error:
-        code = _say(str(error), error.code, error.hint)
-    except Exception as error:  # a defect of ours: no value may reach the terminal
-        code = _say(_defect(error), ExitCode.DEFECT, "please report this with the lines above")
+    words = sys.argv[1:] if arguments is None else arguments
+    endings: list[Ending] = []
+    code = _guarded(lambda: _run(words, endings))
+    if endings:
+        code = _guarded(lambda: _end(endings, code))
     if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         _leave(code)
     sys.exit(int(code))
+
+
+def _guarded(act: Callable[[], int]) -> int:
+    """The code that something ends with; whatever it raises is said, and has a code too."""
+    try:
+        return act()
+    except (KeyboardInterrupt, Interrupted):
+        return _say("interrupted", ExitCode.INTERRUPTED)
+    except Terminated:
+        return _say("terminated", ExitCode.TERMINATED)
+    except DriftAuditError as error:
+        return _say(str(error), error.code, error.hint)
+    except Exception as error:  # a defect of ours: no value may reach the terminal
+        from drift_audit.cli.notice import defect
+
+        defect("a defect in drift-audit", error, hint="please report this with the lines above")
+        return ExitCode.DEFECT
+
+
+def _end(endings: list[Ending], code: int) -> int:
+    """Let each of those end that asked for it, once, whatever arrives meanwhile."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        while endings:
+            code = endings.pop()(code)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+    return code
 
 
 def _leave(code: int) -> NoReturn:
@@ -85,7 +121,30 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated
 
 
-def _run(arguments: list[str]) -> int:
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted
+
+
+def _wants_json(words: list[str]) -> bool:
+    """
+    Whether logs are structured. Asked before the command line is parsed: what is wrong with it is
+    said in the same way. The option itself is declared, and checked, in `drift_audit.cli.options`.
+    """
+    chosen = os.environ.get("DRIFT_AUDIT_LOG_FORMAT", "")
+    own = words[: words.index("--")] if "--" in words else words
+    for word, following in zip(own, [*own[1:], ""], strict=False):
+        name, equals, value = word.partition("=")
+        if name == "--log-format":
+            chosen = value if equals else following
+    return chosen == "json" or (chosen != "text" and any(map(os.environ.get, ON_CLOUD_RUN)))
+
+
+def _run(arguments: list[str], endings: list[Ending]) -> int:
+    if _wants_json(arguments):
+        from drift_audit.cli.logs import speak
+
+        speak()
+        signal.signal(signal.SIGINT, _interrupt)
     import click
 
     from drift_audit.cli import cli
@@ -95,11 +154,19 @@ def _run(arguments: list[str]) -> int:
     gc.enable()
     try:
         code = cli.main(
-            arguments, prog_name="drift-audit", standalone_mode=False, terminal_width=_width()
+            arguments,
+            prog_name="drift-audit",
+            standalone_mode=False,
+            terminal_width=_width(),
+            obj=endings,
         )
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.exceptions.NoArgsIsHelpError as error:
+        from drift_audit.cli.notice import structured
+
+        if structured():
+            raise CommandError("no command was given", hint="drift-audit --help") from None
         error.show()
         return ExitCode.USAGE
     except click.ClickException as error:
@@ -120,20 +187,11 @@ def _width() -> int:
 
 
 def _say(message: str, code: ExitCode, hint: str = "") -> ExitCode:
-    from drift_audit.cli.notice import notice
+    from drift_audit.cli.notice import failed
 
     first, *more = message.splitlines()
-    notice(f"drift-audit: {first}", *filter(None, [*more, hint]))
+    failed(first, *more, hint=hint)
     return code
-
-
-def _defect(error: Exception) -> str:
-    """Where it happened and what kind it was, without the message: that could quote anything."""
-    import traceback
-
-    frames = traceback.extract_tb(error.__traceback__)
-    places = [f"{f.filename.rpartition('/')[2]}:{f.lineno} in {f.name}" for f in frames]
-    return "\n".join(["a defect in drift-audit", *places, type(error).__name__])
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from drift_audit.cli.subject import (
     secret_depth,
     threshold,
 )
+from drift_audit.cli.trail import begin
 from drift_audit.policy import POOL
 
 
@@ -46,6 +47,7 @@ from drift_audit.policy import POOL
 @options.read_limits
 @options.night
 @options.output
+@options.metrics
 @options.talk
 def command(**given: Any) -> None:
     """
@@ -59,6 +61,7 @@ def command(**given: Any) -> None:
     from drift_audit.audit import Audit
     from drift_audit.past import NoPast
 
+    trail = begin("audit", given["metrics_file"])
     mine = shard(given["shard"])
     kept = given["night"] or not mine.whole
     run = run_name(given["run"], mine) if kept else ""
@@ -101,4 +104,5 @@ def command(**given: Any) -> None:
     report, written = audit.conclude([part], store), True
     if given["night"]:
         report, written = aged(report, run, given["store"])
+    trail.tell(report)
     finish(ended(deliver(report, outputs, given), kept=written))

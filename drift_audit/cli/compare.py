@@ -9,6 +9,7 @@ import click
 from drift_audit.cli import options
 from drift_audit.cli.comparison import compared
 from drift_audit.cli.output import deliver, finish, parse_output
+from drift_audit.cli.trail import begin
 
 
 @click.command(short_help="Compare two revisions of one service, live or from files.")
@@ -22,6 +23,7 @@ from drift_audit.cli.output import deliver, finish, parse_output
 @options.check_access
 @options.audit_age
 @options.output
+@options.metrics
 @options.talk
 def command(reference: str | None, candidate: str, **given: Any) -> None:
     """
@@ -39,8 +41,10 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
     drift-audit compare ~1 --service=api --input=revisions.json
     drift-audit compare --service=api --store=gs://audits/prod --max-audit-age=26h
     """
+    trail = begin("compare", given["metrics_file"])
     outputs = [parse_output(o) for o in given["outputs"]]
     report = compared(
         given, lambda words: words.sealed_for(reference, candidate).sides(reference, candidate)
     )
+    trail.tell(report)
     finish(deliver(report, outputs, given))

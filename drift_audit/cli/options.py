@@ -333,4 +333,19 @@ talk = together(
         expose_value=False,
         callback=lambda _context, _option, level: listen(level),
     ),
+    click.option(
+        "--log-format",
+        type=click.Choice(["auto", "text", "json"]),
+        default="auto",
+        help="What goes to standard error: lines, or JSON. [JSON on Cloud Run]",
+        envvar="DRIFT_AUDIT_LOG_FORMAT",
+        expose_value=False,  # `drift_audit.__main__` heeds it before anything is parsed
+    ),
+)
+
+metrics = click.option(
+    "--metrics-file",
+    metavar="PATH",
+    help="Write metrics for Prometheus to a file too (extra: metrics).",
+    envvar="DRIFT_AUDIT_METRICS_FILE",
 )

@@ -13,7 +13,7 @@ import click
 
 from drift_audit import files
 from drift_audit.cli.echo import echo
-from drift_audit.cli.notice import notice
+from drift_audit.cli.notice import failed
 from drift_audit.errors import CommandError, ExitCode, OutputError
 from drift_audit.finding import Severity
 from drift_audit.headline import number
@@ -63,7 +63,7 @@ def deliver(report: Report, outputs: Sequence[Output], flags: Mapping[str, Any])
     except OutputError as error:
         failures.append(error)
     for failure in failures:
-        notice(f"drift-audit: {failure}")
+        failed(failure)
     told = ExitCode(report.exit_code)
     if failures and told in (ExitCode.CLEAN, ExitCode.DRIFT):
         return exit_code(complete=True, written=False, drift=told is ExitCode.DRIFT)

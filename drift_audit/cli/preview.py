@@ -9,6 +9,7 @@ import click
 from drift_audit.cli import options
 from drift_audit.cli.comparison import compared
 from drift_audit.cli.output import deliver, finish, parse_output
+from drift_audit.cli.trail import begin
 
 NOT_ASKED: dict[str, Any] = {
     "service": (),
@@ -55,10 +56,12 @@ def command(words: tuple[str, ...], reference: str | None, **given: Any) -> None
     from drift_audit.cli import gcloud
     from drift_audit.cli.planned import planned
 
+    trail = begin("preview")
     tried = gcloud.command(words)
     outputs = [parse_output(o) for o in given["outputs"]]
     report = compared(
         given | NOT_ASKED,
         lambda read: planned(tried, read.sealed_for(reference, ""), reference),
     )
+    trail.tell(report)
     finish(deliver(report, outputs, given))

@@ -6,13 +6,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from drift_audit.cli.notice import structured
+
 Tell = Callable[[str, int, int], None]
 
 
 @contextmanager
 def progress(choice: str, *, quiet: bool) -> Iterator[Tell]:
     """A function that shows how far the collection got, while the block runs."""
-    if quiet or choice == "off" or (choice == "auto" and not sys.stderr.isatty()):
+    silent = quiet or choice == "off" or structured()  # a bar is no line of a log
+    if silent or (choice == "auto" and not sys.stderr.isatty()):
         yield lambda what, done, total: None
         return
     from rich.console import Console

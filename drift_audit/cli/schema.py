@@ -167,11 +167,13 @@ def check(schema: str, container: str | None, **given: Any) -> None:
         schema_file,
         threshold,
     )
+    from drift_audit.cli.trail import begin
     from drift_audit.policy import ServicePolicy
     from drift_audit.rules import RULES
     from drift_audit.rules.schema import DECLARED
     from drift_audit.seal import Sealer
 
+    trail = begin("schema check")
     outputs = [parse_output(o) for o in given["outputs"]]
     app = schema_file(schema)
     policy = find_policy(given["config"], no_config=given["no_config"])
@@ -189,6 +191,7 @@ def check(schema: str, container: str | None, **given: Any) -> None:
             rules=[RULES[id] for id in DECLARED],
         )
         report = audit.of(open_source(scope, seal, secrets="names"), None)
+    trail.tell(report)
     finish(deliver(report, outputs, given))
 
 

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Literal
 
 from drift_audit.binding import Binding, LiteralValue, Mount, SecretReference, Source
@@ -112,7 +113,7 @@ def incomparable(reference: Snapshot, candidate: Snapshot) -> tuple[tuple[Addres
     return tuple(
         (home.at(place[1], **{place[0]: place[2]}), reason)
         for place in sorted(there.keys() & here.keys())
-        if (reason := _why_incomparable(_value(there[place]), _value(here[place])))
+        if (reason := _why_not_all(there[place], here[place]))
     )
 
 
@@ -188,7 +189,9 @@ def _plain(item: Item | None, other: Item | None) -> Plain:
     if isinstance(item, Mount):
         plain["mode"] = item.mode
     if isinstance(item, Binding) and item.shadowed:
-        plain["shadowed"] = [_plain_value(source, None) for source in item.shadowed]
+        others = other.shadowed if isinstance(other, Binding) else ()
+        pairs = zip_longest(item.shadowed, others[: len(item.shadowed)])
+        plain["shadowed"] = [_plain_value(source, another) for source, another in pairs]
     return plain
 
 
@@ -207,6 +210,15 @@ def _plain_value(value: Source | Value, other: Source | Value | None) -> Plain:
 
 def _value(item: Item) -> Source | Value:
     return item.value if isinstance(item, Setting) else item.source
+
+
+def _why_not_all(before: Item, after: Item) -> str:
+    """Why two items cannot be held against each other whole, or nothing."""
+    reason = _why_incomparable(_value(before), _value(after))
+    if reason or not (isinstance(before, Binding) and isinstance(after, Binding)):
+        return reason
+    pairs = zip(before.shadowed, after.shadowed, strict=False)
+    return next(filter(None, (_why_incomparable(one, other) for one, other in pairs)), "")
 
 
 def _why_incomparable(before: Source | Value, after: Source | Value | None) -> str:

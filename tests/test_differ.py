@@ -259,6 +259,20 @@ def test_other_key_is_incomparable():
     ]
 
 
+def test_entries_that_never_won_are_incomparable_too():
+    """Of a key that stands twice, both entries are held against each other only under one key."""
+    twice, bound = ["1", "2"], ["1", {"secret": "s", "version": "1"}]
+    one = snapshot({"A": twice, "B": bound, "C": bound, "D": twice}, seal=sealer(key=KEY))
+    other = {"A": ["9", "2"], "B": ["9", bound[1]], "C": [bound[1], bound[1]], "D": [*twice, "3"]}
+    two = snapshot(other, seal=sealer(key=LASTING))
+    same = snapshot(other, seal=sealer(key=KEY))
+
+    assert [c.at.key for c in compare(one, two)] == ["C", "D"]
+    assert [at.key for at, _ in incomparable(one, two)] == ["A", "B", "D"]
+    assert [c.at.key for c in compare(one, same)] == ["A", "B", "C", "D"]
+    assert incomparable(one, same) == ()
+
+
 def test_another_place_is_incomparable():
     """Lasting seals of one configuration under two projects are no thousand changes."""
     key = sealer(key=LASTING)

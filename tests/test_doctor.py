@@ -371,7 +371,9 @@ def test_baselines_and_their_key(kept):
 
     assert found["", "store"]["says"] == "baselines: 2 baselines, each as it was promoted"
     assert found["", "store"]["names"] == ["shop/europe-west1/api", "shop/europe-west1/web"]
-    assert found["", "key"]["says"] == "found: the variable DRIFT_AUDIT_SEAL_KEY"
+    assert found["", "key"]["says"] == (
+        "found: the variable DRIFT_AUDIT_SEAL_KEY; 2 baselines are sealed with it"
+    )
 
 
 @pytest.mark.parametrize(
@@ -391,6 +393,7 @@ def test_baselines_and_their_key(kept):
 def test_keys(kept, env, code, says, fix):
     """A key that is not there, not one, or not theirs is told with the way out."""
     (kept / "seal.key").write_text(SEAL_KEY)
+    (kept / "seal.key").chmod(0o600)
     found = diagnosed(kept, GOOD, "--project=shop", env=env, code=code)["", "key"]
 
     assert found["says"].startswith(says)
@@ -406,6 +409,41 @@ def test_key_file_that_others_may_read(kept):
     found = diagnosed(kept, GOOD, "--project=shop", code=4)["", "key"]
 
     assert found["fix"] == [f"chmod 600 {path}"]
+
+
+def test_named_key_file(kept):
+    """A named file may be a link that all may read, as mounted secrets are; not one that all may change."""
+    real, link = kept / "..data.key", kept / "mounted.key"
+    real.write_text(f"{SEAL_KEY}\n")
+    link.symlink_to(real)
+    told = {}
+    for mode in (0o444, 0o440, 0o644, 0o600, 0o646):
+        real.chmod(mode)
+        for path in (link, real):
+            env = {"DRIFT_AUDIT_SEAL_KEY_FILE": str(path)}
+            code = 4 if mode == 0o646 else 0
+            found = diagnosed(kept, GOOD, "--project=shop", env=env, code=code)["", "key"]
+            told[path.name, mode] = found["state"], found["fix"]
+    mend = {0o600: ("ok", []), 0o646: ("missing", [f"chmod o-w {real}"])}
+    careless = ("warning", [f"chmod 600 {real}"])
+
+    assert {mode: t for (name, mode), t in told.items() if name == link.name} == (
+        dict.fromkeys((0o444, 0o440, 0o644), ("ok", [])) | mend
+    )
+    assert {mode: t for (name, mode), t in told.items() if name == real.name} == (
+        dict.fromkeys((0o444, 0o440, 0o644), careless) | mend
+    )
+
+
+def test_key_file_that_leads_nowhere(kept):
+    """A link that leads to itself, or to nothing, is a key that cannot be used, and no defect."""
+    (kept / "loop.key").symlink_to(kept / "loop.key")
+    (kept / "none.key").symlink_to(kept / "nothing")
+    for name in ("loop.key", "none.key"):
+        env = {"DRIFT_AUDIT_SEAL_KEY_FILE": name}
+        found = diagnosed(kept, GOOD, "--project=shop", env=env, code=4)["", "key"]
+
+        assert found["says"].startswith("the key: ")
 
 
 def test_damaged_baselines(kept):

@@ -108,14 +108,19 @@ def source(
 
 @contextmanager
 def playing(
-    text: str = SHOP, *, watched: bool = True, total: Counter[str] = watch.seen, **more: Any
+    text: str = SHOP,
+    *,
+    watched: bool = True,
+    total: Counter[str] = watch.seen,
+    key: str = "",
+    **more: Any,
 ) -> Iterator[Emulator]:
     """
     An emulator that plays a world. Its clients must not write, ask for payloads, or wait for ever,
-    unless they are not ours: `watched` says so.
+    unless they are not ours: `watched` says so. `key` names the one payload that they may read.
     """
     with Emulator(world(text, **more)) as emulator:
-        watching = watch.over(emulator, total) if watched else nullcontext()
+        watching = watch.over(emulator, total, key) if watched else nullcontext()
         with watching:
             yield emulator
 

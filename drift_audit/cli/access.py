@@ -11,7 +11,7 @@ from itertools import pairwise
 from drift_audit.cli.subject import Scope, connection
 from drift_audit.collector import permissions
 from drift_audit.collector.account import Account
-from drift_audit.collector.budget import NOT_ACCEPTED
+from drift_audit.collector.budget import DENIED, NOT_ACCEPTED
 from drift_audit.collector.connection import Connection
 from drift_audit.collector.permissions import Access
 from drift_audit.collector.rest import RESOURCE_MANAGER
@@ -21,7 +21,6 @@ from drift_audit.headline import number
 from drift_audit.snapshot import Unseen
 
 INCOMPLETE = int(ExitCode.INCOMPLETE)
-DENIED = "permission denied"
 LOGIN = "gcloud auth application-default login"
 ROLES = {
     "run": "roles/run.viewer",

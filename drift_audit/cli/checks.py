@@ -128,7 +128,15 @@ def key(baselines: Sequence[StoredBaseline]) -> Check:
     if found is None:
         says = "none, and none is needed yet; drift-audit init creates one for baselines"
         return Check(check="key", state="ok", says=says)
-    return Check(check="key", state="ok", says=f"found: {keys.where()}")
+    says = f"found: {keys.where()}"
+    if sealed := sum(bool(b.sealed_with) for b in baselines):
+        verb = "is" if sealed == 1 else "are"
+        says = f"{says}; {number(sealed, 'baseline')} {verb} sealed with it"
+    if (careless := keys.exposed()) is not None:
+        fix = (f"chmod 600 {shlex.quote(str(careless))}",)
+        says = f"{says}; others on this machine may read it"
+        return Check(check="key", state="warning", says=says, fix=fix)
+    return Check(check="key", state="ok", says=says)
 
 
 def _ids(found: SealKey | None, baseline: StoredBaseline) -> set[str]:

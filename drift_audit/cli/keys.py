@@ -1,24 +1,32 @@
 """
-The key that seals plain values: from the environment, or from the user's configuration folder.
+The key that seals plain values: from the environment, which may name a file or a secret that holds
+it, or from the user's configuration folder.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 import sys
+import time
 from pathlib import Path
 
 import click
 
-from drift_audit import files
+from drift_audit import files, names
 from drift_audit.cli.notice import notice
-from drift_audit.errors import InputError, StoreError
+from drift_audit.errors import InputError, SourceError, StoreError
 from drift_audit.seal import KEY_BYTES, SealKey
 
 VARIABLE = "DRIFT_AUDIT_SEAL_KEY"
 FILE_VARIABLE = "DRIFT_AUDIT_SEAL_KEY_FILE"
+SECRET_VARIABLE = "DRIFT_AUDIT_SEAL_KEY_SECRET"
+
+_VERSION = re.compile(rf"{names.SECRET_PATH.pattern}/versions/(?P<version>[^/]*)")
+_SECONDS = 60.0
+"""Time for Secret Manager to answer."""
 
 
 def default_file() -> Path:
@@ -33,11 +41,15 @@ def named_file() -> Path | None:
 
 
 def where() -> str:
-    """Where `find` looks: the first of the three places that is named."""
+    """Where `find` looks: the first of the four places that is named."""
     if os.environ.get(VARIABLE):
         return f"the variable {VARIABLE}"
     named = named_file()
-    return f"{named}, which {FILE_VARIABLE} names" if named else str(default_file())
+    if named:
+        return f"{named}, which {FILE_VARIABLE} names"
+    if secret := os.environ.get(SECRET_VARIABLE):
+        return f"{secret}, which {SECRET_VARIABLE} names"
+    return str(default_file())
 
 
 def find() -> SealKey | None:
@@ -48,7 +60,9 @@ def find() -> SealKey | None:
     if text := os.environ.get(VARIABLE):
         return _parse(text, f"the variable {VARIABLE}")
     if (named := named_file()) is not None:
-        return _read(named.resolve())  # a mounted secret is a link that all may read
+        return _read_named(named)
+    if secret := os.environ.get(SECRET_VARIABLE):
+        return _once(secret)
     path = default_file()
     try:
         mode = path.lstat().st_mode
@@ -68,6 +82,75 @@ def there() -> bool:
     """
     named = None if os.environ.get(VARIABLE) else named_file()
     return find() is not None if named is None or os.path.lexists(named) else False
+
+
+def exposed() -> Path | None:
+    """The named key file, if it is the user's own, others may read it, and that can be mended."""
+    named = None if os.environ.get(VARIABLE) else named_file()
+    if named is None:
+        return None
+    facts = named.lstat()
+    mine = stat.S_ISREG(facts.st_mode) and facts.st_uid == os.getuid()
+    fixed = os.statvfs(named).f_flag & os.ST_RDONLY  # a volume of secrets
+    return named if mine and facts.st_mode & 0o077 and not fixed else None
+
+
+def _read_named(path: Path) -> SealKey:
+    """
+    The key of a file that was named: a mounted secret is a link, and a file that all may read. One
+    that all may write to could hold anybody's key.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        changeable = target.stat().st_mode & stat.S_IWOTH
+    except OSError:
+        changeable = 0  # what is wrong with it is told when it is read
+    if changeable:
+        raise StoreError(f"{target}: others may change the key", hint=f"chmod o-w {target}")
+    return _read(target)
+
+
+def _once(name: str) -> SealKey:
+    """The key that a secret holds, read once in a run."""
+    context = click.get_current_context(silent=True)
+    known = context.meta if context else {}
+    if SECRET_VARIABLE not in known:
+        known[SECRET_VARIABLE] = _read_secret(name)
+    found: SealKey = known[SECRET_VARIABLE]
+    return found
+
+
+def _read_secret(name: str) -> SealKey:
+    """The key that a version of a secret holds. Raises StoreError."""
+    told = _VERSION.fullmatch(name)
+    if told is None or not names.is_pinned(told["version"]):
+        why = "names no version of a secret"
+        if told is not None and names.is_floating(told["version"]):
+            why = "names no version by its number: another key could stand behind it tomorrow"
+        form = "projects/PROJECT/secrets/SECRET/versions/NUMBER"
+        raise StoreError(f"the variable {SECRET_VARIABLE} {why}", hint=f"give {form}")
+    from drift_audit.cli.subject import connection
+    from drift_audit.collector.budget import DENIED, Budget, Missing, Unanswered
+    from drift_audit.collector.key_secret import KeySecret
+
+    context = click.get_current_context(silent=True)
+    link = connection(context.params.get("impersonate", ()) if context else ())
+    place = f"{told['secret']} --project={told['project']}"
+    try:
+        client = link.secret_manager()
+        data = KeySecret(name, client, Budget(time.monotonic, _SECONDS)).read()
+    except SourceError as error:
+        raise StoreError(f"the key: {error}", hint=error.hint) from None
+    except Missing:
+        hint = f"gcloud secrets versions list {place}"
+        raise StoreError(f"the key: {name} is not there", hint=hint) from None
+    except Unanswered as error:
+        hint = f"gcloud secrets versions describe {told['version']} --secret={place}"
+        if str(error) == DENIED:
+            who = f"--member={link.whose().member} --role=roles/secretmanager.secretAccessor"
+            hint = f"gcloud secrets add-iam-policy-binding {place} {who}"
+        raise StoreError(f"the key: cannot read {name}: {error}", hint=hint) from None
+    return _parse(data.decode("ascii", "replace"), f"what {name} holds")
 
 
 def _read(path: Path) -> SealKey:

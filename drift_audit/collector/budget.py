@@ -153,9 +153,10 @@ def _wait(state: RetryCallState) -> float:
 
 
 NOT_ACCEPTED = "the credentials were not accepted"
+DENIED = "permission denied"
 
 _REASONS = {
-    "PERMISSION_DENIED": "permission denied",
+    "PERMISSION_DENIED": DENIED,
     "UNAUTHENTICATED": NOT_ACCEPTED,
     "DEADLINE_EXCEEDED": "no answer in time",
     "UNAVAILABLE": "the service cannot be reached",

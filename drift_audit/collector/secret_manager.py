@@ -1,6 +1,7 @@
 """
 Asks Secret Manager what the secrets are that revisions read. Metadata only: there is no code here
-that could ask for a payload, and the account needs no permission to read one.
+that could ask for a payload, and the account needs no permission to read one. (The sealing key, if
+it is kept there, is read by `drift_audit.collector.key_secret` and nothing else.)
 
 Calls grow with the secrets, never with the references: one list of the secrets of a project, and
 one call for each secret that is read, whether it is read in one version or in many.

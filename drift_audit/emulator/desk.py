@@ -34,13 +34,15 @@ LOCATION = "cloud.googleapis.com/location"
 class Call:
     """
     One call that came: its method, whether the client would have given up waiting (None over HTTP,
-    which does not tell), what it was for, and whether there is such a method here.
+    which does not tell), what it was for, whether there is such a method here, and the name of the
+    resource that it was about.
     """
 
     method: str
     deadline: bool | None
     kind: Kind = "read"
     served: bool = True
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Desk:
         The reply to one call, with the faults that its front has to carry out. Raises Refusal.
         """
         rpc = self.rpcs[method]
-        self.calls.append(Call(method, deadline, rpc.kind))
+        self.calls.append(Call(method, deadline, rpc.kind, about=asked_of(request)))
         due = self.schedule.due(method)
         for fault in due:
             self._refuse(fault, request)

@@ -1,4 +1,7 @@
-"""Secret Manager v1: the metadata of secrets and versions. A payload is asked for in vain."""
+"""
+Secret Manager v1: the metadata of secrets and versions. A payload is asked for in vain, unless the
+world says what a version holds.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from drift_audit.emulator.cloud_run import listing, refused
 from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import Rpc
 from drift_audit.emulator.state import message
-from drift_audit.emulator.status import not_found
+from drift_audit.emulator.status import denied, failed, not_found
 from drift_audit.emulator.v2 import instant
 from drift_audit.emulator.world import World, WorldSecret
 
@@ -27,7 +30,7 @@ WRITES = (
 
 
 def rpcs(world: World) -> dict[str, Rpc]:
-    """The methods by name. Those that write, and the one that reads payloads, are refused."""
+    """The methods by name. Those that write are refused."""
     here = _SecretManager(world)
     access = sm.AccessSecretVersionRequest.pb()
     found = {
@@ -39,7 +42,7 @@ def rpcs(world: World) -> dict[str, Rpc]:
             listing(sm.ListSecretVersionsResponse, "versions"),
         ),
         "GetSecretVersion": Rpc(sm.GetSecretVersionRequest.pb(), here.version),
-        "AccessSecretVersion": Rpc(access, refused, kind="payload"),
+        "AccessSecretVersion": Rpc(access, here.payload, kind="payload"),
         "GetIamPolicy": Rpc(iam_policy_pb2.GetIamPolicyRequest, here.policy),
         "TestIamPermissions": Rpc(iam_policy_pb2.TestIamPermissionsRequest, here.tested, open=True),
         **dict.fromkeys(WRITES, Rpc(None, refused, kind="write")),
@@ -97,6 +100,20 @@ class _SecretManager:
 
     def version(self, request: Any) -> Any:
         """One version by its number, by an alias, or the latest, whatever its state (§5.1)."""
+        return self._version(*self._meant(request))
+
+    def payload(self, request: Any) -> Any:
+        """What a version holds, where the world says so and the version is enabled."""
+        secret, number = self._meant(request)
+        held, state = secret.payloads.get(number), secret.versions[number]
+        if held is None:
+            raise denied(request.name)
+        if state != "enabled":
+            raise failed(f"Secret Version [{request.name}] is in {state.upper()} state.")
+        name = f"{self._name(secret)}/versions/{number}"
+        return sm.AccessSecretVersionResponse.pb()(name=name, payload={"data": held.encode()})
+
+    def _meant(self, request: Any) -> tuple[WorldSecret, int]:
         name, _, asked = request.name.partition("/versions/")
         secret = self._known(name)
         number = secret.aliases.get(asked)
@@ -104,9 +121,9 @@ class _SecretManager:
             number = max(secret.versions, default=None)
         elif asked.isdecimal():
             number = int(asked)
-        if number not in secret.versions:
+        if number is None or number not in secret.versions:
             raise not_found(f"Secret Version [{request.name}]")
-        return self._version(secret, number)
+        return secret, number
 
     def _version(self, secret: WorldSecret, number: int) -> Any:
         name, state = f"{self._name(secret)}/versions/{number}", secret.versions[number].upper()

@@ -1,8 +1,8 @@
 """
 The emulator: Cloud Run and Secret Manager on loopback, from a world, and what services reach.
 
-Payload calls are refused and counted, as are calls that write and calls without a deadline, so that
-a test can tell what a client did.
+Payload calls are counted, as are calls that write and calls without a deadline, so that a test can
+tell what a client did.
 """
 
 from __future__ import annotations

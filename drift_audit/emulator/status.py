@@ -24,6 +24,11 @@ def invalid(message: str) -> Refusal:
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
+def failed(message: str) -> Refusal:
+    """What was asked for cannot be had as things stand."""
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+
 def denied(name: str) -> Refusal:
     """What was asked for is not for this caller."""
     return Refusal(grpc.StatusCode.PERMISSION_DENIED, f"Permission denied on resource {name}")

@@ -77,7 +77,8 @@ class WorldSecret(Part):
     A secret, its versions and its aliases.
 
     `scheduled` tells when versions are to be destroyed; `accessors` are the members that the
-    secret's own IAM policy lets read payloads.
+    secret's own IAM policy lets read payloads. `payloads` is what versions hold that the caller may
+    read; of all others reading is refused.
     """
 
     project: str
@@ -89,9 +90,12 @@ class WorldSecret(Part):
     rotates: Rotation | None = None
     scheduled: dict[Number, Instant] = {}
     accessors: tuple[str, ...] = ()
+    payloads: dict[Number, str] = Field({}, repr=False)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if not self.payloads.keys() <= self.versions.keys():
+            raise ValueError("a payload of a version that is not there")
         if not set(self.aliases.values()) <= self.versions.keys():
             raise ValueError("an alias of a version that is not there")
         if not self.scheduled.keys() <= self.versions.keys():

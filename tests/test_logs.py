@@ -18,6 +18,7 @@ from drift_audit.emulator.faults import Fault
 from tests.canary import leaks
 from tests.command import environment, run
 from tests.manifests import CANARY, PASSWORD, SECRET, service
+from tests.test_app_schema import document
 from tests.worlds import playing, reached
 
 JSON = "--log-format=json"
@@ -33,6 +34,7 @@ SEVERITIES = {"DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"}
 
 WORLD = f"""
 secrets: [{{project: shop, name: jwt, versions: {{1: enabled}}}}]
+databases: [{{project: shop, region: europe-west1, database: db, tier: db-custom-2-7680}}]
 services:
   - project: shop
     region: europe-west1
@@ -42,6 +44,7 @@ services:
       - name: api-00001-a
         at: 2026-01-01T08:00:00Z
         image: r/api
+        cloud_sql: ["shop:europe-west1:db"]
         args: ["--token={CANARY}"]
         env: {{DB_PASSWORD: {CANARY}, JWT: {{secret: jwt, version: "1"}}}}
       - {{name: api-00002-b, at: 2026-01-02T08:00:00Z, env: {{JWT: null, DB_PASSWORD: {CANARY}2}}}}
@@ -227,6 +230,7 @@ def test_failures_end_too(here, arguments, code, says, hint):
         (["audit", "--log-format=xml"], 2, "invalid value for '--log-format'"),
         (["explain", "nope"], 2, "there is no rule nope"),
         (["baseline", "list"], 0, "no baselines in baselines"),
+        (["schema", "show"], 2, "missing argument"),
         ([], 2, "no command was given"),
     ],
 )
@@ -237,6 +241,17 @@ def test_what_never_began(here, arguments, code, says):
 
     assert ran.code == code
     assert line["message"].startswith(says)
+
+
+def test_details(here):
+    """What belongs to an error stands beside it."""
+    ran = run("schema", "show", cwd=here, env={"K_SERVICE": "gate"})
+    plain = run("schema", "show", cwd=here)
+    [line] = lines(ran.err)
+    told = [line["message"], *line["details"], line["hint"]]
+
+    assert "policy" in "".join(line["details"])
+    assert plain.err.splitlines() == [f"drift-audit: {told[0]}", *(f"  {t}" for t in told[1:])]
 
 
 def test_our_own_log_is_structured(tmp_path):
@@ -265,13 +280,18 @@ def begun(folder, env, *arguments, program="-m drift_audit"):
     ("number", "code", "word"),
     [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
 )
-def test_stopped_in_the_middle(tmp_path, number, code, word):
+@pytest.mark.parametrize(
+    "rpc", ["Services/ListServices", "Revisions/ListRevisions", "SqlInstancesService/Get"]
+)
+def test_stopped_in_the_middle(tmp_path, rpc, number, code, word):
     """A run that is stopped while a call hangs tells its end at once."""
-    fault = Fault("Services/ListServices", 1, "hang", always=True)
-    with playing(WORLD, faults=[str(fault)]) as emulator:
-        process, first = begun(tmp_path, reached(emulator), "audit", *SCOPE, JSON)
-        while not any("ListServices" in call.method for call in emulator.calls):
+    with playing(WORLD, faults=[str(Fault(rpc, 1, "hang", always=True))]) as emulator:
+        flags = [*SCOPE, "--read-limits", JSON]
+        process, first = begun(tmp_path, reached(emulator), "audit", *flags)
+        while not any(call.method == rpc for call in emulator.calls):
+            assert process.poll() is None
             time.sleep(0.01)
+        time.sleep(0.2)  # it waits for the answer by now
         sent = time.monotonic()
         process.send_signal(number)
         _, err = process.communicate(timeout=20)
@@ -341,6 +361,17 @@ def test_lost_report(here):
 
     assert ran.returncode == end["exit_code"] == 5
     assert (end["verdict"], end["complete"]) == ("clean", True)
+
+
+def test_schema_check_ends_too(here):
+    """What holds services against the application's own list is a judging command like others."""
+    key = {"field": "jwt", "names": ["JWT"], "required": "yes"}
+    (here / "keys.json").write_text(json.dumps(document(key)))
+    ran = run("schema", "check", "keys.json", "--input=after.json", JSON, cwd=here)
+    end = finished(ran.err)
+
+    assert (end["command"], end["exit_code"], ran.code) == ("schema check", 10, 10)
+    assert "key-missing" in {one["rule"] for one in events(ran.err, "finding")}
 
 
 HOSTILE = "A\x1b[31m\u202eB\n::error::##vso[x]" + "x" * 20_000

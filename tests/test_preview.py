@@ -17,6 +17,7 @@ from drift_audit.cli.gcloud import Command
 from drift_audit.errors import CommandError
 from tests.canary import files_below, leaks
 from tests.command import Ran, environment, run
+from tests.test_logs import events, finished
 from tests.worlds import playing
 
 pytestmark = pytest.mark.skipif(
@@ -508,3 +509,17 @@ def test_what_gcloud_says(flags, fails, told, tmp_path, monkeypatch):
 
     assert str(error.value).startswith("gcloud run services update ended with 1: ")
     assert str(error.value).endswith(told)
+
+
+def test_events(tmp_path):
+    """A preview tells its findings and its end to logs like an audit, and no value."""
+    update = "gcloud run services update api --remove-secrets=SERVICE_SECRET".split()
+    with playing(WORLD, watched=False) as emulator:
+        options = ("--reference=SERVING", "--log-format=json")
+        ran = preview(emulator, tmp_path, *update, options=options)
+    found = events(ran.err, "finding")
+    end = finished(ran.err)
+
+    assert ("key-lost", "SERVICE_SECRET") in {(f["rule"], f.get("key")) for f in found}
+    assert (end["command"], end["exit_code"], end["verdict"]) == ("preview", ran.code, "drift")
+    assert leaks(ran.err.encode(), [CANARY]) == []

@@ -91,5 +91,4 @@ def _warned(
 
 def _uncaught(error: BaseException | None) -> None:
     """What nobody caught, on whichever thread."""
-    if error is not None:
-        defect("an error that nothing caught", error)
+    defect("an error that nothing caught", error or Exception())

@@ -107,9 +107,7 @@ class Trail:
 def begin(command: str, metrics_file: str | None = None) -> Trail:
     """The trail of the command that runs now. Raises CommandError for metrics that cannot be."""
     trail = Trail(command)
-    endings = click.get_current_context().obj
-    if endings is not None:
-        endings.append(trail.end)
+    click.get_current_context().ensure_object(list).append(trail.end)
     if metrics_file is not None:
         trail.measure(metrics_file)
     return trail

@@ -59,10 +59,13 @@ class LimitReader:
             *(partial(self._connector, name) for name in sorted(set(connectors))),
         ]
         found: list[SqlInstance | VpcConnector | Unseen] = []
-        with ThreadPoolExecutor(AT_ONCE) as executor:
+        executor = ThreadPoolExecutor(AT_ONCE)
+        try:
             for one in executor.map(lambda ask: ask(), asked):
                 found.append(one)
                 self._tell("limits", len(found), len(asked))
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)  # who is stopped waits for none
         return Limits(
             databases=tuple(one for one in found if isinstance(one, SqlInstance)),
             connectors=tuple(one for one in found if isinstance(one, VpcConnector)),

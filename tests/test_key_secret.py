@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import requests
 
+from drift_audit.collector.connection import Connection
 from tests import watch
 from tests.canary import files_below, leaks
 from tests.command import SEAL_KEY, run
@@ -206,6 +209,22 @@ def test_init_finds_the_key(tmp_path):
 
     assert (ran.code, "is there already" in ran.err) == (0, True)
     assert not (tmp_path / ".config").exists()
+
+
+def test_payload_over_both_fronts():
+    """The emulator gives what the world says a version holds, over gRPC and HTTP, by alias too."""
+    url = "http://{}/v1/projects/ops/secrets/drift-audit-key/versions/{}:access"
+    with playing(WORLD, watched=False) as emulator:
+        client = Connection(secrets_emulator=emulator.address).secret_manager()
+        reply = client.access_secret_version(name=NAME)
+        told = [requests.get(url.format(emulator.rest, v), timeout=5) for v in (2, "prod", 3, 9)]
+    data = [base64.b64decode(one.json()["payload"]["data"]).decode() for one in told[:2]]
+
+    assert (reply.name, reply.payload.data.decode()) == (NAME, SEAL_KEY)
+    assert data == [SEAL_KEY, SEAL_KEY]
+    assert [(one.status_code, one.json()["error"]["status"]) for one in told[2:]] == [
+        (400, "FAILED_PRECONDITION"), (404, "NOT_FOUND"),
+    ]  # fmt: skip
 
 
 def test_payloads_of_a_world():

@@ -99,6 +99,17 @@ def test_last_success_outlives_failures(here):
     assert not any(key[0] == "findings" for key in failed)
 
 
+def test_last_success_behind_a_link(here):
+    """A file that is written through a link is read through it too."""
+    (here / "empty").mkdir()
+    (here / "audit.prom").symlink_to(here / "real.prom")
+    run("audit", "--input=before.json", FILE, cwd=here)
+    run("audit", "--input=empty", FILE, cwd=here)
+
+    assert (here / "audit.prom").is_symlink()
+    assert ("last_success_timestamp_seconds",) in samples(here, "real.prom")
+
+
 @pytest.mark.parametrize("before", [None, "not { metrics", "drift_audit_exit_code 0\n", "\ud800"])
 def test_nothing_known_of_the_last_success(here, before):
     """A file that does not tell when a run last saw everything says nothing of it."""

@@ -5,9 +5,11 @@ reads.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from drift_audit import __version__, files
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from drift_audit.report import Report
 
 EXTRA = "pip install 'drift-audit[metrics]'"
-LAST_SUCCESS = "drift_audit_last_success_timestamp_seconds"
+PREFIX = "drift_audit_"
+LAST_SUCCESS = "last_success_timestamp_seconds"
 
 PLACE = ("project", "region", "service")
 
@@ -46,7 +49,7 @@ class MetricsFile:
         nothing. Raises OutputError.
         """
         registry = self._library.CollectorRegistry()
-        told = _Told(lambda *about, **labels: self._gauge(registry, *about, **labels))
+        told = _Told(partial(self._library.Gauge, registry=registry))
         told.run(code, seconds, command)
         complete = report is not None and report.verdict != "incomplete"
         told.number("complete", "Whether the run saw everything in scope.", complete)
@@ -57,20 +60,17 @@ class MetricsFile:
             told.report(report)
         files.write(self._path, self._library.generate_latest(registry).decode())
 
-    def _gauge(self, registry: Any, name: str, about: str, labels: tuple[str, ...] = ()) -> Any:
-        return self._library.Gauge(name, about, labels, registry=registry)
-
     def _last_success(self) -> float | None:
         """What the file says so far, where it can be read: a run that failed changes nothing."""
         from prometheus_client.parser import text_string_to_metric_families
 
         try:
-            text = files.read(self._path).decode()
+            text = files.read(os.path.realpath(self._path)).decode()  # as it is written
             families = list(text_string_to_metric_families(text))
         except (InputError, ValueError):
             return None
-        samples = [s for family in families for s in family.samples if s.name == LAST_SUCCESS]
-        return samples[0].value if samples else None
+        samples = (sample for family in families for sample in family.samples)
+        return next((s.value for s in samples if s.name == f"{PREFIX}{LAST_SUCCESS}"), None)
 
 
 class _Told:
@@ -81,8 +81,7 @@ class _Told:
 
     def number(self, name: str, about: str, value: float) -> None:
         """One gauge without labels."""
-        prefix = "" if name.startswith("drift_audit_") else "drift_audit_"
-        self._gauge(f"{prefix}{name}", about).set(value)
+        self._gauge(f"{PREFIX}{name}", about).set(value)
 
     def run(self, code: int, seconds: float, command: str) -> None:
         """How the run went, whatever it found."""

@@ -438,3 +438,37 @@ def test_incomplete_audits_are_not_the_last_one(nights):
 def test_ages_that_are_none(here, words):
     """What is no length of time is refused, and so is strictness about nothing."""
     assert run("compare", "before.json", "after.json", *words, cwd=here).code == 2
+
+
+# What logs hear
+
+
+def events(ran):
+    return [json.loads(line) for line in ran.err.splitlines()]
+
+
+def test_logs_tell_what_is_new(nights):
+    """Each finding says whether it is new, and since when; a part has no verdict, and merge has."""
+    log = {"DRIFT_AUDIT_LOG_FORMAT": "json"}
+    nights(fleet("s03"), 0, "--night")
+    second = events(nights(fleet("s03", "s05"), 1, "--night", env=log))
+    lost = {e["service"]: (e["new"], e["since"]) for e in second if e.get("rule") == "key-lost"}
+    part = events(nights(fleet(), 2, "--shard=1/1", "--run=whole", env=log))
+    parts = [events(nights(fleet(), 2, f"--shard={i}/2", "--run=r", env=log))[-1] for i in (1, 2)]
+    with playing_document(fleet()) as emulator:
+        cloud = nights.cloud.env if nights.cloud else {}
+        merged = run(
+            "merge", f"--store={nights.store}", "--run=r",
+            cwd=nights.folder, env={**reached(emulator), **log, **cloud},
+        )  # fmt: skip
+
+    assert lost == {
+        "s03": (False, "2026-01-15T12:00:00+00:00"),
+        "s05": (True, "2026-01-16T12:00:00+00:00"),
+    }
+    assert part[-1]["verdict"] == "clean"
+    assert [(one["event"], one["verdict"], one["complete"]) for one in parts] == [
+        ("audit_finished", "part", False)
+    ] * 2
+    assert events(merged)[-1]["verdict"] == "clean"
+    assert events(merged)[-1]["command"] == "merge"

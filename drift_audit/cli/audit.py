@@ -100,6 +100,7 @@ def command(**given: Any) -> None:
         if ledger is not None:
             ledger.keep()
     if not mine.whole:
+        trail.part()
         finish(keep_part(part, run, given["store"]))
     report, written = audit.conclude([part], store), True
     if given["night"]:

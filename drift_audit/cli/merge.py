@@ -10,6 +10,7 @@ from drift_audit.cli import options
 from drift_audit.cli.nights import aged, ended, open_parts, run_name
 from drift_audit.cli.output import deliver, finish, now, parse_output
 from drift_audit.cli.subject import find_policy, open_store
+from drift_audit.cli.trail import begin
 from drift_audit.errors import StoreError
 from drift_audit.part import Shard
 
@@ -19,6 +20,7 @@ from drift_audit.part import Shard
 @options.store
 @options.run
 @options.output
+@options.metrics
 @options.talk
 def command(config: str | None, no_config: bool, store: str, run: str | None, **given: Any) -> None:
     """
@@ -33,6 +35,7 @@ def command(config: str | None, no_config: bool, store: str, run: str | None, **
     """
     from drift_audit.audit import Audit
 
+    trail = begin("merge", given["metrics_file"])
     outputs = [parse_output(o) for o in given["outputs"]]
     policy = find_policy(config, no_config=no_config)
     kept = open_parts(store)
@@ -45,4 +48,5 @@ def command(config: str | None, no_config: bool, store: str, run: str | None, **
         )
     audit = Audit(policy=policy, now=now())
     report, written = aged(audit.conclude(parts, open_store(store)), name, store)
+    trail.tell(report)
     finish(ended(deliver(report, outputs, given), kept=written))

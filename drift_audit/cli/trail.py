@@ -5,6 +5,7 @@ ends, its end is told, and once.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import time
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ class Trail:
     def __init__(self, command: str) -> None:
         self._command, self._begun = command, time.monotonic()
         self._report: Report | None = None
+        self._part = False
         self._metrics: MetricsFile | None = None
         _event("audit_started", NOTICE, f"{command} started", command=command)
 
@@ -47,11 +49,15 @@ class Trail:
 
         self._metrics = MetricsFile(path)
 
+    def part(self) -> None:
+        """It was one of several parts of a run: it has no verdict of its own."""
+        self._part = True
+
     def tell(self, report: Report) -> None:
         """Tell what was found, and what was not seen."""
         self._report = report
         for finding in report.all_findings:
-            _tell_finding(finding)
+            _tell_finding(finding, report.generated_at)
         for missed in report.unseen:
             told = f"{missed.where}: {missed.reason}"
             where = {"where": missed.where, "reason": missed.reason}
@@ -87,8 +93,10 @@ class Trail:
 
     def _finished(self, code: int, seconds: float) -> None:
         report = self._report
-        verdict = report.verdict if report else "incomplete"
-        about: dict[str, Any] = {"verdict": verdict, "complete": verdict != "incomplete"}
+        verdict: str = report.verdict if report else "incomplete"
+        if self._part and code == ExitCode.CLEAN:
+            verdict = "part"  # which `merge` makes a verdict of
+        about: dict[str, Any] = {"verdict": verdict, "complete": verdict in ("clean", "drift")}
         if report is not None:
             about["counts"] = report.counts.model_dump()
             about["schema_version"] = report.schema_version
@@ -124,8 +132,11 @@ def _event(name: str, level: int, message: str, **fields: object) -> None:
     event(name, level, message, tool_version=__version__, **execution(), **fields)
 
 
-def _tell_finding(finding: Finding) -> None:
+def _tell_finding(finding: Finding, now: dt.datetime) -> None:
     waived = finding.waived is not None
+    nights = (
+        {"new": finding.since == now, "since": finding.since.isoformat()} if finding.since else {}
+    )
     event(
         "finding",
         NOTICE if waived else LEVELS[finding.severity],
@@ -134,6 +145,7 @@ def _tell_finding(finding: Finding) -> None:
         rule=finding.rule,
         finding_severity=finding.severity.word,
         waived=waived,
+        **nights,
         **_place(finding.address),
     )
 

@@ -6,9 +6,11 @@ at all.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from drift_audit.errors import InputError, OutputError
@@ -108,28 +110,45 @@ def write_parts(path: str, parts: Iterable[str | bytes]) -> None:
 
     A temporary in the same folder, flushed to disk, takes the name, and with it the permissions of
     the file it replaces; then the folder is flushed too. A device or pipe is written to as it is.
-    Raises OutputError; nothing is left behind.
+    Raises OutputError; nothing is left behind, and what runs that were killed have left is removed.
     """
     try:
         old = _mode(path)
         if path.startswith("/dev/") or (old is not None and not stat.S_ISREG(old)):
             with Path(path).open("wb") as file:
                 file.writelines(map(_encoded, parts))
-        else:
-            _replace(Path(os.path.realpath(path)), parts, old)
+            return
+        target = Path(os.path.realpath(path))
+        with _whole(target.parent, parts, ORDINARY) as temporary:
+            if old is not None:
+                temporary.chmod(stat.S_IMODE(old))
+            temporary.replace(target)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason(error)}") from None
 
 
 def create(path: Path, text: str, *, mode: int) -> None:
     """
-    Write a file that must not be there yet, and its folder. Raises OutputError if it is.
+    Write a file that must not be there yet, and its folder: it is there whole, or not at all.
+    Raises OutputError if it is there already.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write_new(path, (text,), mode)
+        make_folder(path.parent, mode=0o700)
+        with _whole(path.parent, (text,), mode) as temporary:
+            _name(temporary, path)
     except OSError as error:
         raise OutputError(f"cannot create {path}: {reason(error)}") from None
+
+
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
+    """
+    Make a folder and those above it. All are on disk when this returns: a file that is flushed in
+    a folder that is not would be lost with it. Raises OSError.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(mode, parents=True, exist_ok=True)
+    for one in reversed(missing):
+        _flush(one.parent)
 
 
 def _mode(path: str) -> int | None:
@@ -144,34 +163,85 @@ def _encoded(part: str | bytes) -> bytes:
     return part.encode() if isinstance(part, str) else part
 
 
-def _write_new(path: Path, parts: Iterable[str | bytes], mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+def _name(temporary: Path, path: Path) -> None:
+    """Give a whole file a name that nothing has yet. Raises OSError."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        if os.path.lexists(path):  # a file has one name there: look, then rename
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        temporary.rename(path)
+    else:
+        _drop(temporary)
+
+
+TEMPORARY = ".drift-audit-{}.tmp"
+"""What a file is called until it is whole. Whoever writes it holds its lock."""
+
+
+@contextmanager
+def _whole(folder: Path, parts: Iterable[str | bytes], mode: int) -> Iterator[Path]:
+    """
+    A file with its content on disk, to be renamed; when it was, the folder is flushed. Where
+    something fails it is removed. Raises OSError.
+    """
+    _sweep(folder)
+    temporary, descriptor = _locked_new(folder, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.writelines(map(_encoded, parts))
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(descriptor)
+            yield temporary
     except BaseException:
-        path.unlink()
+        _drop(temporary)
         raise
+    _flush(folder)
 
 
-TEMPORARY = ".drift-audit-{}.tmp"
-"""What a file is called until it is whole; one that is left over is of a run that was killed."""
+def _locked_new(folder: Path, mode: int) -> tuple[Path, int]:
+    """A new temporary, and its descriptor, which holds the lock where there are locks."""
+    while True:
+        path = folder / TEMPORARY.format(os.urandom(8).hex())
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return path, descriptor
+        os.close(descriptor)  # it was taken for a left-over before it was locked
 
 
-def _replace(target: Path, parts: Iterable[str | bytes], old: int | None) -> None:
-    temporary = target.parent / TEMPORARY.format(os.urandom(8).hex())
-    _write_new(temporary, parts, ORDINARY)
-    try:
-        if old is not None:
-            temporary.chmod(stat.S_IMODE(old))
-        temporary.replace(target)
-    except BaseException:
+def _sweep(folder: Path) -> None:
+    """Remove what runs that were killed have left: the system gave up the locks of those."""
+    with suppress(OSError):
+        for left in [*folder.glob(TEMPORARY.format("*"))]:
+            _remove_unlocked(left)
+
+
+def _remove_unlocked(left: Path) -> None:
+    with suppress(OSError):
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(left, flags)
+        try:
+            there = os.fstat(descriptor)
+            if stat.S_ISREG(there.st_mode) and there.st_uid == os.geteuid():
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _drop(temporary: Path) -> None:
+    """Remove a temporary; where that fails too the next run sweeps it."""
+    with suppress(OSError):
         temporary.unlink()
-        raise
-    folder = os.open(target.parent, os.O_RDONLY)
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)

@@ -56,10 +56,9 @@ class Folder:
         """Write a file whole or not at all. Raises Conflict and StoreError."""
         place = self._root / path
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(place.parent)
             self._check_inside(place)
             with _locked(place.parent):
-                _sweep(place.parent)
                 there = self.read(path, limit=MOST)
                 if (there.generation if there else None) != over:
                     raise Conflict(f"{place}: somebody else wrote it in the meantime")
@@ -99,9 +98,3 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a run that was killed has left: nobody else is writing here now."""
-    for left in folder.glob(files.TEMPORARY.format("*")):
-        left.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint docs mutants bench bench-small lock clean
+.PHONY: help demo test lint docs mutants crash bench bench-small lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -27,6 +27,9 @@ docs: $(READY)  ## write docs/rules.md, docs/cli.md and the texts of explain ane
 
 mutants: $(READY)  ## make faults in the core, and tell which of them no test notices
 	nice -n 15 $(BIN)/python -m tests.mutants $(NAMES)
+
+crash: $(READY)  ## kill writers, fail their system calls, and look at what is left of the files
+	nice -n 15 $(BIN)/python -m tests.crash --kills 2000
 
 bench: $(READY)  ## measure everything against the floor and gcloud, and write docs/performance.md
 	$(BIN)/python -m bench.run --json=bench/results/latest.json

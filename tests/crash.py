@@ -28,6 +28,7 @@ from pathlib import Path
 
 from drift_audit import files
 from tests import syscalls
+from tests.commands import COMMANDS, HASTY_COMMAND, NAIVE_COMMAND
 from tests.writers import NAIVE, WRITERS, Writer
 
 AFRESH = 10
@@ -35,6 +36,10 @@ AFRESH = 10
 
 WINDOW = 4
 """A writer is killed within the time of so many writes."""
+
+CONTROLS = (NAIVE,), (NAIVE_COMMAND, HASTY_COMMAND)
+FEW = 5
+"""Commands that a short run looks at: the first promotion of a service is left to a long one."""
 
 
 @dataclass
@@ -84,7 +89,7 @@ def _once(writer: Writer, folder: Path, done: int, seconds: float, tally: Tally)
     tally.left += bool(_left(folder))
     try:
         there = writer.there(folder)
-    except Exception as error:  # whatever a reader says, it is not what was written
+    except Exception as error:  # noqa: BLE001  # whatever a reader says, it is not what was written
         tally.torn += 1
         tally.problems.append(f"{writer.name}: {error}")
         shutil.rmtree(folder)
@@ -98,7 +103,7 @@ def _once(writer: Writer, folder: Path, done: int, seconds: float, tally: Tally)
         writer.mended(folder)
         assert writer.there(folder) == there + 1, "the write after a kill did not count"
         assert not _left(folder), "a temporary was not swept"
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         tally.problems.append(f"{writer.name}: {error}")
     return there + 1
 
@@ -119,7 +124,7 @@ def _killed(writer: Writer, folder: Path, done: int, seconds: float) -> int:
     os.kill(child, signal.SIGKILL)
     ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert ended == -signal.SIGKILL, f"{writer.name} ended by itself"
-    with open(reader, "rb") as file:
+    with os.fdopen(reader, "rb") as file:
         return len(file.read())
 
 
@@ -156,13 +161,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--control", action="store_true", help="a broken writer in their place")
     given = parser.parse_args(arguments)
-    writers = (NAIVE,) if given.control else WRITERS
+    writers, commands = CONTROLS if given.control else (WRITERS, COMMANDS)
+    if given.faults == "few":
+        commands = commands[-FEW:]
     chance = random.Random(given.seed)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         each = -(-given.kills // len(writers))
         killed = {w.name: campaign(w, each, Path(folder), chance) for w in writers if given.kills}
-        faults = syscalls.campaign(Path(folder), given.faults, control=given.control)
+        faults = syscalls.campaign(Path(folder), given.faults, commands)
     figures = {
         "kills": {name: asdict(tally) for name, tally in killed.items()},
         "faults": asdict(faults),

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drift_audit import files
-from drift_audit.cli import keys, snapshot as snapshots
+from drift_audit.cli import keys
+from drift_audit.cli import snapshot as snapshots
 from drift_audit.errors import StoreError
 from drift_audit.inventory import Remembered, Service
 from drift_audit.past import Past, Seen
 from drift_audit.seal import SealKey
 from drift_audit.store.archive import Archive
-from drift_audit.store.baselines import Baselines
 from drift_audit.store.baseline import promotion
+from drift_audit.store.baselines import Baselines
 from drift_audit.store.folder import Folder
 from drift_audit.store.ledger import Ledger
 from tests.builders import HOME, LASTING, NOW, sealer, snapshot
@@ -175,12 +176,14 @@ def _created(folder: Path) -> int:
     return len(found)
 
 
+ARCHIVE = Writer("archive", _archive, _archived)
+LEDGER = Writer("ledger", _ledger, _noted)
 WRITERS = (
     Writer("promotion", _promote, _promoted, _verified),
     Writer("report", _report, _reported),
     Writer("snapshots", _snapshots, _collected),
-    Writer("archive", _archive, _archived),
-    Writer("ledger", _ledger, _noted),
+    ARCHIVE,
+    LEDGER,
     Writer("key", _key, _created),
 )
 
@@ -202,5 +205,3 @@ def hasty(path: Path, text: str) -> None:
 
 
 NAIVE = Writer("naive", lambda f, n: naive(f / "report.json", told(n)), _reported)
-HASTY = Writer("hasty", lambda f, n: hasty(f / "report.json", told(n)), _reported)
-CONTROLS = (NAIVE, HASTY)

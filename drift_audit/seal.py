@@ -243,6 +243,26 @@ class Sealer:
         return self._bound[place]
 
 
+class Rekeying(Sealer):
+    """
+    Seals with one key, and tells in `seals` what each seal is under another one.
+
+    Who finds a stored seal there has read its value again, at the place where it was sealed: with
+    any other value, or elsewhere, the first key gives another seal.
+    """
+
+    def __init__(self, key: SealKey, new: SealKey) -> None:
+        super().__init__(key)
+        self.seals: dict[Seal, Seal] = {}
+        self._new = Sealer(new)
+
+    def _seal(self, home: Address, kind: str, name: str, values: tuple[str, ...]) -> Seal:
+        seal = super()._seal(home, kind, name, values)
+        new = self._new._seal(home, kind, name, values)  # noqa: SLF001  # a sealer as well
+        self.seals[seal] = new
+        return seal
+
+
 def _by_address(place: tuple[Address, Seal | None]) -> str:
     return str(place[0])
 

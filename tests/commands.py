@@ -215,7 +215,29 @@ def _both_kept(folder: Path) -> bool:
 
 KEPT = Command("archive and ledger", _kept, _keeping, _both_kept, (), quietly=True)
 
-COMMANDS = (FIRST, SECOND, REPORT, SNAPSHOT, INIT, KEPT)
+
+# Another key
+
+
+def _rotated(folder: Path) -> bool:
+    baseline = Baselines(Folder(str(folder / "baselines"))).read(HOME)
+    if not (folder / "new.key").exists():
+        return False
+    key = SealKey.parse((folder / "new.key").read_text())
+    if baseline is None or baseline.sealed_with != {key.id(HOME)}:
+        return False
+    return Baselines(Folder(str(folder / "baselines"))).history(HOME)[-1] == baseline
+
+
+ROTATION = Command(
+    "seal rotate",
+    _ran(*"seal rotate --new-key-file=new.key --by=me --no-config --input=before.json".split()),
+    _promoted,
+    _rotated,
+    ("baselines", "before.json", "new.key"),
+)
+
+COMMANDS = (ROTATION, FIRST, SECOND, REPORT, SNAPSHOT, INIT, KEPT)
 
 
 # Controls

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from drift_audit import files
 from tests import syscalls
-from tests.commands import COMMANDS, HASTY_COMMAND, NAIVE_COMMAND
+from tests.commands import COMMANDS, HASTY_COMMAND, NAIVE_COMMAND, Command
 from tests.writers import NAIVE, WRITERS, Writer
 
 AFRESH = 10
@@ -37,9 +37,9 @@ AFRESH = 10
 WINDOW = 4
 """A writer is killed within the time of so many writes."""
 
-CONTROLS = (NAIVE,), (NAIVE_COMMAND, HASTY_COMMAND)
+BROKEN = NAIVE_COMMAND, HASTY_COMMAND
 FEW = 5
-"""Commands that a short run looks at: the first promotion of a service is left to a long one."""
+"""Commands that a short run looks at: rotations and first promotions are left to a long one."""
 
 
 @dataclass
@@ -161,7 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--control", action="store_true", help="a broken writer in their place")
     given = parser.parse_args(arguments)
-    writers, commands = CONTROLS if given.control else (WRITERS, COMMANDS)
+    writers: Sequence[Writer] = (NAIVE,) if given.control else WRITERS
+    commands: Sequence[Command] = BROKEN if given.control else COMMANDS
     if given.faults == "few":
         commands = commands[-FEW:]
     chance = random.Random(given.seed)
@@ -169,7 +170,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         each = -(-given.kills // len(writers))
         killed = {w.name: campaign(w, each, Path(folder), chance) for w in writers if given.kills}
-        faults = syscalls.campaign(Path(folder), given.faults, commands)
+        faults = syscalls.campaign(
+            Path(folder), given.faults, commands[-FEW:] if given.faults == "few" else commands
+        )
     figures = {
         "kills": {name: asdict(tally) for name, tally in killed.items()},
         "faults": asdict(faults),

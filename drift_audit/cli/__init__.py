@@ -16,6 +16,7 @@ COMMANDS = {
     "history": "Tell which deploy set, changed and lost each key.",
     "snapshot": "Collect revisions and write them down, sealed.",
     "baseline": "List, show and promote baselines.",
+    "seal": "Seal every baseline of a store with a new key.",
     "schema": "What an application's own settings require; JSON Schemas.",
     "merge": "Join the parts of a run into one report.",
     "render": "Render a stored report again, without collecting anything.",

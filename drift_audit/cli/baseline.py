@@ -193,7 +193,7 @@ def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
     baseline = promotion(
         snapshot,
         before,
-        by=_user() if by is None else by,
+        by=user() if by is None else by,
         at=now(),
         reason=reason,
         waivers=[waiver.id for waiver in policy.waiver if waiver.concerns(at)],
@@ -258,7 +258,7 @@ def _unseen(ref: SecretReference) -> bool:
     return ref.version_state == "unseen"
 
 
-def _user() -> str:
+def user() -> str:
     """The user of the machine; a container may have none."""
     try:
         return getpass.getuser()

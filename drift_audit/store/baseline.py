@@ -7,15 +7,19 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
+from drift_audit.binding import Seal
 from drift_audit.errors import StoreError
 from drift_audit.frozen import Frozen
 from drift_audit.history import Baseline
 from drift_audit.snapshot import Seen, Snapshot, Status
+
+ROTATED = "the sealing key was rotated; as it was promoted before: "
+"""What stands before the reason of a promotion that changed nothing but the key."""
 
 
 class StoredBaseline(Frozen):
@@ -61,6 +65,26 @@ class StoredBaseline(Frozen):
         """The ids of the keys that its plain values are sealed with; none if it holds none."""
         return frozenset(_key_ids(self.snapshot.model_dump(mode="json")))
 
+    def resealed(
+        self, seals: Mapping[Seal, Seal], *, by: str, at: dt.datetime
+    ) -> StoredBaseline | None:
+        """
+        The promotion that follows it and says the same under another key; None where one of its
+        seals is not among those whose values were read again.
+        """
+        try:
+            document = _exchanged(self.snapshot.model_dump(mode="json"), seals)
+        except KeyError:
+            return None
+        return self.but(
+            sequence=self.sequence + 1,
+            previous=self.sha256,
+            promoted_by=by,
+            promoted_at=at,
+            reason=ROTATED + self.reason.removeprefix(ROTATED),
+            snapshot=Snapshot.model_validate_json(json.dumps(document)),
+        ).signed()
+
     def repeats(self, other: StoredBaseline) -> bool:
         """Whether it says what another one says: the same people of the same revision."""
         told = [
@@ -91,6 +115,17 @@ def _key_ids(node: Any) -> Iterator[str]:
             yield one
         elif isinstance(one, dict | list):
             yield from _key_ids(one)
+
+
+def _exchanged(node: Any, seals: Mapping[Seal, Seal]) -> Any:
+    """A document with every seal replaced. Raises KeyError for one that has no replacement."""
+    if isinstance(node, list):
+        return [_exchanged(one, seals) for one in node]
+    if not isinstance(node, dict):
+        return node
+    if node.keys() == Seal.model_fields.keys():
+        return seals[Seal(**node)].model_dump(mode="json")
+    return {name: _exchanged(one, seals) for name, one in node.items()}
 
 
 def _canonical(document: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ class Ledger:
         def mark(where: str, data: bytes) -> str:
             return key.mark(json.dumps(["drift-audit/v1 past", where]), data)
 
+        self._home = home
         self._files = Marked(
             home, ".past.jsonl.gz", _Head, mark, lost="what was seen before is lost"
         )
@@ -74,6 +75,17 @@ class Ledger:
         for place, noted in sorted(self._noted.items()):
             if self._files.holds(place):
                 self._files.write(place, partial(_with, noted))
+
+    def hand_over(self, key: SealKey) -> None:
+        """
+        Keep under another key, from now on, what was seen: it can be seen no second time. What is
+        kept under that key already stays. Raises StoreError for what cannot be read.
+        """
+        other = Ledger(self._home, key)
+        for place in [*self._files.places()]:
+            found = None if other._files.believes(place) else self._files.read(place)
+            if found is not None:
+                other._files.write(place, partial(_with, found[1]))
 
 
 def _with(noted: Lines, kept: tuple[_Head, Lines] | None) -> tuple[_Head, Lines]:

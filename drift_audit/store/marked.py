@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, Literal, TypeVar
 
 from pydantic import ValidationError
@@ -85,6 +85,19 @@ class Marked(Generic[Kind]):
             where = self.where(place)
             _log.warning("%s: written by another version, or another key: %s", where, self._lost)
         return found
+
+    def believes(self, place: Place) -> bool:
+        """Tell whether something is kept of a location that can be believed. Raises StoreError."""
+        stored = self._home.read(self._path(place), limit=LIMIT)
+        return stored is not None and self._believed(place, stored) is not None
+
+    def places(self) -> Iterator[Place]:
+        """The locations of which something is kept. Raises StoreError."""
+        for folder in self._home.names(FOLDER):
+            for name in self._home.names(FOLDER + folder) if folder.endswith("/") else ():
+                place = folder[:-1], name.removesuffix(self._suffix)
+                if name.endswith(self._suffix) and self.holds(place):
+                    yield place
 
     def write(
         self, place: Place, change: Callable[[tuple[Kind, Lines] | None], tuple[Kind, Lines]]

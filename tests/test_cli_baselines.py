@@ -142,7 +142,7 @@ NOBODY = 54321
 def test_promoting_as_nobody(here):
     """A user whom the machine does not know is asked for a name."""
     here.chmod(0o777)
-    code = f"import os; from drift_audit.cli.baseline import _user; os.setuid({NOBODY}); _user()"
+    code = f"import os; from drift_audit.cli.baseline import user; os.setuid({NOBODY}); user()"
     ran = subprocess.run(
         [sys.executable, "-c", code],
         cwd=here,

@@ -7,6 +7,7 @@ last that was done before a kill, or the one that was under way, and nothing els
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import stat
@@ -18,7 +19,8 @@ from drift_audit import files
 from drift_audit.cli import keys
 from drift_audit.cli import snapshot as snapshots
 from drift_audit.errors import StoreError
-from drift_audit.inventory import Remembered, Service
+from drift_audit.inventory import Remembered, Scope, Service
+from drift_audit.night import Night
 from drift_audit.past import Past, Seen
 from drift_audit.seal import SealKey
 from drift_audit.store.archive import Archive
@@ -26,6 +28,7 @@ from drift_audit.store.baseline import promotion
 from drift_audit.store.baselines import Baselines
 from drift_audit.store.folder import Folder
 from drift_audit.store.ledger import Ledger
+from drift_audit.store.nights import Nights
 from tests.builders import HOME, LASTING, NOW, sealer, snapshot
 
 SEVERAL = 20
@@ -152,6 +155,34 @@ def _noted(folder: Path) -> int:
     return _same([int(one.findings[0].ids[0]) if one else 0 for one in found])
 
 
+# Nights
+
+
+def _night(folder: Path, number: int) -> None:
+    at = NOW + dt.timedelta(minutes=number)
+    night = Night(
+        run=f"run-{number}",
+        generated_at=at,
+        verdict="clean",
+        exit_code=0,
+        headline="-",
+        scope=Scope(projects=("shop",)),
+    )
+    Nights(Folder(str(folder))).keep(night, {"report.json": told(number)})
+
+
+def _nights(folder: Path) -> int:
+    store = Nights(Folder(str(folder)))
+    found = sorted(int(night.run.removeprefix("run-")) for _, night in store.all())
+    for place, night in store.all():
+        page = json.loads(store.page(place, "report.json") or b"[]")
+        if night.run != f"run-{_same(page)}":
+            raise Torn("a night without its page")
+    if found != list(range(1, len(found) + 1)):
+        raise Torn("a night that was kept is gone")
+    return len(found)
+
+
 # The key that seals
 
 
@@ -184,6 +215,7 @@ WRITERS = (
     Writer("snapshots", _snapshots, _collected),
     ARCHIVE,
     LEDGER,
+    Writer("night", _night, _nights),
     Writer("key", _key, _created),
 )
 

@@ -2,8 +2,8 @@
 A stand-in for Terraform's provider of Google Cloud: the real terraform plans with it, offline.
 
 It speaks the plugin protocol, version 5, and has the attributes of the published schema
-(`tests/provider.yaml`). What a plan leaves to Cloud Run it calls unknown, as the real one does; it
-reaches nothing, and applies nothing.
+(`tests/provider.yaml`, `tests/provider_deploy.yaml`). What a plan leaves to Cloud Run it calls
+unknown, as the real one does; it reaches nothing, and applies nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ import yaml
 UNKNOWN = object()
 """What is known after the apply."""
 
-SCHEMA = yaml.safe_load((Path(__file__).parent / "provider.yaml").read_text())
+SCHEMA = {
+    name: told
+    for page in ("provider.yaml", "provider_deploy.yaml")
+    for name, told in yaml.safe_load((Path(__file__).parent / page).read_text()).items()
+}
 
 
 # Protocol buffers: numbers of fields, as in tfplugin5.proto

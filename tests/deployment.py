@@ -1,0 +1,283 @@
+"""
+What `drift-audit init --with` writes, and what of it can be looked at: the commands that it holds,
+the plan that the real terraform makes of it, and the calls that its script makes of gcloud.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from drift_audit.cli import cli, keys
+from tests.command import environment, run
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+PLAN = ROOT / "tests" / "golden" / "deployment-plan.json"
+
+ALL = "terraform,gcloud,github,cloudbuild,clouddeploy,pre-commit,docker"
+VARIABLES: dict[str, Any] = {
+    "project": "audit-1",
+    "region": "europe-west1",
+    "bucket": "audit-drift",
+    "image": "registry/drift-audit@sha256:0",
+    "projects": ["shop"],
+    "regions": ["europe-west1"],
+    "tasks": 3,
+    "promoters": ["group:release@example.com"],
+    "gates": ["serviceAccount:build@shop.iam.gserviceaccount.com"],
+    "notification_channels": ["projects/audit-1/notificationChannels/1"],
+}
+
+COMING = {
+    "audit": {"--night"},
+    "compare": {"--max-audit-age"},
+    "merge": {"--store"},
+    "baseline verify": set(),
+}
+"""
+Commands and flags that templates name and the program does not have yet. A test fails for an entry
+that it has: delete it then.
+"""
+
+COMING_VARIABLES = {"DRIFT_AUDIT_SEAL_KEY_SECRET"}
+"""The same for variables of the environment."""
+
+
+def written(folder: Path, kinds: str = ALL) -> Path:
+    """A folder with the files of a deployment in it."""
+    ran = run("init", f"--with={kinds}", cwd=folder)
+    assert ran.code == 0, ran.err
+    return folder
+
+
+def loaded(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+# Commands
+
+
+def command_of(words: list[str]) -> tuple[str, click.Command | None]:
+    """The name of a command, as `baseline verify`, and the command if there is one."""
+    found: click.Command | None = cli
+    name: list[str] = []
+    for word in words:
+        if not isinstance(found, click.Group) or word.startswith("-"):
+            break
+        name.append(word)
+        found = found.get_command(click.Context(found), word)
+    return " ".join(name), found
+
+
+def unknown(words: list[str]) -> list[str]:
+    """What the program does not know of a command line, and what is not coming either."""
+    name, command = command_of(words)
+    coming = COMING.get(name, set())
+    if command is None and name not in COMING:
+        return [name]
+    known = {o for p in command.params for o in p.opts} if command is not None else set()
+    flags = {w.partition("=")[0] for w in words if w.startswith("--") and w != "--"}
+    return sorted(flags - known - coming)
+
+
+def ready(words: list[str], store: Path) -> list[str]:
+    """A command line as it can be run today and here: without what is coming, with a folder."""
+    coming = COMING.get(command_of(words)[0], set())
+    local = [f"--store={store}" if w.startswith("--store=") else w for w in words]
+    return [w for w in local if w.partition("=")[0] not in coming]
+
+
+def without_coming(script: str) -> str:
+    """A script without the flags that are coming."""
+    for flag in (f for flags in COMING.values() for f in flags - {"--store"}):
+        script = re.sub(rf'"?{flag}=?[^\s"]*"?', "", script)
+    return script
+
+
+def gate_step(folder: Path) -> dict[str, Any]:
+    """The step of the GitHub action that compares."""
+    action = loaded(folder / ".github/actions/drift-audit/action.yml")
+    [step] = [s for s in action["runs"]["steps"] if s.get("id") == "gate"]
+    return step
+
+
+def commands(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every command line of drift-audit in the files, and where it stands."""
+    for name, job in jobs(folder).items():
+        yield f"terraform {name}", job["args"]
+    for call in Script(folder).calls():
+        for word in call.words:
+            if word.startswith("--args="):
+                yield f"gcloud {call.words[3]}", word.removeprefix("--args=").split(",")
+    for step in loaded(folder / "deploy/cloudbuild.yaml")["steps"]:
+        if step["id"] == "gate":
+            yield "cloudbuild", step["args"]
+    for action in loaded(folder / "deploy/skaffold.yaml")["customActions"]:
+        yield "clouddeploy", action["containers"][0]["args"]
+    for repo in loaded(folder / ".pre-commit-config.yaml")["repos"]:
+        for hook in repo["hooks"]:
+            yield f"pre-commit {hook['id']}", shlex.split(hook["entry"])[1:]
+    for hook in loaded(ROOT / ".pre-commit-hooks.yaml"):
+        yield f"hook {hook['id']}", shlex.split(hook["entry"])[1:]
+    script = gate_step(folder)["run"].replace("\\\n", " ")
+    [line] = re.findall(r"^drift-audit (.*?) \|\|", script, re.MULTILINE)
+    yield "github", shlex.split(line)
+
+
+def variables(folder: Path) -> dict[str, set[str]]:
+    """Every variable of drift-audit that a file gives to the program, and where."""
+    found: dict[str, set[str]] = {}
+
+    def note(where: str, names: Any) -> None:
+        for name in names:
+            found.setdefault(name, set()).add(where)
+
+    for name, job in jobs(folder).items():
+        note(f"terraform {name}", (e["name"] for e in job["env"]))
+    for call in Script(folder).calls():
+        for word in call.words:
+            if word.startswith("--set-env-vars="):
+                pairs = word.removeprefix("--set-env-vars=").split(",")
+                note("gcloud", (pair.partition("=")[0] for pair in pairs))
+    for step in loaded(folder / "deploy/cloudbuild.yaml")["steps"]:
+        note("cloudbuild", step.get("secretEnv", ()))
+    for action in loaded(folder / "deploy/skaffold.yaml")["customActions"]:
+        note("clouddeploy", (e["name"] for e in action["containers"][0]["env"]))
+    of_action = (n for n in gate_step(folder)["env"] if n.startswith("DRIFT_AUDIT_"))
+    note("github", of_action)
+    return found
+
+
+def read_by_the_program() -> set[str]:
+    """The variables that options read, and the two of the sealing key."""
+
+    def below(command: click.Command) -> Iterator[click.Command]:
+        yield command
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                assert inner is not None
+                yield from below(inner)
+
+    names = {keys.VARIABLE, keys.FILE_VARIABLE}
+    for command in below(cli):
+        for parameter in command.params:
+            told = parameter.envvar or ()
+            names |= {told} if isinstance(told, str) else {*told}
+    return names
+
+
+# Terraform
+
+
+def plan() -> dict[str, Any]:
+    """What the real terraform planned of the files, with the variables above."""
+    return json.loads(PLAN.read_text())
+
+
+def resources(planned: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """The planned resources of a kind, by name and key: `reads`, `audit["night"]`."""
+    found = planned["planned_values"]["root_module"]["resources"]
+    return {r["address"].partition(".")[2]: r["values"] for r in found if r["type"] == kind}
+
+
+def references(planned: dict[str, Any], address: str, attribute: str) -> list[str]:
+    """What an attribute of a resource is made of: `google_service_account.reader.email`."""
+    root = planned["configuration"]["root_module"]["resources"]
+    [one] = [r for r in root if r["address"] == address]
+    return one["expressions"][attribute].get("references", [])
+
+
+def jobs(folder: Path) -> dict[str, dict[str, Any]]:
+    """The containers of the planned jobs, by name."""
+    found = resources(plan(), "google_cloud_run_v2_job")
+    return {j["name"]: j["template"][0]["template"][0]["containers"][0] for j in found.values()}
+
+
+# gcloud
+
+
+STUB = """#!{python}
+import json, os, sys
+files = {{w.partition("=")[0]: open(w.partition("=")[2]).read() for w in sys.argv if "-file=/" in w}}
+piped = len(sys.stdin.read()) if "--data-file=-" in sys.argv else 0
+with open(os.environ["CALLS"], "a") as log:
+    log.write(json.dumps([sys.argv[1:], files, piped]) + "\\n")
+there = os.environ.get("THERE") == "yes"
+if "list" in sys.argv and there:
+    print("projects/audit-1/alertPolicies/1")
+sys.exit(0 if there or "describe" not in sys.argv else 1)
+"""
+
+
+class Call:
+    """A call of gcloud: its words, the files that it was given, and how many bytes were piped in."""
+
+    def __init__(self, words: list[str], files: dict[str, str], piped: int) -> None:
+        self.words, self.files, self.piped = words, files, piped
+
+    def __str__(self) -> str:
+        return shlex.join(["gcloud", *self.words])
+
+    def is_(self, *words: str) -> bool:
+        return tuple(self.words[: len(words)]) == words
+
+    def flag(self, name: str) -> str:
+        [value] = [w.partition("=")[2] for w in self.words if w.startswith(f"--{name}=")]
+        return value
+
+
+class Script:
+    """The shell script of a deployment, run with a gcloud that writes down what it is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._bin = folder / "bin"
+        self._bin.mkdir(exist_ok=True)
+        stub = self._bin / "gcloud"
+        stub.write_text(STUB.format(python=sys.executable))
+        stub.chmod(0o755)
+
+    def run(self, *, there: bool = False, without: str = "") -> tuple[int, str]:
+        """How it ended and what it said on standard error."""
+        names = {
+            "PROJECT": VARIABLES["project"],
+            "REGION": VARIABLES["region"],
+            "BUCKET": VARIABLES["bucket"],
+            "IMAGE": VARIABLES["image"],
+            "PROJECTS": " ".join(VARIABLES["projects"]),
+            "REGIONS": " ".join(VARIABLES["regions"]),
+            "TASKS": str(VARIABLES["tasks"]),
+            "PROMOTERS": " ".join(VARIABLES["promoters"]),
+            "GATES": " ".join(VARIABLES["gates"]),
+            "CHANNELS": ",".join(VARIABLES["notification_channels"]),
+            "CALLS": str(self._folder / "calls.jsonl"),
+            "THERE": "yes" if there else "no",
+            "PATH": f"{self._bin}:{os.environ['PATH']}",
+        }
+        names.pop(without, None)
+        (self._folder / "calls.jsonl").write_text("")
+        done = subprocess.run(
+            ["bash", "deploy/gcloud.sh"], cwd=self._folder, env=environment(self._folder, names),
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stderr
+
+    def calls(self, *, there: bool = False) -> list[Call]:
+        """The calls of a run that succeeds."""
+        code, err = self.run(there=there)
+        assert code == 0, err
+        log = (self._folder / "calls.jsonl").read_text()
+        return [Call(*json.loads(line)) for line in log.splitlines()]

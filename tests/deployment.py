@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +115,9 @@ def gate_step(folder: Path) -> dict[str, Any]:
 
 def commands(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Every command line of drift-audit in the files, and where it stands."""
-    for name, job in jobs(folder).items():
+    for name, job in jobs().items():
         yield f"terraform {name}", job["args"]
-    for call in Script(folder).calls():
+    for call in calls(folder):
         for word in call.words:
             if word.startswith("--args="):
                 yield f"gcloud {call.words[3]}", word.removeprefix("--args=").split(",")
@@ -143,9 +144,9 @@ def variables(folder: Path) -> dict[str, set[str]]:
         for name in names:
             found.setdefault(name, set()).add(where)
 
-    for name, job in jobs(folder).items():
+    for name, job in jobs().items():
         note(f"terraform {name}", (e["name"] for e in job["env"]))
-    for call in Script(folder).calls():
+    for call in calls(folder):
         for word in call.words:
             if word.startswith("--set-env-vars="):
                 pairs = word.removeprefix("--set-env-vars=").split(",")
@@ -200,7 +201,7 @@ def references(planned: dict[str, Any], address: str, attribute: str) -> list[st
     return one["expressions"][attribute].get("references", [])
 
 
-def jobs(folder: Path) -> dict[str, dict[str, Any]]:
+def jobs() -> dict[str, dict[str, Any]]:
     """The containers of the planned jobs, by name."""
     found = resources(plan(), "google_cloud_run_v2_job")
     return {j["name"]: j["template"][0]["template"][0]["containers"][0] for j in found.values()}
@@ -209,7 +210,7 @@ def jobs(folder: Path) -> dict[str, dict[str, Any]]:
 # gcloud
 
 
-STUB = """#!{python}
+STUB = """#!{python} -IS
 import json, os, sys
 files = {{w.partition("=")[0]: open(w.partition("=")[2]).read() for w in sys.argv if "-file=/" in w}}
 piped = len(sys.stdin.read()) if "--data-file=-" in sys.argv else 0
@@ -275,9 +276,11 @@ class Script:
         )  # fmt: skip
         return done.returncode, done.stderr
 
-    def calls(self, *, there: bool = False) -> list[Call]:
-        """The calls of a run that succeeds."""
-        code, err = self.run(there=there)
-        assert code == 0, err
-        log = (self._folder / "calls.jsonl").read_text()
-        return [Call(*json.loads(line)) for line in log.splitlines()]
+
+@cache
+def calls(folder: Path, *, there: bool = False) -> tuple[Call, ...]:
+    """The calls of a run of the script that succeeds; `there`: where all of it was made before."""
+    code, err = Script(folder).run(there=there)
+    assert code == 0, err
+    log = (folder / "calls.jsonl").read_text()
+    return tuple(Call(*json.loads(line)) for line in log.splitlines())

@@ -279,8 +279,9 @@ def test_jobs():
     assert tasks == {"drift-audit-night": 3, "drift-audit-merge": 1, "drift-audit-deploy": 1}
     assert {j["template"][0]["template"][0]["max_retries"] for j in jobs.values()} == {0}
     assert "var.tasks" in template["task_count"]["references"]
-    assert "google_service_account.reader.email" in (
-        template["template"][0]["service_account"]["references"]
+    assert (
+        "google_service_account.reader.email"
+        in (template["template"][0]["service_account"]["references"])
     )
 
 
@@ -312,8 +313,9 @@ def test_schedule():
         'start["merge"]': "17 3,15 * * *",
     }
     assert {s["retry_config"][0]["retry_count"] for s in found.values()} == {0}
-    assert "google_service_account.invoker.email" in (
-        target["oauth_token"][0]["service_account_email"]["references"]
+    assert (
+        "google_service_account.invoker.email"
+        in (target["oauth_token"][0]["service_account_email"]["references"])
     )
     assert "google_cloud_run_v2_job.audit" in target["uri"]["references"]
 
@@ -374,8 +376,9 @@ def test_absence():
     assert absent["duration"] == f"{23 * 3600 + 1800}s"
     assert absent["aggregations"][0]["cross_series_reducer"] == "REDUCE_SUM"
     assert 'metric.labels.verdict != "incomplete"' in absent["filter"]
-    assert 'job_name="drift-audit-night"' in (
-        resources(planned, "google_logging_metric")["audits"]["filter"]
+    assert (
+        'job_name="drift-audit-night"'
+        in (resources(planned, "google_logging_metric")["audits"]["filter"])
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests import gate
 from tests.command import environment
+from tests.deployment import ALL
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "drift_audit"
@@ -46,10 +47,10 @@ def test_wheel_holds_what_the_program_needs(wheel):
 
 
 def test_wheel_works_elsewhere(wheel, tmp_path):
-    """Installed without its repository, the demo runs and `init` writes its policy."""
+    """Installed without its repository, the demo runs and `init` writes all that it can."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     env = {**environment(tmp_path, measured=False), "PYTHONPATH": str(tmp_path / "site")}
-    for arguments in (["demo"], ["init", "--no-key"]):
+    for arguments in (["demo"], ["init", "--no-key"], ["init", f"--with={ALL}"]):
         subprocess.run(
             [sys.executable, "-m", "drift_audit", *arguments],
             cwd=tmp_path, env=env, check=True, capture_output=True,

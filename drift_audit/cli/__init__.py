@@ -22,7 +22,7 @@ COMMANDS = {
     "render": "Render a stored report again, without collecting anything.",
     "explain": "Explain a rule: what is wrong, why it matters, how to fix it.",
     "doctor": "Tell what an audit lacks, and the command that fixes it.",
-    "init": "Write a policy to start from, and a key to seal baselines.",
+    "init": "Write a policy and a key to start from, or a deployment.",
     "emulator": "Serve a world file as Cloud Run and Secret Manager on loopback.",
     "completion": "Print the completion script for a shell.",
 }

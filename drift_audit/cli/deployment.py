@@ -52,12 +52,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "gcloud builds submit --config=deploy/cloudbuild.yaml --no-source",
         ),
         "clouddeploy": Kind(
-            {"skaffold.yaml": "deploy/skaffold.yaml", "clouddeploy.yaml": "deploy/clouddeploy.yaml"},
+            {
+                "skaffold.yaml": "deploy/skaffold.yaml",
+                "clouddeploy.yaml": "deploy/clouddeploy.yaml",
+            },
             "gcloud deploy apply --file=deploy/clouddeploy.yaml --region=REGION",
         ),
-        "pre-commit": Kind(
-            {"pre-commit.yaml": ".pre-commit-config.yaml"}, "pre-commit install"
-        ),
+        "pre-commit": Kind({"pre-commit.yaml": ".pre-commit-config.yaml"}, "pre-commit install"),
         "docker": Kind(
             {
                 "Dockerfile": "deploy/Dockerfile",

@@ -14,7 +14,7 @@ from drift_audit.errors import CommandError
 from drift_audit.policy import FILE
 
 
-@click.command(short_help="Write a policy to start from and a key, or files for a deployment.")
+@click.command(short_help="Write a policy and a key to start from, or a deployment.")
 @click.option(
     "--with",
     "kinds",

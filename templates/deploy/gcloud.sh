@@ -22,7 +22,7 @@ TIME_ZONE=${TIME_ZONE:-Etc/UTC}
 SEAL_SECRET=${SEAL_SECRET:-drift-audit-seal}
 SEAL_VERSION=${SEAL_VERSION:-1}
 PROMOTERS=${PROMOTERS:-}         # who may promote: "group:release@example.com"
-GATES=${GATES:-}                 # accounts of builds in which a gate runs
+GATES=${GATES:-}                 # accounts of builds, principal sets of workflows
 CHANNELS=${CHANNELS:-}           # notification channels of Cloud Monitoring, with commas between
 DEPLOY_REGIONS=${DEPLOY_REGIONS:-$REGION}
 
@@ -63,8 +63,8 @@ may() {
 say "the sealing key, which no file holds"
 gcloud services enable cloudresourcemanager.googleapis.com cloudscheduler.googleapis.com \
   eventarc.googleapis.com iam.googleapis.com logging.googleapis.com monitoring.googleapis.com \
-  run.googleapis.com secretmanager.googleapis.com storage.googleapis.com workflows.googleapis.com \
-  --project="$PROJECT"
+  pubsub.googleapis.com run.googleapis.com secretmanager.googleapis.com storage.googleapis.com \
+  workflowexecutions.googleapis.com workflows.googleapis.com --project="$PROJECT"
 if ! there secrets describe "$SEAL_SECRET"; then
   head -c 32 /dev/urandom | base64 |
     gcloud secrets create "$SEAL_SECRET" --project="$PROJECT" --replication-policy=automatic --data-file=-

@@ -126,7 +126,7 @@ variable "promoters" {
 }
 
 variable "gates" {
-  description = "Who may act as the reader: the accounts of builds and workflows in which a gate runs."
+  description = "Who may act as the reader, as a gate does: the accounts of builds, and of workflows the principal set of their identity pool, principalSet://iam.googleapis.com/projects/N/locations/global/workloadIdentityPools/POOL/attribute.repository/OWNER/REPOSITORY."
   type        = set(string)
   default     = []
 }

@@ -21,6 +21,7 @@ import yaml
 
 from drift_audit.cli import cli, keys
 from tests.command import environment, run
+from tests.manifests import CANARY
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -53,6 +54,30 @@ that it has: delete it then.
 
 COMING_VARIABLES = {"DRIFT_AUDIT_SEAL_KEY_SECRET"}
 """The same for variables of the environment."""
+
+
+LOST = """
+numbers: {shop: "123456789012"}
+secrets: [{project: shop, name: service-secret, versions: {1: enabled}}]
+services:
+  - project: shop
+    region: europe-west1
+    service: api
+    traffic: [{to: api-00001-a, percent: 100}, {to: api-00002-b, tag: candidate}]
+    revisions:
+      - name: api-00001-a
+        at: 2026-01-01T08:00:00Z
+        image: r/api
+        env: {SERVICE_SECRET: {secret: service-secret, version: "1"}, LOG_LEVEL: "CANARY"}
+      - {name: api-00002-b, at: 2026-01-02T08:00:00Z, env: {SERVICE_SECRET: null}}
+""".replace("CANARY", CANARY)
+"""A service whose candidate lost a secret."""
+
+MENDED = LOST.replace("to: api-00002-b", "to: api-00003-c") + (
+    '      - {name: api-00003-c, at: 2026-01-03T08:00:00Z, env:'
+    ' {SERVICE_SECRET: {secret: service-secret, version: "1"}}}\n'
+)  # fmt: skip
+"""And the same once it has it again."""
 
 
 def written(folder: Path, kinds: str = ALL) -> Path:
@@ -161,7 +186,7 @@ def variables(folder: Path) -> dict[str, set[str]]:
 
 
 def read_by_the_program() -> set[str]:
-    """The variables that options read, and the two of the sealing key."""
+    """The variables that options read, and those of the sealing key."""
 
     def below(command: click.Command) -> Iterator[click.Command]:
         yield command
@@ -172,7 +197,8 @@ def read_by_the_program() -> set[str]:
                 assert inner is not None
                 yield from below(inner)
 
-    names = {keys.VARIABLE, keys.FILE_VARIABLE}
+    told_of_keys = (v for v in vars(keys).values() if isinstance(v, str))
+    names = {v for v in told_of_keys if v.startswith("DRIFT_AUDIT_")}
     for command in below(cli):
         for parameter in command.params:
             told = parameter.envvar or ()

@@ -19,6 +19,8 @@ from tests.deployment import (
     BIN,
     COMING,
     COMING_VARIABLES,
+    LOST,
+    MENDED,
     command_of,
     commands,
     gate_step,
@@ -35,28 +37,6 @@ from tests.manifests import CANARY
 from tests.worlds import playing, reached
 
 GCLOUD = shutil.which("gcloud")
-
-LOST = """
-numbers: {shop: "123456789012"}
-secrets: [{project: shop, name: service-secret, versions: {1: enabled}}]
-services:
-  - project: shop
-    region: europe-west1
-    service: api
-    traffic: [{to: api-00001-a, percent: 100}, {to: api-00002-b, tag: candidate}]
-    revisions:
-      - name: api-00001-a
-        at: 2026-01-01T08:00:00Z
-        image: r/api
-        env: {SERVICE_SECRET: {secret: service-secret, version: "1"}, LOG_LEVEL: "CANARY"}
-      - {name: api-00002-b, at: 2026-01-02T08:00:00Z, env: {SERVICE_SECRET: null}}
-""".replace("CANARY", CANARY)
-
-MENDED = LOST.replace("to: api-00002-b", "to: api-00003-c") + (
-    '      - {name: api-00003-c, at: 2026-01-03T08:00:00Z, env:'
-    ' {SERVICE_SECRET: {secret: service-secret, version: "1"}}}\n'
-)  # fmt: skip
-
 
 # init
 
@@ -93,6 +73,14 @@ def test_what_is_there_stays(tmp_path):
     assert left == ("# mine\n", False)
     assert dockerfile.read_text() != "# mine\n"
     assert (tmp_path / "drift-audit.toml").read_text() == "# mine\n"
+
+
+def test_a_folder_that_cannot_be(tmp_path):
+    """A name that no folder can have is told, and is no defect."""
+    ran = run("init", "--with=docker", f"--into={'x' * 300}", cwd=tmp_path)
+
+    assert ran.code == 5
+    assert "file name too long" in ran.err
 
 
 def test_into_a_folder(tmp_path):

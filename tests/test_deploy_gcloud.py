@@ -93,6 +93,26 @@ def test_script_watches_what_terraform_watches(folder):
     }  # fmt: skip
 
 
+def test_script_closes_the_store_as_terraform_does(folder):
+    """Access, versions, and for how long what was replaced is kept."""
+    [update] = [c for c in calls(folder) if c.is_("storage", "buckets", "update")]
+    [lifecycle] = [json.loads(text)["rule"] for text in update.files.values()]
+    [bucket] = resources(plan(), "google_storage_bucket").values()
+    [planned] = bucket["lifecycle_rule"]
+
+    assert {"--versioning", "--uniform-bucket-level-access", "--public-access-prevention"} <= {
+        *update.words
+    }
+    assert lifecycle == [
+        {
+            "action": {"type": planned["action"][0]["type"]},
+            "condition": {
+                "daysSinceNoncurrentTime": planned["condition"][0]["days_since_noncurrent_time"]
+            },
+        }
+    ]
+
+
 def test_script_makes_the_key_once(folder):
     """The key is 32 random bytes that no word holds; a second run leaves it, and what else is there."""
     first = calls(folder)

@@ -112,7 +112,7 @@ def test_plan_is_current(tmp_path, request):
     ("variable", "value", "said"),
     [
         ("projects", [], "would see nothing"),
-        ("hours", [2], "Two hours or more"),
+        ("hours", [2, 2], "Two hours or more"),
         ("timeout", 3600, "joined an hour after"),
         ("tasks", 0, "whole number"),
         ("prefix", "a/b", "without slashes"),

@@ -44,9 +44,8 @@ def command(kinds: tuple[tuple[str, ...], ...], into: Path, force: bool, no_key:
     drift-audit init
     drift-audit init --with=terraform,github
     """
-    wanted = flat(kinds)
-    if wanted:
-        _deployment(wanted, into, force=force)
+    if kinds:
+        _deployment(flat(kinds), into, force=force)
     else:
         _policy(into, force=force)
         if not no_key:
@@ -54,9 +53,10 @@ def command(kinds: tuple[tuple[str, ...], ...], into: Path, force: bool, no_key:
 
 
 def _deployment(wanted: tuple[str, ...], into: Path, *, force: bool) -> None:
-    if unknown := [kind for kind in wanted if kind not in deployment.KINDS]:
+    unknown = [kind for kind in wanted if kind not in deployment.KINDS]
+    if unknown or not wanted:
         raise CommandError(
-            f"--with: no such deployment: {', '.join(unknown)}",
+            f"--with: no such deployment: {', '.join(unknown) or 'nothing is named'}",
             hint=f"one or more of {', '.join(deployment.KINDS)}",
         )
     for one in deployment.planned(wanted, into, force=force):
@@ -67,8 +67,8 @@ def _deployment(wanted: tuple[str, ...], into: Path, *, force: bool) -> None:
             notice(f"wrote {one.path}")
     if not os.path.lexists(into / FILE):
         _policy(into, force=False)
-    notice("next, after a look at what each file says at its beginning:")
-    notice(*(deployment.KINDS[kind].then for kind in wanted))
+    steps = (deployment.KINDS[kind].then for kind in wanted)
+    notice("next, after a look at what each file says at its beginning:", *steps)
 
 
 def _policy(into: Path, *, force: bool) -> None:

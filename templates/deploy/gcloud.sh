@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The night of drift-audit with gcloud alone: what deploy/terraform makes, command by command. It may run
-# again: what is there is updated or left.
+# The night of drift-audit with gcloud alone: what deploy/terraform makes, command by command, without the
+# permissions for --read-limits and --check-access. It may run again: what is there is updated or left.
 #
 #   PROJECT=audit REGION=europe-west1 BUCKET=audit-drift IMAGE=...@sha256:... \
 #     PROJECTS="shop-prod shop-staging" bash deploy/gcloud.sh
@@ -19,12 +19,12 @@ TIMEOUT=${TIMEOUT:-1800}         # seconds for a task, 300 to 3000
 HOURS=${HOURS:-2,14}             # twice a day, or an absence of 23 hours and a half is no news
 MERGE_HOURS=${MERGE_HOURS:-3,15} # an hour later
 TIME_ZONE=${TIME_ZONE:-Etc/UTC}
+KEEP_DAYS=${KEEP_DAYS:-365}      # for which replaced and deleted objects of the store are kept
 SEAL_SECRET=${SEAL_SECRET:-drift-audit-seal}
 SEAL_VERSION=${SEAL_VERSION:-1}
 PROMOTERS=${PROMOTERS:-}         # who may promote: "group:release@example.com"
 GATES=${GATES:-}                 # accounts of builds, principal sets of workflows
 CHANNELS=${CHANNELS:-}           # notification channels of Cloud Monitoring, with commas between
-DEPLOY_REGIONS=${DEPLOY_REGIONS:-$REGION}
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 role=${NAME//-/_}
@@ -100,8 +100,11 @@ if ! there storage buckets describe "gs://$BUCKET"; then
   gcloud storage buckets create "gs://$BUCKET" --project="$PROJECT" --location="$REGION" \
     --uniform-bucket-level-access --public-access-prevention
 fi
+cat >"$scratch/lifecycle.json" <<JSON
+{"rule": [{"action": {"type": "Delete"}, "condition": {"daysSinceNoncurrentTime": $KEEP_DAYS}}]}
+JSON
 gcloud storage buckets update "gs://$BUCKET" --versioning --uniform-bucket-level-access \
-  --public-access-prevention
+  --public-access-prevention --lifecycle-file="$scratch/lifecycle.json"
 custom_role "$PROJECT" "${role}_store_reads" "drift-audit reads its store" \
   storage.objects.get,storage.objects.list
 custom_role "$PROJECT" "${role}_store_writes" "drift-audit writes its store" \
@@ -174,19 +177,17 @@ YAML
 gcloud workflows deploy "$NAME-deploys" --project="$PROJECT" --location="$REGION" \
   --source="$here/deploys.workflow.yaml" --service-account="$invoker" \
   --env-vars-file="$scratch/variables.yaml"
-for region in $DEPLOY_REGIONS; do
-  for method in v1.Services.CreateService v1.Services.ReplaceService \
-    v2.Services.CreateService v2.Services.UpdateService; do
-    verb=${method##*.}
-    trigger=$NAME-$region-${method%%.*}-$(printf %s "${verb%Service}" | tr '[:upper:]' '[:lower:]')
-    if ! there eventarc triggers describe "$trigger" --location="$region"; then
-      gcloud eventarc triggers create "$trigger" --project="$PROJECT" --location="$region" \
-        --destination-workflow="$NAME-deploys" --destination-workflow-location="$REGION" \
-        --event-filters=type=google.cloud.audit.log.v1.written \
-        --event-filters=serviceName=run.googleapis.com \
-        --event-filters="methodName=google.cloud.run.$method" --service-account="$invoker"
-    fi
-  done
+for method in v1.Services.CreateService v1.Services.ReplaceService \
+  v2.Services.CreateService v2.Services.UpdateService; do
+  verb=${method##*.}
+  trigger=$NAME-${method%%.*}-$(printf %s "${verb%Service}" | tr '[:upper:]' '[:lower:]')
+  if ! there eventarc triggers describe "$trigger" --location=global; then
+    gcloud eventarc triggers create "$trigger" --project="$PROJECT" --location=global \
+      --destination-workflow="$NAME-deploys" --destination-workflow-location="$REGION" \
+      --event-filters=type=google.cloud.audit.log.v1.written \
+      --event-filters=serviceName=run.googleapis.com \
+      --event-filters="methodName=google.cloud.run.$method" --service-account="$invoker"
+  fi
 done
 
 say "metrics and alerts"

@@ -4,23 +4,12 @@
 
 locals {
   # What gcloud and the console call, and what the API and Terraform call.
-  methods = toset([
-    "google.cloud.run.v1.Services.CreateService",
-    "google.cloud.run.v1.Services.ReplaceService",
-    "google.cloud.run.v2.Services.CreateService",
-    "google.cloud.run.v2.Services.UpdateService",
-  ])
-
-  deploy_regions = length(var.deploy_regions) > 0 ? var.deploy_regions : toset([var.region])
-
-  # One trigger for each region and method, called us-central1-v1-create and the like.
-  heard = {
-    for pair in setproduct(local.deploy_regions, local.methods) :
-    lower(join("-", [pair[0], split(".", pair[1])[3], trimsuffix(split(".", pair[1])[5], "Service")])) => {
-      region = pair[0]
-      method = pair[1]
-    } if var.audit_deploys
-  }
+  methods = var.audit_deploys ? {
+    v1-create  = "google.cloud.run.v1.Services.CreateService"
+    v1-replace = "google.cloud.run.v1.Services.ReplaceService"
+    v2-create  = "google.cloud.run.v2.Services.CreateService"
+    v2-update  = "google.cloud.run.v2.Services.UpdateService"
+  } : {}
 }
 
 resource "google_workflows_workflow" "deploys" {
@@ -52,10 +41,10 @@ resource "google_project_iam_member" "hears" {
 }
 
 resource "google_eventarc_trigger" "deploys" {
-  for_each = local.heard
+  for_each = local.methods
 
   project         = var.project
-  location        = each.value.region
+  location        = "global" # hears of all regions
   name            = "${var.name}-${each.key}"
   service_account = google_service_account.invoker.email
 
@@ -71,7 +60,7 @@ resource "google_eventarc_trigger" "deploys" {
 
   matching_criteria {
     attribute = "methodName"
-    value     = each.value.method
+    value     = each.value
   }
 
   destination {

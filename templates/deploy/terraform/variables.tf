@@ -96,8 +96,8 @@ variable "hours" {
   default     = [2, 14]
 
   validation {
-    condition     = length(var.hours) >= 2 && alltrue([for hour in var.hours : hour >= 0 && hour <= 22])
-    error_message = "Two hours or more, from 0 to 22."
+    condition     = length(distinct(var.hours)) >= 2 && alltrue([for hour in var.hours : hour >= 0 && hour <= 22 && floor(hour) == hour])
+    error_message = "Two hours or more that differ, from 0 to 22."
   }
 }
 
@@ -141,12 +141,6 @@ variable "audit_deploys" {
   description = "Whether a service in the project of the audit is audited right after each deploy."
   type        = bool
   default     = true
-}
-
-variable "deploy_regions" {
-  description = "Regions whose deploys are audited. Empty: the region of the audit."
-  type        = set(string)
-  default     = []
 }
 
 variable "keep_days" {

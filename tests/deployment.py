@@ -11,7 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import click
 import yaml
 
 from drift_audit.cli import cli, keys
+from tests.bucket import NAME as BUCKET
 from tests.command import environment, run
 from tests.manifests import CANARY
 
@@ -31,7 +32,7 @@ ALL = "terraform,gcloud,github,cloudbuild,clouddeploy,pre-commit,docker"
 VARIABLES: dict[str, Any] = {
     "project": "audit-1",
     "region": "europe-west1",
-    "bucket": "audit-drift",
+    "bucket": BUCKET,
     "image": "registry/drift-audit@sha256:0",
     "projects": ["shop"],
     "regions": ["europe-west1"],
@@ -41,11 +42,10 @@ VARIABLES: dict[str, Any] = {
     "notification_channels": ["projects/audit-1/notificationChannels/1"],
 }
 
-COMING = {
+COMING: dict[str, set[str]] = {
     "audit": {"--night"},
     "compare": {"--max-audit-age"},
     "merge": {"--store"},
-    "baseline verify": set(),
 }
 """
 Commands and flags that templates name and the program does not have yet. A test fails for an entry
@@ -117,10 +117,10 @@ def unknown(words: list[str]) -> list[str]:
     return sorted(flags - known - coming)
 
 
-def ready(words: list[str], store: Path) -> list[str]:
-    """A command line as it can be run today and here: without what is coming, with a folder."""
+def ready(words: list[str], store: Path | None = None) -> list[str]:
+    """A command line as it can be run today: without what is coming; with a folder if one is given."""
     coming = COMING.get(command_of(words)[0], set())
-    local = [f"--store={store}" if w.startswith("--store=") else w for w in words]
+    local = [f"--store={store}" if store and w.startswith("--store=") else w for w in words]
     return [w for w in local if w.partition("=")[0] not in coming]
 
 
@@ -218,6 +218,20 @@ def resources(planned: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
     """The planned resources of a kind, by name and key: `reads`, `audit["night"]`."""
     found = planned["planned_values"]["root_module"]["resources"]
     return {r["address"].partition(".")[2]: r["values"] for r in found if r["type"] == kind}
+
+
+def conditions() -> dict[str, str]:
+    """Who writes the store, and where, as expressions of IAM."""
+    members = resources(plan(), "google_storage_bucket_iam_member")
+    return {name: m["condition"][0]["expression"] for name, m in members.items() if m["condition"]}
+
+
+def allows(expression: str, name: str) -> bool:
+    """What a condition says of an object: it is made of startsWith, and, or, and not alone."""
+    words = expression.replace("&&", " and ").replace("||", " or ").replace("!", " not ")
+    asked = words.replace("resource.name.startsWith", "starts")
+    starts: Callable[[str], bool] = name.startswith
+    return bool(eval(asked, {"__builtins__": {}, "starts": starts}))
 
 
 def references(planned: dict[str, Any], address: str, attribute: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -195,10 +196,10 @@ def git(folder, *words):
     )
 
 
-def committed(folder, document):
-    """What pre-commit says of a manifest that is about to be committed."""
-    (folder / "deploy/service.yaml").write_text(yaml.safe_dump(document))
-    git(folder, "add", "deploy/service.yaml")
+def committed(folder, name, text):
+    """What pre-commit says of a file that is about to be committed."""
+    (folder / name).write_text(text)
+    git(folder, "add", name)
     env = {"PATH": f"{BIN}:/usr/local/bin:/usr/bin:/bin"}
     done = subprocess.run(
         [str(BIN / "pre-commit"), "run"], cwd=folder, env=environment(folder, env),
@@ -213,10 +214,26 @@ def test_pre_commit_holds_the_manifest_against_the_policy(folder):
     git(folder, "add", ".pre-commit-config.yaml", "drift-audit.toml")
     edited(folder, "drift-audit.toml", 'JWT_SECRET_KEY = { from = "secret" }\n', "")
     git(folder, "add", "drift-audit.toml")
-    lacking = committed(folder, service(env=[PASSWORD]))
-    whole = committed(folder, service(env=[{**SECRET, "name": "SERVICE_SECRET"}]))
+    name, whole_env = "deploy/service.yaml", [{**SECRET, "name": "SERVICE_SECRET"}]
+    lacking = committed(folder, name, yaml.safe_dump(service(env=[PASSWORD])))
+    whole = committed(folder, name, yaml.safe_dump(service(env=whole_env)))
 
     assert lacking[0] == 1
     assert "SERVICE_SECRET" in lacking[1]
     assert "exit code: 10" in lacking[1]
     assert whole[0] == 0, whole[1]
+
+
+def test_pre_commit_reads_the_baselines(folder):
+    """Baselines that are as they were promoted are committed; one that was edited is not."""
+    git(folder, "init", "-q")
+    shutil.copytree(ROOT / "baselines", folder / "baselines")
+    git(folder, "add", ".pre-commit-config.yaml", "baselines")
+    path = min((folder / "baselines").glob("[a-z]*/*/*.json"))
+    name, text = str(path.relative_to(folder)), path.read_text()
+    whole = committed(folder, name, text)
+    edited_one = committed(folder, name, text.replace("us-central1", "us-central2"))
+
+    assert whole[0] == 0, whole[1]
+    assert edited_one[0] == 1
+    assert "exit code: 4" in edited_one[1]

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,8 @@ import yaml
 from drift_audit.collector import permissions
 from drift_audit.names import KINDS
 from tests import deployment
-from tests.deployment import PLAN, VARIABLES, references, resources, written
+from tests.bucket import NAME as BUCKET
+from tests.deployment import PLAN, VARIABLES, allows, conditions, references, resources, written
 from tests.provider import serving
 from tests.terraform import TERRAFORM
 
@@ -220,26 +220,12 @@ def test_roles_of_google_are_few():
     assert {s["secret_id"] for s in sealed.values()} == {"drift-audit-seal"}
 
 
-def conditions(planned):
-    """Who writes the store, and where, as a function of an object's name."""
-    members = resources(planned, "google_storage_bucket_iam_member")
-    return {name: m["condition"][0]["expression"] for name, m in members.items() if m["condition"]}
-
-
-def allows(expression: str, name: str) -> bool:
-    """What a condition says of an object: it is made of startsWith, and, or, and not alone."""
-    words = expression.replace("&&", " and ").replace("||", " or ").replace("!", " not ")
-    asked = words.replace("resource.name.startsWith", "starts")
-    starts: Callable[[str], bool] = name.startswith
-    return bool(eval(asked, {"__builtins__": {}, "starts": starts}))
-
-
 @pytest.mark.parametrize(
     ("path", "reader", "promoter"),
     [
         ("drift/_nights/2026-01-15/report.json", True, False),
         ("drift/_nights/index.html", True, False),
-        ("drift/.drift-audit/shop/europe-west1.json", True, True),
+        ("drift/.archive/shop/europe-west1.json", True, True),
         ("drift/shop/europe-west1/api.json", False, True),
         ("drift/_history/shop/europe-west1/api/1.json", False, True),
         ("drift2/_nights/report.json", False, False),
@@ -248,8 +234,8 @@ def allows(expression: str, name: str) -> bool:
 )
 def test_who_writes_what(path, reader, promoter):
     """The reader writes reports and its cache, the promoter all but reports; neither elsewhere."""
-    found = conditions(deployment.plan())
-    name = f"projects/_/buckets/audit-drift/objects/{path}"
+    found = conditions()
+    name = f"projects/_/buckets/{BUCKET}/objects/{path}"
 
     assert allows(found["reports"], name) is reader
     assert allows(found["baselines"], name) is promoter

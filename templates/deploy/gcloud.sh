@@ -116,7 +116,7 @@ done
 cat >"$scratch/reports.json" <<JSON
 {
   "title": "reports and cache",
-  "expression": "resource.name.startsWith(\"$objects/_nights/\") || resource.name.startsWith(\"$objects/.drift-audit/\")"
+  "expression": "resource.name.startsWith(\"$objects/_nights/\") || resource.name.startsWith(\"$objects/.archive/\")"
 }
 JSON
 cat >"$scratch/baselines.json" <<JSON

@@ -121,8 +121,8 @@ resource "google_storage_bucket_iam_member" "reports" {
 
   condition {
     title       = "reports and cache"
-    description = "Below _nights/ and .drift-audit/ only: an audit never writes what it is held against."
-    expression  = "resource.name.startsWith(\"${local.objects}/_nights/\") || resource.name.startsWith(\"${local.objects}/.drift-audit/\")"
+    description = "Below _nights/ and .archive/ only: an audit never writes what it is held against."
+    expression  = "resource.name.startsWith(\"${local.objects}/_nights/\") || resource.name.startsWith(\"${local.objects}/.archive/\")"
   }
 }
 

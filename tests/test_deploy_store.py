@@ -1,0 +1,64 @@
+"""Who writes what into the bucket of a deployment: the accounts may do what the program does, no more."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.bucket import NAME, bucket
+from tests.command import run
+from tests.deployment import LOST, allows, conditions, jobs, plan, ready, resources
+from tests.worlds import playing, reached
+
+STORE = f"--store=gs://{NAME}/drift"
+PLACE = ("--project=shop", "--region=europe-west1", "--service=api", STORE)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The names of the objects that a promotion wrote, and those that a night wrote after it."""
+    here = tmp_path_factory.mktemp("store")
+    promote = ("baseline", "promote", "api-00001-a", "--reason=release 1", *PLACE)
+    night = ready(jobs()["drift-audit-night"]["args"])
+    with playing(LOST) as emulator, bucket() as cloud:
+        env = {**reached(emulator), **cloud.env}
+        digest = re.findall(r"sha256 (\w+)", run(*promote, "--dry-run", cwd=here, env=env).out)
+        promoted = run(*promote, f"--sha256={digest[0]}", cwd=here, env=env)
+        first = dict(cloud.objects)
+        audited = run(*night, cwd=here, env=env)
+        second = {n for n, one in cloud.objects.items() if first.get(n) != one}
+
+    assert (promoted.code, audited.code) == (0, 10), promoted.err + audited.err
+    assert STORE in night
+    return {*first}, second
+
+
+def of_iam(name):
+    return f"projects/_/buckets/{NAME}/objects/{name}"
+
+
+def test_reader_may_write_what_a_night_writes(written):
+    """Every object of a night lies where the reader may write, and none of a promotion does."""
+    promotion, night = written
+    may = conditions()["reports"]
+
+    assert night
+    assert [n for n in night if not allows(may, of_iam(n))] == []
+    assert [n for n in promotion if allows(may, of_iam(n))] == []
+
+
+def test_promoter_may_write_what_a_promotion_writes(written):
+    """Every object of a promotion lies where the promoter may write."""
+    promotion, _ = written
+    may = conditions()["baselines"]
+
+    assert "drift/shop/europe-west1/api.json" in promotion
+    assert [n for n in promotion if not allows(may, of_iam(n))] == []
+
+
+def test_store_of_the_plan_is_the_bucket(written):
+    """The bucket of the plan is the one that its jobs are told."""
+    [made] = resources(plan(), "google_storage_bucket").values()
+
+    assert made["name"] == NAME

@@ -43,9 +43,7 @@ VARIABLES: dict[str, Any] = {
 }
 
 COMING: dict[str, set[str]] = {
-    "audit": {"--night"},
     "compare": {"--max-audit-age"},
-    "merge": {"--store"},
 }
 """
 Commands and flags that templates name and the program does not have yet. A test fails for an entry

@@ -15,21 +15,39 @@ STORE = f"--store=gs://{NAME}/drift"
 PLACE = ("--project=shop", "--region=europe-west1", "--service=api", STORE)
 
 
+def task(index, count):
+    """What Cloud Run tells a task of the night."""
+    return {
+        "CLOUD_RUN_TASK_INDEX": str(index),
+        "CLOUD_RUN_TASK_COUNT": str(count),
+        "CLOUD_RUN_EXECUTION": "drift-audit-night-abc12",
+    }
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The names of the objects that a promotion wrote, and those that a night wrote after it."""
+    """
+    The names of the objects that a promotion wrote, and those that nights wrote after it: one of
+    three tasks that are merged, as in the plan, and one that is whole.
+    """
     here = tmp_path_factory.mktemp("store")
     promote = ("baseline", "promote", "api-00001-a", "--reason=release 1", *PLACE)
-    night = ready(jobs()["drift-audit-night"]["args"])
+    planned = {name: ready(job["args"]) for name, job in jobs().items()}
+    night, merge = planned["drift-audit-night"], planned["drift-audit-merge"]
     with playing(LOST) as emulator, bucket() as cloud:
         env = {**reached(emulator), **cloud.env}
         digest = re.findall(r"sha256 (\w+)", run(*promote, "--dry-run", cwd=here, env=env).out)
-        promoted = run(*promote, f"--sha256={digest[0]}", cwd=here, env=env)
+        ran = [run(*promote, f"--sha256={digest[0]}", cwd=here, env=env)]
         first = dict(cloud.objects)
-        audited = run(*night, cwd=here, env=env)
+        env["DRIFT_AUDIT_FAIL_ON"] = "never"
+        ran += [run(*night, cwd=here, env={**env, **task(n, 3)}) for n in range(3)]
+        of_merge = {**task(0, 1), "CLOUD_RUN_EXECUTION": "drift-audit-merge-def34"}
+        ran.append(run(*merge, cwd=here, env={**env, **of_merge}))
+        ran.append(run(*night, "--night", cwd=here, env={**env, **task(0, 1)}))
         second = {n for n, one in cloud.objects.items() if first.get(n) != one}
 
-    assert (promoted.code, audited.code) == (0, 10), promoted.err + audited.err
+    assert [one.code for one in ran] == [0] * 6, "".join(one.err for one in ran)
+    assert "SERVICE_SECRET" in ran[4].out
     assert STORE in night
     return {*first}, second
 
@@ -43,7 +61,7 @@ def test_reader_may_write_what_a_night_writes(written):
     promotion, night = written
     may = conditions()["reports"]
 
-    assert night
+    assert {n.split("/")[1] for n in night} == {"_nights", ".archive"}
     assert [n for n in night if not allows(may, of_iam(n))] == []
     assert [n for n in promotion if allows(may, of_iam(n))] == []
 

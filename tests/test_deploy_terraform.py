@@ -129,11 +129,15 @@ def test_values_that_cannot_be_right(tmp_path, variable, value, said):
 
 @needs_terraform
 def test_smallest_deployment(tmp_path):
-    """One task needs no merge, and without audits of deploys nothing hears of them."""
+    """One task is a night and needs no merge; without audits of deploys nothing hears of them."""
     planned = Module(tmp_path, tasks=1, audit_deploys=False).plan()
+    [job] = resources(planned, "google_cloud_run_v2_job").values()
+    [container] = job["template"][0]["template"][0]["containers"]
 
     assert {*resources(planned, "google_cloud_run_v2_job")} == {'audit["night"]'}
     assert {*resources(planned, "google_cloud_scheduler_job")} == {'start["night"]'}
+    assert container["args"][:2] == ["audit", "--night"]
+    assert deployment.unknown(container["args"]) == []
     for kind in ("google_eventarc_trigger", "google_workflows_workflow"):
         assert resources(planned, kind) == {}
 

@@ -18,7 +18,7 @@ from drift_audit.part import Shard
 @click.command(short_help="Join the parts of a run into one report.")
 @options.config
 @options.store
-@options.run
+@options.merged
 @options.output
 @options.metrics
 @options.talk

@@ -236,6 +236,13 @@ run = click.option(
     envvar=["DRIFT_AUDIT_RUN", "CLOUD_RUN_EXECUTION"],
 )
 
+merged = click.option(
+    "--run",
+    metavar="NAME",
+    help="The run to join. [the one that was begun last]",
+    envvar="DRIFT_AUDIT_RUN",  # the execution of a job that merges is not the run that it joins
+)
+
 night = together(
     click.option(
         "--night",

@@ -158,7 +158,11 @@ looks=--store=$store,--timeout=$((TIMEOUT - 120))
 places=
 for project in $PROJECTS; do places+=,--project=$project; done
 for region in $REGIONS; do places+=,--region=$region; done
-job night "$TASKS" "audit,--night,$looks$places"
+if [ "$TASKS" -gt 1 ]; then # a shard is no night yet: merge makes one of all
+  job night "$TASKS" "audit,$looks$places"
+else
+  job night 1 "audit,--night,$looks$places"
+fi
 scheduled night "$HOURS"
 if [ "$TASKS" -gt 1 ]; then
   job merge 1 "merge,--store=$store"

@@ -11,7 +11,8 @@ locals {
 
   arguments = {
     night = concat(
-      ["audit", "--night"],
+      ["audit"],
+      var.tasks > 1 ? [] : ["--night"], # a shard is no night yet: merge makes one of all
       local.looks,
       [for project in sort(var.projects) : "--project=${project}"],
       [for region in sort(var.regions) : "--region=${region}"],

@@ -136,6 +136,8 @@ def test_smallest_deployment(tmp_path):
 
     assert {*resources(planned, "google_cloud_run_v2_job")} == {'audit["night"]'}
     assert {*resources(planned, "google_cloud_scheduler_job")} == {'start["night"]'}
+    audits = resources(planned, "google_logging_metric")["audits"]
+    assert 'job_name="drift-audit-night"' in audits["filter"]
     assert container["args"][:2] == ["audit", "--night"]
     assert deployment.unknown(container["args"]) == []
     for kind in ("google_eventarc_trigger", "google_workflows_workflow"):

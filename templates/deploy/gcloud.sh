@@ -196,7 +196,9 @@ done
 
 say "metrics and alerts"
 of_jobs="resource.type=\\\"cloud_run_job\\\" AND resource.labels.job_name=~\\\"^$NAME-(night|merge|deploy)\$\\\""
-of_night="resource.type=\\\"cloud_run_job\\\" AND resource.labels.job_name=\\\"$NAME-night\\\""
+verdict=$NAME-night
+if [ "$TASKS" -gt 1 ]; then verdict=$NAME-merge; fi # where a night has parts, its verdict is that of the merge
+of_night="resource.type=\\\"cloud_run_job\\\" AND resource.labels.job_name=\\\"$verdict\\\""
 user=logging.googleapis.com/user
 
 # metric NAME, with its configuration on standard input
@@ -243,7 +245,7 @@ metric audits <<JSON
 JSON
 metric duration <<JSON
 {
-  "filter": "$of_night AND jsonPayload.event=\"audit_finished\"",
+  "filter": "$of_jobs AND jsonPayload.event=\"audit_finished\"",
   "valueExtractor": "EXTRACT(jsonPayload.duration_s)",
   "metricDescriptor": {"metricKind": "DELTA", "valueType": "DISTRIBUTION", "unit": "s"},
   "bucketOptions": {"exponentialBuckets": {"numFiniteBuckets": 24, "growthFactor": 1.5, "scale": 1}}

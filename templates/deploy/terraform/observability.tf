@@ -1,8 +1,10 @@
 # Metrics are made of the log lines that the jobs write, one JSON object for each event.
 
 locals {
-  of_jobs  = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=~\"^${var.name}-(night|merge|deploy)$\""
-  of_night = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${var.name}-night\""
+  of_jobs = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=~\"^${var.name}-(night|merge|deploy)$\""
+  # Where a night has parts, its verdict is that of the merge.
+  verdict  = "${var.name}-${var.tasks > 1 ? "merge" : "night"}"
+  of_night = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${local.verdict}\""
   metrics  = "logging.googleapis.com/user"
 }
 
@@ -57,8 +59,8 @@ resource "google_logging_metric" "audits" {
 resource "google_logging_metric" "duration" {
   project         = var.project
   name            = "${var.name}-duration"
-  description     = "Seconds that a night took."
-  filter          = "${local.of_night} AND jsonPayload.event=\"audit_finished\""
+  description     = "Seconds that audits took."
+  filter          = "${local.of_jobs} AND jsonPayload.event=\"audit_finished\""
   value_extractor = "EXTRACT(jsonPayload.duration_s)"
 
   metric_descriptor {

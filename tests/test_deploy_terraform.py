@@ -360,7 +360,7 @@ def test_labels_of_metrics_are_declared():
 
 
 def test_absence():
-    """The longest absence that can be noticed, longer than the gap between two audits; one series."""
+    """The longest absence that can be noticed, of all verdicts as one series; parts have none."""
     planned = deployment.plan()
     policy = resources(planned, "google_monitoring_alert_policy")["absence"]
     [absent] = policy["conditions"][0]["condition_absent"]
@@ -369,7 +369,7 @@ def test_absence():
     assert absent["aggregations"][0]["cross_series_reducer"] == "REDUCE_SUM"
     assert 'metric.labels.verdict != "incomplete"' in absent["filter"]
     assert (
-        'job_name="drift-audit-night"'
+        'job_name="drift-audit-merge"'
         in (resources(planned, "google_logging_metric")["audits"]["filter"])
     )
 

@@ -223,9 +223,9 @@ alert() {
 
 metric findings <<JSON
 {
-  "filter": "$of_jobs AND jsonPayload.event=\"finding\"",
+  "filter": "$of_jobs AND jsonPayload.event=\"finding\" AND jsonPayload.waived=false",
   "labelExtractors": {
-    "severity": "EXTRACT(severity)",
+    "severity": "EXTRACT(jsonPayload.finding_severity)",
     "project": "EXTRACT(jsonPayload.project)",
     "service": "EXTRACT(jsonPayload.service)"
   },
@@ -264,7 +264,7 @@ alert drift <<JSON
   "conditions": [{
     "displayName": "findings of severity high or critical",
     "conditionThreshold": {
-      "filter": "resource.type = \"cloud_run_job\" AND metric.type = \"$user/$NAME-findings\" AND metric.labels.severity = one_of(\"ERROR\", \"CRITICAL\")",
+      "filter": "resource.type = \"cloud_run_job\" AND metric.type = \"$user/$NAME-findings\" AND metric.labels.severity = one_of(\"high\", \"critical\")",
       "comparison": "COMPARISON_GT",
       "thresholdValue": 0,
       "duration": "0s",

@@ -11,11 +11,11 @@ locals {
 resource "google_logging_metric" "findings" {
   project     = var.project
   name        = "${var.name}-findings"
-  description = "Findings of audits. Cloud Logging takes the severity of a line for its own: high is ERROR, critical CRITICAL."
-  filter      = "${local.of_jobs} AND jsonPayload.event=\"finding\""
+  description = "Findings of audits that are not waived."
+  filter      = "${local.of_jobs} AND jsonPayload.event=\"finding\" AND jsonPayload.waived=false"
 
   label_extractors = {
-    severity = "EXTRACT(severity)"
+    severity = "EXTRACT(jsonPayload.finding_severity)"
     project  = "EXTRACT(jsonPayload.project)"
     service  = "EXTRACT(jsonPayload.service)"
   }
@@ -100,7 +100,7 @@ resource "google_monitoring_alert_policy" "drift" {
     display_name = "findings of severity high or critical"
 
     condition_threshold {
-      filter          = "resource.type = \"cloud_run_job\" AND metric.type = \"${local.metrics}/${google_logging_metric.findings.name}\" AND metric.labels.severity = one_of(\"ERROR\", \"CRITICAL\")"
+      filter          = "resource.type = \"cloud_run_job\" AND metric.type = \"${local.metrics}/${google_logging_metric.findings.name}\" AND metric.labels.severity = one_of(\"high\", \"critical\")"
       comparison      = "COMPARISON_GT"
       threshold_value = 0
       duration        = "0s"

@@ -42,18 +42,6 @@ VARIABLES: dict[str, Any] = {
     "notification_channels": ["projects/audit-1/notificationChannels/1"],
 }
 
-COMING: dict[str, set[str]] = {
-    "compare": {"--max-audit-age"},
-}
-"""
-Commands and flags that templates name and the program does not have yet. A test fails for an entry
-that it has: delete it then.
-"""
-
-COMING_VARIABLES = {"DRIFT_AUDIT_SEAL_KEY_SECRET"}
-"""The same for variables of the environment."""
-
-
 LOST = """
 numbers: {shop: "123456789012"}
 secrets: [{project: shop, name: service-secret, versions: {1: enabled}}]
@@ -105,28 +93,18 @@ def command_of(words: list[str]) -> tuple[str, click.Command | None]:
 
 
 def unknown(words: list[str]) -> list[str]:
-    """What the program does not know of a command line, and what is not coming either."""
+    """What the program does not know of a command line."""
     name, command = command_of(words)
-    coming = COMING.get(name, set())
-    if command is None and name not in COMING:
+    if command is None:
         return [name]
-    known = {o for p in command.params for o in p.opts} if command is not None else set()
+    known = {option for param in command.params for option in param.opts}
     flags = {w.partition("=")[0] for w in words if w.startswith("--") and w != "--"}
-    return sorted(flags - known - coming)
+    return sorted(flags - known)
 
 
 def ready(words: list[str], store: Path | None = None) -> list[str]:
-    """A command line as it can be run today: without what is coming; with a folder if one is given."""
-    coming = COMING.get(command_of(words)[0], set())
-    local = [f"--store={store}" if store and w.startswith("--store=") else w for w in words]
-    return [w for w in local if w.partition("=")[0] not in coming]
-
-
-def without_coming(script: str) -> str:
-    """A script without the flags that are coming."""
-    for flag in (f for flags in COMING.values() for f in flags - {"--store"}):
-        script = re.sub(rf'"?{flag}=?[^\s"]*"?', "", script)
-    return script
+    """A command line as it can be run here: with a folder for the store if one is given."""
+    return [f"--store={store}" if store and w.startswith("--store=") else w for w in words]
 
 
 def gate_step(folder: Path) -> dict[str, Any]:

@@ -17,8 +17,6 @@ from tests.command import SEAL_KEY, SEALED, environment, run
 from tests.deployment import (
     ALL,
     BIN,
-    COMING,
-    COMING_VARIABLES,
     LOST,
     MENDED,
     command_of,
@@ -30,7 +28,6 @@ from tests.deployment import (
     ready,
     unknown,
     variables,
-    without_coming,
     written,
 )
 from tests.manifests import CANARY
@@ -158,23 +155,13 @@ def test_unknown_commands_are_noticed(words):
 
 
 def test_every_variable_is_read(folder):
-    """Each variable that a file sets is one that the program reads, or will."""
+    """Each variable that a file sets is one that the program reads."""
     found = variables(folder)
 
-    assert {*found} - read_by_the_program() == COMING_VARIABLES
+    assert {*found} <= read_by_the_program()
     assert {where.split()[0] for places in found.values() for where in places} == {
         "terraform", "gcloud", "cloudbuild", "clouddeploy", "github",
     }  # fmt: skip
-
-
-@pytest.mark.parametrize("name", sorted(COMING))
-def test_what_is_coming_is_not_there_yet(name):
-    """What the program has by now is no longer allowed as coming: delete it from the list."""
-    command = command_of(name.split())[1]
-    options = {o for p in command.params for o in p.opts} if command else set()
-
-    assert COMING[name] & options == set()
-    assert (command is None) or COMING[name]
 
 
 # The emulator
@@ -273,7 +260,7 @@ def step(folder, script, emulator, **names):
 
 def test_github_gate(tmp_path, folder):
     """The step of the action blocks a candidate that lost a secret, and passes one that has it."""
-    script = without_coming(gate_step(folder)["run"])
+    script = gate_step(folder)["run"]
     assert {*INPUTS} == {*gate_step(folder)["env"]}
     with playing(LOST) as emulator:
         promoted(tmp_path, emulator)
@@ -295,7 +282,7 @@ def test_github_gate(tmp_path, folder):
 @pytest.mark.parametrize("word", ["$(touch owned)", "`touch owned`", "; touch owned", "--help"])
 def test_inputs_stay_words(tmp_path, folder, word):
     """Whatever an input holds, it is a word for the program: nothing runs, and the gate blocks."""
-    script = without_coming(gate_step(folder)["run"])
+    script = gate_step(folder)["run"]
     with playing(LOST) as emulator:
         ran = step(tmp_path, script, emulator, CANDIDATE=word, SERVICE=f"api{word}")
 
@@ -305,7 +292,7 @@ def test_inputs_stay_words(tmp_path, folder, word):
 
 def test_an_inline_input_would_be_run(tmp_path, folder):
     """The control: with the input as text of the script, as GitHub would put it there, it runs."""
-    script = without_coming(gate_step(folder)["run"]).replace('"$CANDIDATE"', "$(touch owned)")
+    script = gate_step(folder)["run"].replace('"$CANDIDATE"', "$(touch owned)")
     with playing(LOST) as emulator:
         step(tmp_path, script, emulator)
 

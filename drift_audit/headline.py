@@ -126,6 +126,7 @@ def _place(change: ReportedChange, service: ServiceReport) -> Address:
 
 
 def number(count: int, word: str) -> str:
-    """`1 service`, `2 services`."""
-    plural = f"{word[:-1]}ies" if word.endswith("y") and not word.endswith("ey") else f"{word}s"
+    """`1 service`, `2 services`, `2 policies`, `2 days`."""
+    changes = word.endswith("y") and word[-2] not in "aeo"
+    plural = f"{word[:-1]}ies" if changes else f"{word}s"
     return f"{count} {word if count == 1 else plural}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import html.parser
 import json
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from drift_audit import files
-from drift_audit.finding import Cause, First, Remedy, Severity, Skip, Waived
+from drift_audit.finding import Cause, First, Known, Remedy, Severity, Skip, Waived
 from drift_audit.renderer import FORMATS, SUFFIXES, renderer
 from drift_audit.renderer.encode import (
     LIMIT,
@@ -27,7 +28,7 @@ from drift_audit.renderer.encode import (
     visible,
 )
 from drift_audit.renderer.text import MOST, render
-from drift_audit.report import Report
+from drift_audit.report import Report, Trend
 from drift_audit.rules import RULES
 from drift_audit.service_report import KeyHistory, KeyLine, Run, Stretch
 from drift_audit.snapshot import Unseen
@@ -58,6 +59,15 @@ HOSTILE = [
 ]
 
 
+def known(name="OLD", severity=Severity.HIGH, days=3, **more):
+    """A finding of a night before."""
+    one = finding(key=name, severity=severity)
+    since = NOW - dt.timedelta(days=days)
+    return Known(
+        id=one.id, rule=one.rule, severity=severity, address=one.address, says=one.says, since=since
+    ).but(**more)
+
+
 def full_report(name="JWT_SECRET_KEY") -> Report:
     """A report with one of everything, in which a name occurs wherever one can."""
     rich = finding(
@@ -73,6 +83,7 @@ def full_report(name="JWT_SECRET_KEY") -> Report:
         ),
         cause=Cause(command="gcloud run deploy with --set-secrets", because="1 secret is gone"),
         remedy=Remedy(restore="gcloud run services update api"),
+        since=NOW - dt.timedelta(days=2, hours=3),
     )
     waived = finding(
         "key-added",
@@ -113,7 +124,8 @@ def full_report(name="JWT_SECRET_KEY") -> Report:
         unseen=[Unseen(where=f"secret {name}", reason=name)],
         skipped=[Skip(what="version-disabled", reason="needs x", blocking=False)],
     )
-    return made.but(notes=(name,), headline=f"{name} is gone")
+    trend = Trend(last_complete=NOW, new=1, continuing=1, resolved=(known(name), known()))
+    return made.but(notes=(name,), headline=f"{name} is gone", trend=trend)
 
 
 class Page(html.parser.HTMLParser):
@@ -247,6 +259,13 @@ def told_by_html(text):
     return words[0].partition(":")[0], int(code), words[at + 1], text.count("<li><code>")
 
 
+def nights_by_html(text):
+    told = re.findall(r"<dt>nights</dt><dd>(.*)</dd>", text)
+    marks = re.findall(r'<p class="more">(new|seen since [^<]*)</p>', text)
+    gone = text.partition('<h2 id="resolved">')[2].partition("</ul>")[0]
+    return told, sorted(marks), gone.count("<li>")
+
+
 def told_by_markdown(text):
     [verdict] = re.findall(r"^# Verdict: (\w+)$", text, re.MULTILINE)
     [findings] = re.findall(r"^\| findings \| (.*) \|$", text, re.MULTILINE)
@@ -255,11 +274,25 @@ def told_by_markdown(text):
     return verdict, int(code), findings, len(re.findall(r"^- ", unseen, re.MULTILINE))
 
 
+def nights_by_markdown(text):
+    told = re.findall(r"^\| nights \| (.*) \|$", text, re.MULTILINE)
+    marks = re.findall(r"^  - (new|seen since .*)$", text, re.MULTILINE)
+    gone = text.partition("## Resolved\n\n")[2].partition("\n\n")[0]
+    return told, sorted(marks), len(re.findall(r"^- ", gone, re.MULTILINE))
+
+
 def told_by_text(text):
     [(verdict, code)] = re.findall(r"^result: (\w+) \(exit (\d+)\)$", text, re.MULTILINE)
     [findings] = re.findall(r"^findings\s+(.*)$", text, re.MULTILINE)
     rows = text.partition("\nnot seen")[2].partition("\nfindings")[0].split("\n")
     return verdict, int(code), findings, len([r for r in rows if ": " in r])
+
+
+def nights_by_text(text):
+    told = re.findall(r"^nights\s+(.*(?:\n {12}.*)*)$", text, re.MULTILINE)
+    found, _, gone = text.partition("\nresolved\n")
+    marks = re.findall(r"^ {12}(new|seen since .*)$", found, re.MULTILINE)
+    return [" ".join(t.split()) for t in told], sorted(marks), " ".join(gone.split()).count("; seen since ")
 
 
 WEIGHTS = ("critical", "high", "medium", "low", "info")
@@ -272,6 +305,39 @@ def told_by_json(text):
     told = ", ".join(counts) or "none"
     return one["verdict"], one["exit_code"], told, len(one["unseen"])
 
+
+def nights_by_json(text):
+    one = json.loads(text)
+    if (trend := one.get("trend")) is None:
+        return [], [], 0
+    told = Trend.model_validate_json(json.dumps(trend))
+    found = [f for s in one["services"] for f in s["findings"]]
+    marks = [f["since"] for f in found if f.get("since")]
+    now = dt.datetime.fromisoformat(one["generated_at"])
+    days = [(now - (at := dt.datetime.fromisoformat(m)), at) for m in marks]
+    said = [
+        f"seen since {at:%Y-%m-%d} ({span.days} day{'s' * (span.days > 1)})" if span.days else "new"
+        for span, at in days
+    ]
+    gone = f"{len(told.resolved)} resolved"
+    if one["verdict"] == "incomplete":
+        gone = "none called resolved, as not everything was seen"
+    last = told.last_complete
+    before = (
+        f"last complete audit before this one {last:%Y-%m-%d %H:%M} UTC"
+        if last
+        else "no complete audit before this one"
+    )
+    row = f"{told.new} new, {told.continuing} continuing, {gone}; {before}"
+    return [row], sorted(said), len(told.resolved)
+
+
+NIGHTS = {
+    "html": nights_by_html,
+    "markdown": nights_by_markdown,
+    "text": nights_by_text,
+    "json": nights_by_json,
+}
 
 READERS = {
     "html": told_by_html,
@@ -311,6 +377,50 @@ def test_all_formats_say_the_same(made):
 
     assert set(told.values()) == {told["json"]}, told
     assert told["json"][:2] == (made.verdict, made.exit_code)
+
+
+AGED = st.builds(
+    lambda made, ages, gone, last: made.but(
+        services=tuple(
+            s.but(
+                findings=tuple(
+                    f.but(since=NOW - dt.timedelta(days=d))
+                    for f, d in zip(s.findings, ages, strict=False)
+                )
+            )
+            for s in made.services
+        ),
+        trend=Trend(
+            last_complete=last,
+            new=sum(not d for d in ages),
+            continuing=sum(d > 0 for d in ages),
+            resolved=tuple(known(f"OLD{d}", days=d) for d in gone),
+        ),
+    ),
+    REPORTS,
+    st.lists(st.integers(0, 400), max_size=6),
+    st.lists(st.integers(1, 400), max_size=4, unique=True),
+    st.sampled_from([None, NOW - dt.timedelta(days=1)]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.one_of(REPORTS, AGED))
+def test_all_formats_tell_the_same_of_the_nights(made):
+    """What is new, since when the rest is there, and how much was resolved is the same everywhere."""
+    told = {format: NIGHTS[format](renderer(format)(made)) for format in FORMATS}
+
+    assert all(one == told["json"] for one in told.values()), told
+    assert bool(told["json"][0]) == (made.trend is not None)
+
+
+def test_resolved_findings_are_limited_in_text():
+    """A terminal tells so many of them, and counts the rest."""
+    gone = tuple(known(f"OLD{n}") for n in range(MOST + 2))
+    text = renderer("text")(report(service()).but(trend=Trend(resolved=gone)))
+
+    assert " ".join(text.split()).count("; seen since ") == MOST
+    assert "2 more resolved findings in the JSON report" in text
 
 
 LONG = "gcloud run services update api --update-secrets=" + ",".join(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ from drift_audit.finding import Finding, Remedy
 from drift_audit.headline import number
 from drift_audit.renderer import told
 from drift_audit.renderer.encode import command, visible
-from drift_audit.report import Report
+from drift_audit.report import Report, Trend
 from drift_audit.service_report import ServiceReport
 
 WIDTH = 80
@@ -38,7 +39,7 @@ def render(report: Report, *, color: bool = False, width: int = WIDTH) -> str:
     """
     out = io.StringIO()
     console = terminal(out, color=color, width=width)
-    page = _Page(console)
+    page = _Page(console, report.generated_at)
     page.head(report)
     page.coverage(report)
     left = MOST
@@ -47,6 +48,8 @@ def render(report: Report, *, color: bool = False, width: int = WIDTH) -> str:
         left = max(0, left - len(service.findings))
     page.findings("about this run", told.listed(report.findings), left)
     page.skipped(report)
+    if report.trend:
+        page.resolved(report.trend)
     console.print()
     page.line(told.result(report), STYLES[report.verdict])
     return lines(out)
@@ -74,8 +77,8 @@ def lines(out: io.StringIO) -> str:
 class _Page:
     """Writes the parts of the report, each in its own rows."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, now: dt.datetime) -> None:
+        self._console, self._now = console, now
 
     def line(self, text: str, style: str = "") -> None:
         self._console.print(Text(visible(text), style=style))
@@ -105,6 +108,8 @@ class _Page:
         rows += [("seen", "bold", told.seen(report))]
         rows += [("not seen" if i == 0 else "", "bold", text) for i, text in enumerate(unseen)]
         rows += [("findings", "bold", told.weights(report.counts))]
+        if report.trend:
+            rows += [("nights", "bold", told.trend(report.trend, report.verdict))]
         rows += [("note", "bold", note) for note in report.notes]
         self.rows(rows)
 
@@ -136,6 +141,8 @@ class _Page:
         self._console.print()
         word = finding.severity.word
         rows = [(word, STYLES[word], finding.rule), ("", "", finding.says)]
+        if since := told.age(finding.since, self._now):
+            rows.append(("", "", since))
         if finding.first_seen:
             rows.append(("", "", told.since(finding.first_seen)))
         if finding.cause:
@@ -156,3 +163,12 @@ class _Page:
             self._console.print()
             self.line("not judged", "bold underline")
             self.rows([("", "", f"{what}: {reason}") for what, reason in skipped])
+
+    def resolved(self, trend: Trend) -> None:
+        if trend.resolved:
+            self._console.print()
+            self.line("resolved", "bold underline")
+            self.rows([("", "", told.resolved(one, self._now)) for one in trend.resolved[:MOST]])
+        if len(trend.resolved) > MOST:
+            more = number(len(trend.resolved) - MOST, "more resolved finding")
+            self.line(f"{more} in the JSON report")

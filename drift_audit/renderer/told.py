@@ -8,10 +8,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from drift_audit.finding import Finding, First, Waived
+from drift_audit.finding import Finding, First, Known, Waived
 from drift_audit.headline import number, some
-from drift_audit.report import Counts, Report
+from drift_audit.report import Counts, Report, Trend, Verdict
 from drift_audit.service_report import ReportedChange, RevisionFacts, ServiceReport
+from drift_audit.snapshot import UNKNOWN, Address
 
 COMMIT = 12
 """Enough of a commit to find it by."""
@@ -82,6 +83,46 @@ def weights(counts: Counts) -> str:
     if counts.waived:
         told.append(f"{counts.waived} waived")
     return ", ".join(told) or "none"
+
+
+def trend(of: Trend, verdict: Verdict) -> str:
+    """A night against those before it, and when everything was seen the last time before it."""
+    resolved = f"{len(of.resolved)} resolved"
+    if verdict == "incomplete":
+        resolved = "none called resolved, as not everything was seen"
+    before = "no complete audit before this one"
+    if of.last_complete:
+        before = f"last complete audit before this one {time(of.last_complete)}"
+    return f"{of.new} new, {of.continuing} continuing, {resolved}; {before}"
+
+
+def age(since: dt.datetime | None, now: dt.datetime) -> str:
+    """Whether a finding of a night is new, or since when there is one; nothing where it is none."""
+    if since is None:
+        return ""
+    return "new" if since >= now else f"seen since {_day(since)} ({span(since, now)})"
+
+
+def span(since: dt.datetime, now: dt.datetime) -> str:
+    """The time between two nights, in days."""
+    days = (now - since).days
+    return number(days, "day") if days > 0 else "less than a day"
+
+
+def resolved(known: Known, now: dt.datetime) -> str:
+    """A finding that is no more: what it was, where, and for how long."""
+    where = f"{spot(known.address)}: " if spot(known.address) else ""
+    seen = f"seen since {_day(known.since)} ({span(known.since, now)})"
+    return f"{known.severity.word} {known.rule}: {where}{known.says}; {seen}"
+
+
+def spot(address: Address) -> str:
+    """Where a finding lives; nothing where it is one about the whole run."""
+    return "" if address.service == UNKNOWN else str(address)
+
+
+def _day(at: dt.datetime) -> str:
+    return f"{at.astimezone(dt.UTC):%Y-%m-%d}"
 
 
 def listed(findings: Sequence[Finding]) -> list[Finding]:

@@ -304,6 +304,17 @@ def test_keys_that_cannot_be_used(here, env, key, told):
     assert key is None or not key or key not in ran.err.replace("shorter", "")
 
 
+def test_new_key_that_others_may_change(here):
+    """A new key that everybody may write to could be anybody's."""
+    path = here / "new.key"
+    path.write_text(SEAL_KEY)
+    path.chmod(0o666)
+    ran = run(*ROTATE, "--store=.", "--input=before.json", cwd=here, env=SEALED)
+
+    assert ran.code == 4
+    assert "others may change the key" in ran.err
+
+
 def test_nothing_to_rotate(here):
     """A store without baselines says so."""
     ran = run(*ROTATE, "--input=before.json", cwd=here, env=SEALED)

@@ -15,7 +15,7 @@ COMMANDS = {
     "preview": "Tell what a command of gcloud would do, before it does it.",
     "history": "Tell which deploy set, changed and lost each key.",
     "snapshot": "Collect revisions and write them down, sealed.",
-    "baseline": "List, show and promote baselines.",
+    "baseline": "List, show, promote and verify baselines.",
     "seal": "Seal every baseline of a store with a new key.",
     "schema": "What an application's own settings require; JSON Schemas.",
     "merge": "Join the parts of a run into one report.",

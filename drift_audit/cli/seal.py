@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,8 +218,11 @@ def _new_key(path: str, *, dry: bool) -> SealKey:
     """The key in a file, which is created where nothing is. Raises StoreError and OutputError."""
     place = Path(path)
     if os.path.lexists(place):
+        place = place.resolve()  # a mounted secret is a link
+        if place.exists() and place.stat().st_mode & stat.S_IWOTH:
+            raise StoreError(f"{place}: others may change the key", hint=f"chmod o-w {place}")
         try:
-            data = files.read(str(place.resolve()))  # a mounted secret is a link
+            data = files.read(str(place))
             return SealKey.parse(data.decode("ascii", "replace"))
         except InputError as error:
             raise StoreError(f"the new key: {error}") from None

@@ -185,10 +185,11 @@ def traced(command: Command, folder: Path, *expressions: str) -> Traced:
     """Run a command in a folder, in a child of this process, under strace."""
     go, begin = os.pipe()
     said, err = os.pipe()
+    nothing = os.open(os.devnull, os.O_WRONLY)  # the child may be watched before it gets that far
     child = os.fork()
     if not child:
-        _become(command, folder, go, err)
-    for descriptor in (go, err):
+        _become(command, folder, go, nothing, err)
+    for descriptor in (go, nothing, err):
         os.close(descriptor)
     log = folder.with_suffix(".strace")
     watcher = _attach(child, log, expressions)
@@ -225,11 +226,11 @@ def _attach(child: int, log: Path, expressions: Iterable[str]) -> subprocess.Pop
     return watcher
 
 
-def _become(command: Command, folder: Path, go: int, err: int) -> None:
+def _become(command: Command, folder: Path, go: int, out: int, err: int) -> None:
     """In the child: run the command when it is being watched, and end with its code."""
     code = 99
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(out, 1)
         os.dup2(err, 2)
         with suppress(AttributeError, OSError):  # where only a parent may watch unless it is said
             ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANYBODY, 0, 0, 0)

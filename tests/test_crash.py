@@ -225,26 +225,80 @@ def test_output_that_nobody_gets(here, closed):
     os.close(out)
 
 
-# What a file system without links does
+# What only strace can bring about
+
+
+def watched(tmp_path, script):
+    """What a script prints that runs a command under strace; skips where that cannot be."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "here")],
+        env=environment(tmp_path), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "CannotTrace" in done.stderr:
+        pytest.skip("strace cannot be used: neither links nor sweepers were tried")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+NO_LINKS = """
+import pathlib, sys
+from tests import commands, syscalls
+folder = pathlib.Path(sys.argv[1])
+syscalls.prepare(commands.INIT, folder)
+ran = syscalls.traced(commands.INIT, folder, "inject=?link,?linkat:error=EPERM")
+print(ran.code, len(ran.struck))
+"""
+TAKEN = """
+import pathlib, sys
+from drift_audit import errors, files
+from tests import commands, syscalls
+folder = pathlib.Path(sys.argv[1])
+folder.mkdir()
+(folder / "seal.key").write_text("the first")
+def again():
+    try:
+        files.create(pathlib.Path("seal.key"), "another", mode=0o600)
+    except errors.OutputError as error:
+        print(error, flush=True)
+        return error.code
+again = commands.Command("again", again, None, None, ())
+ran = syscalls.traced(again, folder, "inject=?link,?linkat:error=EPERM")
+print(ran.code, len(ran.struck), (folder / "seal.key").read_text())
+"""
 
 
 def test_key_where_files_have_one_name(tmp_path):
-    """Where the system gives a file no second name a key is created all the same, and never replaced."""
-    command = commands.INIT
-    folder = tmp_path / "here"
-    script = (
-        "import pathlib, sys; from tests import commands, syscalls; folder = pathlib.Path(sys.argv[1]);"
-        "syscalls.prepare(commands.INIT, folder);"
-        "ran = syscalls.traced(commands.INIT, folder, 'inject=?link,?linkat:error=EPERM');"
-        "print(ran.code, len(ran.struck))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(folder)], env=environment(tmp_path),
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if "CannotTrace" in done.stderr:
-        pytest.skip("strace cannot be used: no file system without links was tried")
+    """Where the system gives a file no second name a key is created all the same, and whole."""
+    assert watched(tmp_path, NO_LINKS) == ["0", "1"]
+    assert commands.INIT.written(tmp_path / "here")
+    assert [*(tmp_path / "here").rglob(files.TEMPORARY.format("*"))] == []
 
-    assert done.stdout.split() == ["0", "1"]
-    assert command.written(folder)
-    assert [*folder.rglob(files.TEMPORARY.format("*"))] == []
+
+def test_key_that_is_there_where_files_have_one_name(tmp_path):
+    """And one that is there is not replaced either."""
+    assert watched(tmp_path, TAKEN) == ["5", "1", "the", "first"]
+
+
+SWEPT = """
+import pathlib, sys, threading
+from drift_audit import files
+from tests import commands, syscalls
+folder = pathlib.Path(sys.argv[1])
+folder.mkdir()
+def sweeping():
+    while True:
+        files._sweep(folder)
+threading.Thread(target=sweeping, daemon=True).start()
+def write():
+    files.write("a", "new")
+    return 0
+slow = commands.Command("slow", write, None, None, ())
+ran = syscalls.traced(slow, folder, "inject=flock:delay_enter=500000:when=1")
+made = [call for call in ran.calls if "O_CREAT" in call]
+print(ran.code, len(made) > 1, (folder / "a").read_text())
+"""
+
+
+def test_temporary_that_is_swept_before_it_is_locked(tmp_path):
+    """A writer whose temporary was taken for a left-over makes another one."""
+    assert watched(tmp_path, SWEPT) == ["0", "True", "new"]

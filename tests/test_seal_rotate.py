@@ -319,5 +319,7 @@ def test_nothing_to_rotate(here):
     """A store without baselines says so."""
     ran = run(*ROTATE, "--input=before.json", cwd=here, env=SEALED)
 
-    assert (ran.code, ran.out) == (0, "")
+    blank = run(*ROTATE, "--by= ", cwd=here, env=SEALED)
+
+    assert (ran.code, ran.out, blank.code) == (0, "", 2)
     assert "no baselines in baselines" in ran.err

@@ -20,7 +20,7 @@ from drift_audit.cli.notice import notice
 from drift_audit.cli.output import now
 from drift_audit.cli.progress import Tell, progress
 from drift_audit.cli.subject import Scope, find_policy, open_home, open_source
-from drift_audit.errors import InputError, StoreError
+from drift_audit.errors import CommandError, InputError, StoreError
 from drift_audit.headline import number
 from drift_audit.names import KINDS
 from drift_audit.renderer.encode import visible
@@ -77,6 +77,8 @@ def rotate(path: str, by: str | None, **given: Any) -> None:
     from drift_audit.store.baselines import Baselines
     from drift_audit.store.ledger import Ledger
 
+    if by is not None and not by.strip():
+        raise CommandError("--by must say something")
     old = keys.find()
     if old is None:
         raise StoreError("there is no key in use", hint=f"it is looked for in {keys.where()}")

@@ -13,8 +13,9 @@ from google.cloud import run_v2
 from drift_audit.collector.api import Api
 from drift_audit.collector.budget import ATTEMPTS, Budget
 from drift_audit.collector.connection import Connection
-from drift_audit.collector.gather import Gatherer, Wanted
+from drift_audit.collector.gather import Gatherer
 from drift_audit.collector.listing import PAGES
+from drift_audit.collector.parents import Wanted
 from drift_audit.inventory import NoMemory
 from tests.builders import sealer
 from tests.worlds import PLACE

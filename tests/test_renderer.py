@@ -292,7 +292,11 @@ def nights_by_text(text):
     told = re.findall(r"^nights\s+(.*(?:\n {12}.*)*)$", text, re.MULTILINE)
     found, _, gone = text.partition("\nresolved\n")
     marks = re.findall(r"^ {12}(new|seen since .*)$", found, re.MULTILINE)
-    return [" ".join(t.split()) for t in told], sorted(marks), " ".join(gone.split()).count("; seen since ")
+    return (
+        [" ".join(t.split()) for t in told],
+        sorted(marks),
+        " ".join(gone.split()).count("; seen since "),
+    )
 
 
 WEIGHTS = ("critical", "high", "medium", "low", "info")

@@ -15,8 +15,9 @@ from drift_audit.collector import regions
 from drift_audit.collector.api import IN_FLIGHT, Api, Location
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.connection import Connection
-from drift_audit.collector.gather import Gatherer, Parent, Wanted
+from drift_audit.collector.gather import Gatherer
 from drift_audit.collector.listing import Message
+from drift_audit.collector.parents import Parent, Wanted
 from drift_audit.collector.secret_manager import SecretManager
 from drift_audit.collector.secret_versions import (
     Asked,

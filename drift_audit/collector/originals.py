@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from drift_audit.collector.api import Api, Location
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.connection import Connection
-from drift_audit.collector.gather import Parent
 from drift_audit.collector.listing import Message
+from drift_audit.collector.parents import Parent
 from drift_audit.collector.protobuf import to_json
 from drift_audit.collector.resources import from_v2, join
 from drift_audit.collector.series import Series

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import operator
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AwareDatetime, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from drift_audit.binding import Moment
 from drift_audit.frozen import Frozen
@@ -162,8 +163,17 @@ class Finding(Frozen):
         return -self.severity.value, self.rule, str(self.address)
 
 
+Mark = Annotated[bool, Field(exclude_if=operator.not_)]
+"""What is written down only where it is so."""
+
+
 class Known(Frozen):
-    """A finding of an earlier night, and since when there is one."""
+    """
+    A finding of a night, and since when there is one.
+
+    `carried` says that it is one of a night before, which this one, being incomplete, may not have
+    seen; `waived` that its owner accepted it.
+    """
 
     id: str
     rule: str
@@ -171,6 +181,8 @@ class Known(Frozen):
     address: Address
     says: str
     since: AwareDatetime
+    carried: Mark = False
+    waived: Mark = False
 
     @property
     def order(self) -> tuple[int, str, str]:

@@ -7,26 +7,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, ConfigDict
 
-from drift_audit.finding import Finding, Known
+from drift_audit.finding import Finding, Known, Skip
 from drift_audit.frozen import Frozen
 from drift_audit.inventory import Scope
 from drift_audit.report import Counts, Report, Trend, Verdict
-from drift_audit.snapshot import Address
+from drift_audit.snapshot import Address, Unseen
 
 
-class Night(Frozen):
+class Glance(Frozen):
     """
-    What the next night, and the page of all nights, need to know of one.
-
-    `known` are the findings that there are as far as anybody knows: those of this night, and of an
-    incomplete one also those from before that it may not have seen. `complete_at` is the time of
-    the last complete audit, this one or one before.
+    What a list of all nights tells of one. `complete_at` is the time of the last complete audit,
+    this one or one before.
     """
 
-    schema_version: Literal[1] = 1
-    document: Literal["drift-audit/night"] = "drift-audit/night"
+    model_config = ConfigDict(extra="ignore")  # of what is kept, this much is read
+
     run: str
     generated_at: AwareDatetime
     verdict: Verdict
@@ -34,10 +31,8 @@ class Night(Frozen):
     headline: str
     scope: Scope
     counts: Counts = Counts()
-    services: tuple[ServiceNight, ...] = ()
     trend: Trend = Trend()
     complete_at: AwareDatetime | None = None
-    known: tuple[Known, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -51,6 +46,30 @@ class Night(Frozen):
     def covers(self, at: Address) -> bool:
         """Tell whether it looked at a service, or for it."""
         return self.scope.covers(at)
+
+
+class Standing(Glance):
+    """A night with how each service stood."""
+
+    services: tuple[ServiceNight, ...] = ()
+
+
+class Night(Standing):
+    """
+    What the next night, and the page of all nights, need to know of one.
+
+    `known` are the findings that there are as far as anybody knows: those of this night, and of an
+    incomplete one also those from before that it may not have seen. `unseen` and `skipped` are why
+    it is incomplete.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = 1
+    document: Literal["drift-audit/night"] = "drift-audit/night"
+    known: tuple[Known, ...] = ()
+    unseen: tuple[Unseen, ...] = ()
+    skipped: tuple[Skip, ...] = ()
 
 
 class ServiceNight(Frozen):
@@ -112,11 +131,12 @@ def summary(run: str, report: Report, before: Night | None) -> Night:
             address=f.address,
             says=f.says,
             since=f.since or report.generated_at,
+            waived=f.waived is not None,
         )
         for f in report.all_findings
     }
     if not complete and before is not None:
-        known = {one.id: one for one in before.known} | known
+        known = {one.id: one.but(carried=True) for one in before.known} | known
     return Night(
         run=run,
         generated_at=report.generated_at,
@@ -129,6 +149,8 @@ def summary(run: str, report: Report, before: Night | None) -> Night:
         trend=report.trend or Trend(),
         complete_at=report.generated_at if complete else before.complete_at if before else None,
         known=tuple(sorted(known.values(), key=lambda one: one.order)),
+        unseen=report.unseen,
+        skipped=tuple(skip for skip in report.skipped if skip.blocking),
     )
 
 
@@ -146,4 +168,5 @@ def _service(report: Report, at: Address) -> ServiceNight:
     return ServiceNight(at=at, candidate=same[0].candidate, **weights)
 
 
+Standing.model_rebuild()
 Night.model_rebuild()

@@ -66,6 +66,11 @@ def open_parts(store: str) -> Parts:
     return Parts(_demanded(store), key)
 
 
+def open_nights(store: str) -> Nights:
+    """The nights of a store. Raises StoreError without one."""
+    return Nights(_demanded(store))
+
+
 def keep_part(part: Part, run: str, store: str) -> ExitCode:
     """Write a part down for `merge`, and tell how it ended: it has no verdict of its own."""
     where, new = open_parts(store).keep(run, part)
@@ -84,7 +89,7 @@ def aged(report: Report, run: str, store: str) -> tuple[Report, bool]:
     from drift_audit.night import after, summary
     from drift_audit.renderer import renderer
 
-    nights = Nights(_demanded(store))
+    nights = open_nights(store)
     before = nights.last(report.scope, run, report.generated_at)
     report = after(before, report)
     pages = {name: renderer(kind)(report) for name, kind in PAGES.items()}

@@ -14,6 +14,9 @@ from drift_audit.finding import NEVER, WORDS
 from drift_audit.names import KINDS, PACED
 from drift_audit.renderer import FORMATS
 
+SITE = "site"
+"""The format of a whole store."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -292,33 +295,41 @@ text_or_json = click.option(
     help="What goes to standard output.",
 )
 
-output = together(
-    click.option(
-        "--format",
-        "format_",
-        type=click.Choice(FORMATS),
-        default="text",
-        show_default=True,
-        help="What goes to standard output.",
-        envvar="DRIFT_AUDIT_FORMAT",
-    ),
-    click.option(
-        "-o",
-        "--output",
-        "outputs",
-        multiple=True,
-        metavar="[KIND=]PATH",
-        help="Write the report to a file too; kind by suffix; repeatable.",
-    ),
-    click.option(
-        "--min-severity",
-        type=click.Choice(WORDS),
-        default="info",
-        help="Lowest severity that pages show. [info]",
-        envvar="DRIFT_AUDIT_MIN_SEVERITY",
-    ),
-    color,
-)
+
+def _output(formats: tuple[str, ...]) -> Callable[[Function], Function]:
+    return together(
+        click.option(
+            "--format",
+            "format_",
+            type=click.Choice(formats),
+            default="text",
+            show_default=True,
+            help="What goes to standard output.",
+            envvar="DRIFT_AUDIT_FORMAT",
+        ),
+        click.option(
+            "-o",
+            "--output",
+            "outputs",
+            multiple=True,
+            metavar="[KIND=]PATH",
+            help="Write the report to a file too; kind by suffix; repeatable.",
+        ),
+        click.option(
+            "--min-severity",
+            type=click.Choice(WORDS),
+            default="info",
+            help="Lowest severity that pages show. [info]",
+            envvar="DRIFT_AUDIT_MIN_SEVERITY",
+        ),
+        color,
+    )
+
+
+output = _output(FORMATS)
+
+output_or_site = _output((*FORMATS, SITE))
+"""The same where a page over all nights can be made too."""
 
 talk = together(
     click.option(

@@ -55,7 +55,7 @@ def deliver(report: Report, outputs: Sequence[Output], flags: Mapping[str, Any])
     failures: list[OutputError] = []
     for output in outputs:
         try:
-            _write(output, renderer(output.format)(report if output.format == "json" else shown))
+            write(output, renderer(output.format)(report if output.format == "json" else shown))
         except OutputError as error:
             failures.append(error)
     try:
@@ -101,7 +101,8 @@ def wants_color(choice: str) -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def _write(output: Output, text: str) -> None:
+def write(output: Output, text: str) -> None:
+    """Write a page to its file, or to standard output. Raises OutputError."""
     if output.path == files.STDIN:
         echo(text)
     else:

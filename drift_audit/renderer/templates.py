@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -27,12 +28,17 @@ class Encoded(str):
 def for_html() -> Environment:
     """Templates whose output is escaped by jinja2; what cannot be seen is made visible first."""
     environment = _environment(autoescape=True, finalize=_visible)
-    style = (files.shipped("templates") / "report.css").read_bytes()
-    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
-    environment.globals["style_hash"] = f"sha256-{digest}"
+    environment.globals["style_hash"] = _style_hash
     environment.globals["heat"] = heat
+    environment.filters["address"] = lambda path: Encoded(quote(path, errors="surrogateescape"))
     environment.filters["parts"] = parts
     return environment
+
+
+def _style_hash(name: str) -> str:
+    """What the policy of a page calls one of our styles."""
+    style = (files.shipped("templates") / name).read_bytes()
+    return f"sha256-{base64.b64encode(hashlib.sha256(style).digest()).decode()}"
 
 
 def for_markdown() -> Environment:

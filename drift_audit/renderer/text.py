@@ -104,7 +104,7 @@ class _Page:
 
     def coverage(self, report: Report) -> None:
         unseen = [f"{u.where}: {u.reason}" for u in report.unseen] or ["nothing in scope"]
-        rows = [("scope", "bold", told.scope(report))]
+        rows = [("scope", "bold", told.scope(report.scope))]
         rows += [("seen", "bold", told.seen(report))]
         rows += [("not seen" if i == 0 else "", "bold", text) for i, text in enumerate(unseen)]
         rows += [("findings", "bold", told.weights(report.counts))]

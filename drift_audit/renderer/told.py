@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from drift_audit.finding import Finding, First, Known, Waived
 from drift_audit.headline import number, some
+from drift_audit.inventory import Scope
 from drift_audit.report import Counts, Report, Trend, Verdict
 from drift_audit.service_report import ReportedChange, RevisionFacts, ServiceReport
 from drift_audit.snapshot import UNKNOWN, Address
@@ -44,9 +45,8 @@ def since(first: First) -> str:
     return f"since {told}" if first.certain else f"in {told}, or earlier"
 
 
-def scope(report: Report) -> str:
+def scope(asked: Scope) -> str:
     """Where was looked: the projects, and the regions with how they became known."""
-    asked = report.scope
     if not asked.projects:
         return asked.source
     how = "as Cloud Run names them" if asked.regions_found else "as configured"

@@ -67,10 +67,11 @@ class Bucket:
             raise StoreError(f"{self.where(path)}: too-big: larger than {limit // 2**20} MiB")
         return Stored(data, str(blob.generation))
 
-    def read_all(self, paths: Collection[str]) -> Mapping[str, Stored]:
+    def read_all(self, paths: Collection[str], *, limit: int = LIMIT) -> Mapping[str, Stored]:
         """What lies at several paths, asked for beside each other. Raises StoreError."""
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
-            found = zip(paths, pool.map(self.read, paths), strict=True)
+            read = pool.map(lambda path: self.read(path, limit=limit), paths)
+            found = zip(paths, read, strict=True)
             return {path: stored for path, stored in found if stored is not None}
 
     def write(self, path: str, data: bytes, *, over: str | None) -> None:
@@ -103,6 +104,11 @@ class Bucket:
             )
             files = [blob.name for blob in listed]
             return sorted(name.removeprefix(below) for name in (*files, *listed.prefixes))
+
+    def names_all(self, folders: Collection[str]) -> Mapping[str, list[str]]:
+        """What lies in several folders, asked for beside each other. Raises StoreError."""
+        with ThreadPoolExecutor(IN_FLIGHT) as pool:
+            return dict(zip(folders, pool.map(self.names, folders), strict=True))
 
     def where(self, path: str) -> str:
         """The path as gcloud takes it."""

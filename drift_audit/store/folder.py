@@ -48,9 +48,10 @@ class Folder:
             raise StoreError(str(error)) from None
         return Stored(data, hashlib.sha256(data).hexdigest())
 
-    def read_all(self, paths: Collection[str]) -> Mapping[str, Stored]:
+    def read_all(self, paths: Collection[str], *, limit: int = LIMIT) -> Mapping[str, Stored]:
         """What lies at several paths. Raises StoreError."""
-        return {path: found for path in paths if (found := self.read(path)) is not None}
+        found = ((path, self.read(path, limit=limit)) for path in paths)
+        return {path: stored for path, stored in found if stored is not None}
 
     def write(self, path: str, data: bytes, *, over: str | None) -> None:
         """Write a file whole or not at all. Raises Conflict and StoreError."""
@@ -77,6 +78,10 @@ class Folder:
             return []
         except OSError as error:
             raise StoreError(f"cannot read {place}: {files.reason(error)}") from None
+
+    def names_all(self, folders: Collection[str]) -> Mapping[str, list[str]]:
+        """What lies in several folders. Raises StoreError."""
+        return {folder: self.names(folder) for folder in folders}
 
     def where(self, path: str) -> str:
         """The path from where the program runs."""

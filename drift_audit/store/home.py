@@ -36,7 +36,7 @@ class Home(Protocol):
     def read(self, path: str, *, limit: int = LIMIT) -> Stored | None:
         """What lies at a path; None where nothing does."""
 
-    def read_all(self, paths: Collection[str]) -> Mapping[str, Stored]:
+    def read_all(self, paths: Collection[str], *, limit: int = LIMIT) -> Mapping[str, Stored]:
         """What lies at several paths; those where nothing does are left out."""
 
     def write(self, path: str, data: bytes, *, over: str | None) -> None:
@@ -47,6 +47,9 @@ class Home(Protocol):
 
     def names(self, folder: str = "") -> list[str]:
         """What lies in a folder (`a/b/`), sorted; folders end in `/`. Nothing where it is none."""
+
+    def names_all(self, folders: Collection[str]) -> Mapping[str, list[str]]:
+        """What lies in several folders, as `names` tells it."""
 
     def where(self, path: str) -> str:
         """The path as a person would type it."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from drift_audit.errors import StoreError
 from drift_audit.inventory import Scope
-from drift_audit.night import Night
+from drift_audit.night import Glance, Night
 from drift_audit.store.home import Conflict, Home
 
 FOLDER = "_nights/"
@@ -28,7 +29,31 @@ RUN = re.compile(r"[a-z0-9]([-a-z0-9]{0,98}[a-z0-9])?")
 ONE_NIGHT = dt.timedelta(hours=12)
 """What has one name and is not further apart is one run, tried again."""
 
+BESIDE = 16
+"""Nights that are read beside each other."""
+
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}/")
+
+
+Told = TypeVar("Told", bound=Glance)
+
+
+class Kept:
+    """
+    A night as it lies in the store, in a `folder` beside the others (`2026-03-01/020000/`). It is
+    read as far as is asked for: what all findings of a night are costs twenty times a glance at it.
+    """
+
+    def __init__(self, folder: str, where: str, data: bytes) -> None:
+        self.folder = folder
+        self._where, self._data = where, data
+
+    def read(self, kind: type[Told]) -> Told:
+        """The night, or as much of it as that kind holds. Raises StoreError."""
+        try:
+            return kind.model_validate_json(self._data)
+        except ValidationError:
+            raise StoreError(f"{self._where}: not a night of this version") from None
 
 
 class Nights:
@@ -55,22 +80,24 @@ class Nights:
                 return self._home.where(folder)
         raise StoreError(f"{self._home.where(FOLDER)}{date}: too many nights of one run")
 
-    def all(self) -> Iterator[tuple[str, Night]]:
-        """Every night with its folder, the newest first."""
-        for date in sorted(self._names(FOLDER, _DATE), reverse=True):
-            found = []
-            for run in self._names(f"{FOLDER}{date}"):
-                folder = f"{FOLDER}{date}{run}"
-                if (night := self._read(f"{folder}{SUMMARY}")) is not None:
-                    found.append((folder, night))
-            yield from sorted(found, key=lambda one: (one[1].generated_at, one[0]), reverse=True)
+    def all(self) -> Iterator[Kept]:
+        """Every night, the newest first. Several are read beside each other, and no more held."""
+        waiting: list[list[str]] = []
+        most = 1  # whoever wants the last night alone shall not wait for others
+        for paths in self._dates():
+            waiting.append(paths)
+            if sum(map(len, waiting)) >= most:
+                yield from self._read_dates(waiting)
+                waiting, most = [], BESIDE
+        yield from self._read_dates(waiting)
 
     def last(self, scope: Scope, run: str, now: dt.datetime) -> Night | None:
         """The night before a run of that scope, if there is one, and not an earlier try of it."""
-        for _, night in self.all():
+        for kept in self.all():
+            night = kept.read(Glance)
             same = night.run == run and abs(now - night.generated_at) < ONE_NIGHT
             if night.follows(scope) and not same:
-                return night
+                return kept.read(Night)
         return None
 
     def page(self, folder: str, name: str) -> bytes | None:
@@ -100,16 +127,32 @@ class Nights:
                     return False
         return True
 
-    def _names(self, folder: str, grammar: re.Pattern[str] | None = None) -> list[str]:
-        names = (name for name in self._home.names(folder) if name.endswith("/"))
-        return [name for name in names if grammar is None or grammar.fullmatch(name)]
+    def _dates(self) -> Iterator[list[str]]:
+        """Where the nights of each date are, the newest date first."""
+        dates = [name for name in self._home.names(FOLDER) if _DATE.fullmatch(name)]
+        folders = [f"{FOLDER}{date}" for date in sorted(dates, reverse=True)]
+        for some in (
+            folders[:1],
+            *(folders[i : i + BESIDE] for i in range(1, len(folders), BESIDE)),
+        ):
+            for folder, names in self._home.names_all(some).items():
+                yield [f"{folder}{name}{SUMMARY}" for name in names if name.endswith("/")]
+
+    def _read_dates(self, dates: Sequence[Sequence[str]]) -> Iterator[Kept]:
+        stored = self._home.read_all([path for paths in dates for path in paths], limit=LIMIT)
+        for paths in dates:
+            kept = [self._kept(path, stored[path].data) for path in paths if path in stored]
+            yield from sorted(kept, key=_order, reverse=True) if len(kept) > 1 else kept
+
+    def _kept(self, path: str, data: bytes) -> Kept:
+        folder = path.removesuffix(SUMMARY)
+        return Kept(folder.removeprefix(FOLDER), self._home.where(path), data)
 
     def _read(self, path: str) -> Night | None:
         stored = self._home.read(path, limit=LIMIT)
-        if stored is None:
-            return None
-        try:
-            return Night.model_validate_json(stored.data)
-        except ValidationError:
-            where = self._home.where(path)
-            raise StoreError(f"{where}: not a night of this version") from None
+        return self._kept(path, stored.data).read(Night) if stored else None
+
+
+def _order(kept: Kept) -> tuple[dt.datetime, int, str]:
+    """A run that was tried again follows the first try, also where both bear one time."""
+    return kept.read(Glance).generated_at, len(kept.folder), kept.folder

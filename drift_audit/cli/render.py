@@ -30,7 +30,7 @@ PAGE = "index.html"
 @options.store
 @options.output_or_site
 @click.pass_context
-def command(context: click.Context, report: str | None, store: str, **given: Any) -> None:
+def command(context: click.Context, /, report: str | None, store: str, **given: Any) -> None:
     """
     Render a stored report, a file or - for standard input. No network; the exit code is the
     report's.

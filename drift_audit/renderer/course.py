@@ -163,8 +163,11 @@ class Course:
         return SLOT * max(MOST_NIGHTS, min(len(self.lines), MOST_BARS))
 
 
-SLOT, HEIGHT, LEAST = 10, 1_000, 14
-"""A bar with its gap, the highest bar, and the least height at which one finding can be seen."""
+SLOT, HEIGHT, FOOT, LEAST = 10, 1_000, 60, 14
+"""
+A bar with its gap, the highest bar, what is below the bars, and the least height at which one
+finding can be seen.
+"""
 
 
 def courses(nights: Iterable[Kept]) -> list[Course]:

@@ -90,6 +90,7 @@ def test_names(home):
     assert home.names() == ["a/", "b/", "c"]
     assert home.names("b/") == ["1", "2", "x/", "z"]
     assert home.names("d/") == home.names("c/") == []
+    assert home.names_all(["b/x/", "d/", "a/"]) == {"b/x/": ["1", "2", "y/"], "d/": [], "a/": ["1"]}
 
 
 def test_several(home):
@@ -106,8 +107,11 @@ def test_limit(home):
     home.write("a", b"12345", over=None)
 
     assert home.read("a", limit=5).data == b"12345"
+    assert home.read_all(["a"], limit=5)["a"].data == b"12345"
     with pytest.raises(StoreError, match="too-big"):
         home.read("a", limit=4)
+    with pytest.raises(StoreError, match="too-big"):
+        home.read_all(["a"], limit=4)
 
 
 def test_one_of_many_writers_wins(home):

@@ -64,7 +64,7 @@ def _environment(**options: Any) -> Environment:
 
 def _visible(value: Any) -> Any:
     """Foreign text made visible; what a macro or filter made of it already is."""
-    made = isinstance(value, (Markup, Encoded)) or not isinstance(value, str)
+    made = isinstance(value, (Markup, Encoded, int))
     return value if made else printable(value)
 
 

@@ -27,7 +27,7 @@ from drift_audit.store.nights import Nights as Stored
 from tests.bucket import bucket
 from tests.builders import NOW
 from tests.canary import leaks
-from tests.command import run
+from tests.command import Ran, run
 from tests.test_nights import CANARY, NAMES, Nights, fleet
 from tests.test_renderer import ATTRIBUTES, ELEMENTS, HOSTILE
 
@@ -94,12 +94,19 @@ def dead(links, kept, base="_nights/"):
     return [link for link, path in wanted.items() if path not in kept]
 
 
+class Site(Nights):
+    """The nights of a store, how the command over them ended, and the page that it wrote."""
+
+    ran: Ran
+    page: str
+
+
 @pytest.fixture(scope="module", params=["folder", "bucket"])
 def store(request, tmp_path_factory):
     """Four nights of a fleet, the third of which was denied its list, and one of a narrower scope."""
     with ExitStack() as stack:
         cloud = stack.enter_context(bucket()) if request.param == "bucket" else None
-        nights = Nights(tmp_path_factory.mktemp("site"), cloud)
+        nights = Site(tmp_path_factory.mktemp("site"), cloud)
         nights(fleet(), 0, "--night")
         nights(fleet("s03"), 1, "--night")
         nights(fleet("s03"), 2, "--night", "--service=s01")
@@ -474,8 +481,8 @@ def test_names_are_inert(tmp_path, name):
     """No element and no attribute of the page comes from a name, in a night or of its folder."""
     folder = tmp_path / "_nights/2026-01-15" / name.replace("/", "-").strip()
     folder.mkdir(parents=True)
-    for page in ("report.html", "report.md", "report.json"):
-        (folder / page).write_text("-")
+    for file in ("report.html", "report.md", "report.json"):
+        (folder / file).write_text("-")
     (folder / "night.json").write_text(hostile(name).model_dump_json())
     text = page_of(tmp_path)
     page, kept = Read(text), {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*")}

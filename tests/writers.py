@@ -173,9 +173,10 @@ def _night(folder: Path, number: int) -> None:
 
 def _nights(folder: Path) -> int:
     store = Nights(Folder(str(folder)))
-    found = sorted(int(night.run.removeprefix("run-")) for _, night in store.all())
-    for place, night in store.all():
-        page = json.loads(store.page(place, "report.json") or b"[]")
+    nights = [(kept.folder, kept.read(Night)) for kept in store.all()]
+    found = sorted(int(night.run.removeprefix("run-")) for _, night in nights)
+    for place, night in nights:
+        page = json.loads((folder / "_nights" / place / "report.json").read_text())
         if night.run != f"run-{_same(page)}":
             raise Torn("a night without its page")
     if found != list(range(1, len(found) + 1)):

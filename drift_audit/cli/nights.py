@@ -14,6 +14,7 @@ from drift_audit.cli.output import now
 from drift_audit.cli.subject import kept_home
 from drift_audit.errors import CommandError, ExitCode, StoreError
 from drift_audit.headline import number
+from drift_audit.night import Glance
 from drift_audit.part import Shard
 from drift_audit.store.nights import RUN, Nights
 
@@ -112,8 +113,8 @@ def stale(flags: Mapping[str, Any], service: Address) -> str:
             raise CommandError("--strict-age is said of --max-audit-age", hint="give both")
         return ""
     home = kept_home(flags["store"])
-    nights = Nights(home).all() if home else ()
-    last = next((n.generated_at for _, n in nights if n.complete and n.covers(service)), None)
+    nights = (kept.read(Glance) for kept in (Nights(home).all() if home else ()))
+    last = next((n.generated_at for n in nights if n.complete and n.covers(service)), None)
     if last is None:
         return (
             f"no complete audit of {service} is kept, and one was to be younger than {_told(most)}"

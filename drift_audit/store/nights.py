@@ -100,11 +100,6 @@ class Nights:
                 return kept.read(Night)
         return None
 
-    def page(self, folder: str, name: str) -> bytes | None:
-        """A page of a night; None where it has none of that name."""
-        stored = self._home.read(f"{folder}{name}", limit=LIMIT)
-        return stored.data if stored else None
-
     def put(self, name: str, text: str) -> str:
         """Write a page about all nights beside them, in place of the one that is there."""
         path = f"{FOLDER}{name}"

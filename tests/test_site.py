@@ -82,6 +82,13 @@ class Read(HTMLParser):
         return words[words.index(name) + 1]
 
 
+class Audited(Nights):
+    """A store with its page, and how the command ended that made it."""
+
+    ran: Ran
+    page: str
+
+
 def rendered(nights, *arguments, env=None):
     """The command over a store, with no emulator and no cloud but the bucket's."""
     given = (nights.cloud.env if nights.cloud else {}) | (env or {})
@@ -94,19 +101,12 @@ def dead(links, kept, base="_nights/"):
     return [link for link, path in wanted.items() if path not in kept]
 
 
-class Site(Nights):
-    """The nights of a store, how the command over them ended, and the page that it wrote."""
-
-    ran: Ran
-    page: str
-
-
 @pytest.fixture(scope="module", params=["folder", "bucket"])
 def store(request, tmp_path_factory):
     """Four nights of a fleet, the third of which was denied its list, and one of a narrower scope."""
     with ExitStack() as stack:
         cloud = stack.enter_context(bucket()) if request.param == "bucket" else None
-        nights = Site(tmp_path_factory.mktemp("site"), cloud)
+        nights = Audited(tmp_path_factory.mktemp("site"), cloud)
         nights(fleet(), 0, "--night")
         nights(fleet("s03"), 1, "--night")
         nights(fleet("s03"), 2, "--night", "--service=s01")

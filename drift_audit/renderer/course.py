@@ -151,11 +151,8 @@ class Course:
 
     def bars(self) -> list[Bar]:
         """The newest nights as bars, the oldest of them first."""
-        drawn = self.lines[:MOST_BARS]
-        return [
-            Bar(SLOT * i, line.night, _parts(line.night, self.most))
-            for i, line in enumerate(reversed(drawn))
-        ]
+        drawn, most = reversed(self.lines[:MOST_BARS]), self.most
+        return [Bar(SLOT * i, line.night, _parts(line.night, most)) for i, line in enumerate(drawn)]
 
     @property
     def width(self) -> int:

@@ -16,6 +16,7 @@ from drift_audit.differ import Change, compare
 from drift_audit.errors import InputError
 from drift_audit.explanation import Explanation, explain
 from drift_audit.finding import Finding, Severity
+from drift_audit.fleet_report import capacity, shared
 from drift_audit.history import KnownGood
 from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service
 from drift_audit.limits import Limits
@@ -190,6 +191,8 @@ class Audit:
             secrets=len(inventory.secrets),
             coverage=_coverage(fleet, [j.report for j in judged], about_run),
             alone=terms.alone,
+            shared=shared(fleet),
+            capacity=capacity(fleet),
         )
 
     def _with_limits(self, inventory: Inventory, candidates: Sequence[Snapshot]) -> Inventory:

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from drift_audit.errors import ExitCode
 from drift_audit.finding import Finding, Known, Severity, Skip, Threshold
+from drift_audit.fleet_report import Capacity, SharedSecret
 from drift_audit.frozen import Frozen
 from drift_audit.headline import differs, headline
 from drift_audit.inventory import Scope
@@ -26,6 +27,10 @@ from drift_audit.snapshot import Unseen
 
 def _is_none(value: object) -> bool:
     return value is None
+
+
+def _is_empty(value: object) -> bool:
+    return value == ()
 
 
 Verdict = Literal["clean", "drift", "incomplete"]
@@ -136,6 +141,8 @@ class Report(Frozen):
     counts: Counts = Counts()
     coverage: Coverage = Coverage()
     rules: dict[str, RuleText] = {}
+    shared: Annotated[tuple[SharedSecret, ...], Field(exclude_if=_is_empty)] = ()
+    capacity: Annotated[tuple[Capacity, ...], Field(exclude_if=_is_empty)] = ()
     trend: Annotated[Trend | None, Field(exclude_if=_is_none)] = None
 
     @model_validator(mode="after")
@@ -200,6 +207,8 @@ def assemble(
     secrets: int,
     coverage: Coverage = Coverage(),  # noqa: B008  # a frozen value
     alone: bool = False,
+    shared: Sequence[SharedSecret] = (),
+    capacity: Sequence[Capacity] = (),
 ) -> Report:
     """
     Draw verdict, exit code, headline and counts from the facts, and put them before the facts.
@@ -229,6 +238,8 @@ def assemble(
             id: RuleText(what=RULES[id].what, why=RULES[id].why, fix=RULES[id].fix)
             for id in sorted({f.rule for f in everything})
         },
+        shared=tuple(shared),
+        capacity=tuple(capacity),
     )
 
 

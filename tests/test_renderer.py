@@ -146,7 +146,8 @@ class Page(html.parser.HTMLParser):
 ELEMENTS = {
     "html", "head", "meta", "title", "style", "body", "header", "main", "footer", "section", "article",
     "span", "h1", "h2", "h3", "p", "dl", "dt", "dd", "ul", "li", "code", "pre", "div", "details",
-    "summary", "table", "thead", "tbody", "tr", "th", "td", "small", "b",
+    "summary", "table", "thead", "tbody", "tr", "th", "td", "small", "b", "a", "button", "script",
+    "form", "label", "input", "select", "option", "fieldset", "legend", "output", "noscript",
 }  # fmt: skip
 ATTRIBUTES = {
     "lang",
@@ -160,6 +161,21 @@ ATTRIBUTES = {
     "scope",
     "role",
     "tabindex",
+    "href",
+    "type",
+    "hidden",
+    "for",
+    "value",
+    "checked",
+    "autocomplete",
+    "spellcheck",
+    "aria-label",
+    "aria-hidden",
+    "data-severity",
+    "data-rule",
+    "data-new",
+    "data-waived",
+    "data-service",
 }
 
 
@@ -170,6 +186,8 @@ def test_html_is_inert(name):
 
     assert {tag for tag, _ in page.elements} <= ELEMENTS
     assert {a for _, attributes in page.elements for a in attributes} <= ATTRIBUTES
+    links = {attributes["href"] for tag, attributes in page.elements if tag == "a"}
+    assert all(re.fullmatch(r"#(report|more|f-[0-9a-f]{16}-[0-9]+)", link) for link in links)
     plain = Page(renderer("html")(full_report()))
     assert [t for t, _ in page.elements if t != "code"] == [
         t for t, _ in plain.elements if t != "code"
@@ -261,7 +279,7 @@ def told_by_html(text):
 
 def nights_by_html(text):
     told = re.findall(r"<dt>nights</dt><dd>(.*)</dd>", text)
-    marks = re.findall(r'<p class="more">(new|seen since [^<]*)</p>', text)
+    marks = re.findall(r'<li class="age">(new|seen since [^<]*)</li>', text)
     gone = text.partition('<h2 id="resolved">')[2].partition("</ul>")[0]
     return told, sorted(marks), gone.count("<li>")
 
@@ -450,15 +468,18 @@ def test_json_reads_back():
 
 
 def test_style_is_pinned_by_its_hash():
-    """The policy of the page allows this style and nothing else: no script, no request, no form."""
+    """The policy of the page allows this style, this script and nothing else: no request, no form."""
     page = renderer("html")(full_report())
     [style] = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    [script] = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    hashes = [
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)
+    ]
     [policy] = re.findall(r'Content-Security-Policy" content="([^"]+)"', page)
 
-    assert (
-        policy
-        == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert policy == (
+        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}';"
+        " base-uri 'none'; form-action 'none'"
     )
     assert not re.search(r"(?i)(src|href|url\(|@import|style)=?\s*[\"'(]?(https?:)?//", page)
 

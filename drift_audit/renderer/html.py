@@ -1,11 +1,121 @@
-"""The report as one file for a browser: no script, no request, its style pinned by a hash."""
+"""
+The report as one file for a browser: no request, its style and its script pinned by hashes. It can
+be read without the script, which filters, copies, and shows what is more than a page should hold.
+"""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+
+from markupsafe import Markup
+
+from drift_audit.finding import Finding
+from drift_audit.fleet_report import SharedSecret
+from drift_audit.renderer import told
+from drift_audit.renderer.encode import printable
 from drift_audit.renderer.templates import for_html
 from drift_audit.report import Report
+from drift_audit.service_report import ReportedChange, ServiceReport
+
+MOST, FIRST = 5_000, 500
+"""
+Findings of a page: up to so many stand in it as they are, of more the first ones; the others are
+packed, and the script unpacks a hundred at a time (`performance.md` §7).
+"""
+
+MOST_CHANGES = 1_000
+"""Differences of one service, and secrets, that a table shows."""
 
 
 def render(report: Report) -> str:
     """The page that goes on the ticket."""
-    return for_html().get_template("report.html.j2").render(report=report)
+    template = for_html().get_template("report.html.j2")
+    return template.render(report=report, page=Page(report), ids=Ids())
+
+
+class Ids:
+    """Tells findings apart that two revisions of one service have in common."""
+
+    def __init__(self) -> None:
+        self._times: Counter[str] = Counter()
+
+    def next(self, id: str) -> int:
+        """How often that id has come by now."""
+        self._times[id] += 1
+        return self._times[id]
+
+    def last(self, id: str) -> int:
+        """The same once more."""
+        return self._times[id]
+
+
+class Page:
+    """What of a report a page shows as it is, and what it packs."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        about_run = len(told.listed(report.findings))
+        listed = sum(len(service.findings) for service in report.services) + about_run
+        self.filters = listed > 1
+        left = listed if listed <= MOST else max(0, FIRST - about_run)
+        self._shown: dict[int, Sequence[Finding]] = {}
+        self.more: list[tuple[ServiceReport, Finding]] = []
+        for service in told.services(report):
+            ordered = service.findings
+            self._shown[id(service)] = ordered[:left]
+            self.more += [(service, finding) for finding in ordered[left:]]
+            left = max(0, left - len(ordered))
+
+    def shown(self, service: ServiceReport) -> Sequence[Finding]:
+        """The findings of a service that stand in the page."""
+        return self._shown[id(service)]
+
+    def left(self, service: ServiceReport) -> int:
+        """How many of them are packed."""
+        return len(service.findings) - len(self.shown(service))
+
+    def changes(self, service: ServiceReport) -> Sequence[ReportedChange]:
+        """The differences of a service, as many as a table shows."""
+        return service.changes[:MOST_CHANGES]
+
+    @property
+    def shared(self) -> Sequence[SharedSecret]:
+        """The shared secrets, those that are not agreed on first."""
+        return sorted(self._report.shared, key=lambda one: one.agree)[:MOST_CHANGES]
+
+    @cached_property
+    def rules(self) -> list[str]:
+        """The rules that there are findings of."""
+        return sorted({f.rule for f in told.listed(self._report.all_findings)})
+
+    @property
+    def packed(self) -> Markup:
+        """The findings that are more than a page should hold, as JSON that no markup can end."""
+        services = list(dict.fromkeys(told.place(service) for service, _ in self.more))
+        numbers = {name: i for i, name in enumerate(services)}
+        rules = {name: i for i, name in enumerate(self.rules)}
+        packed = {
+            "severities": told.WEIGHTS,
+            "rules": self.rules,
+            "services": [printable(name) for name in services],
+            "findings": [
+                [
+                    told.WEIGHTS.index(f.severity.word),
+                    rules[f.rule],
+                    numbers[told.place(service)],
+                    printable(told.spot_name(f)),
+                    int(told.is_new(f, self._report)),
+                    int(f.waived is not None),
+                    printable(f.says),
+                    f.id,
+                ]
+                for service, f in self.more
+            ],
+        }
+        text = json.dumps(packed, separators=(",", ":"))
+        for sign in "<>&":
+            text = text.replace(sign, f"\\u{ord(sign):04x}")
+        return Markup(text)  # noqa: S704  # no sign of markup is left in it

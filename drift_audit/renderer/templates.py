@@ -28,17 +28,11 @@ class Encoded(str):
 def for_html() -> Environment:
     """Templates whose output is escaped by jinja2; what cannot be seen is made visible first."""
     environment = _environment(autoescape=True, finalize=_visible)
-    environment.globals["style_hash"] = _style_hash
+    environment.globals["pinned"] = _pinned
     environment.globals["heat"] = heat
     environment.filters["address"] = lambda path: Encoded(quote(path, errors="surrogateescape"))
     environment.filters["parts"] = parts
     return environment
-
-
-def _style_hash(name: str) -> str:
-    """What the policy of a page calls one of our styles."""
-    style = (files.shipped("templates") / name).read_bytes()
-    return f"sha256-{base64.b64encode(hashlib.sha256(style).digest()).decode()}"
 
 
 def for_markdown() -> Environment:
@@ -46,6 +40,12 @@ def for_markdown() -> Environment:
     environment = _environment(autoescape=False, finalize=_inert)
     environment.filters["sentence"] = lambda text: Encoded(sentence(text))
     return environment
+
+
+def _pinned(name: str) -> str:
+    """What the policy of a page calls a style or a script of ours that stands in it."""
+    digest = hashlib.sha256((files.shipped("templates") / name).read_bytes()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
 
 
 def _environment(**options: Any) -> Environment:

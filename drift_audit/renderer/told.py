@@ -125,6 +125,23 @@ def _day(at: dt.datetime) -> str:
     return f"{at.astimezone(dt.UTC):%Y-%m-%d}"
 
 
+def tally(report: Report) -> list[tuple[str, int]]:
+    """Open findings by severity, the gravest first."""
+    return [(word, getattr(report.counts, word)) for word in WEIGHTS]
+
+
+def is_new(finding: Finding, report: Report) -> bool:
+    """Whether no audit before this one saw a finding, as far as there were any."""
+    return finding.since is not None and finding.since == report.generated_at
+
+
+def spot_name(finding: Finding) -> str:
+    """The key, file or setting that a finding is about, with its container; else nothing."""
+    at = finding.address
+    name = at.key or at.mount or at.setting or ""
+    return f"{at.container}: {name}" if at.container and name else name
+
+
 def listed(findings: Sequence[Finding]) -> list[Finding]:
     """The findings that are told one by one: what was not seen stands in a list of its own."""
     return [f for f in findings if f.rule != "not-seen"]

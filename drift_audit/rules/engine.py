@@ -186,6 +186,16 @@ class Fleet:
             found.setdefault(candidate.address, []).append(candidate)
         return found
 
+    @property
+    def newest(self) -> Sequence[Snapshot]:
+        """
+        One revision of each service: the newest of those that were judged. None of a comparison,
+        which has no other services.
+        """
+        if self.asked is None:
+            return []
+        return [revisions[0] for revisions in self.by_service.values()]
+
     def read(self, snapshot: Snapshot, ref: SecretReference) -> Read:
         """A secret that a revision reads, as every service of the run would spell it."""
         project = self.project_ids.get(ref.project, ref.project) or snapshot.identity.project

@@ -128,7 +128,7 @@ def group_proposed(fleet: Fleet) -> Iterator[Hit]:
     """
     declared = {key for group in fleet.policy.group for key in group.keys}
     readers: dict[tuple[str, str, str], list[str]] = {}
-    for snapshot in _newest(fleet):
+    for snapshot in fleet.newest:
         for item, ref in snapshot.references:
             project, secret, _ = fleet.read(snapshot, ref)
             if isinstance(item, Binding) and item.key not in declared and project != UNKNOWN:
@@ -151,7 +151,7 @@ def secret_across_environments(fleet: Fleet) -> Iterator[Hit]:
     Fix: give each environment a secret of its own.
     """
     readers: dict[Read, dict[str, list[str]]] = {}
-    for snapshot in _newest(fleet):
+    for snapshot in fleet.newest:
         environment = fleet.policy.environment(snapshot.address)
         for _, ref in snapshot.references if environment else ():
             read = fleet.read(snapshot, ref)
@@ -176,7 +176,7 @@ def environments_differ(fleet: Fleet) -> Iterator[Hit]:
     Fix: set the key where it lacks, or waive it where it is meant.
     """
     alike: dict[str, dict[str, Snapshot]] = {}
-    for snapshot in _newest(fleet):
+    for snapshot in fleet.newest:
         environment = fleet.policy.environment(snapshot.address)
         if environment:
             sides = alike.setdefault(_base(snapshot.identity.service), {})
@@ -202,18 +202,8 @@ def _lacking(snapshot: Snapshot, environment: str, sides: dict[str, Snapshot]) -
 # What a fleet holds
 
 
-def _newest(fleet: Fleet) -> list[Snapshot]:
-    """
-    One revision of each service: the newest of those that were judged. None of a comparison, which
-    has no other services.
-    """
-    if fleet.asked is None:
-        return []
-    return [revisions[0] for revisions in fleet.by_service.values()]
-
-
 def _members(fleet: Fleet, group: Group) -> list[Snapshot]:
-    return [snapshot for snapshot in _newest(fleet) if group.covers(snapshot.address)]
+    return [snapshot for snapshot in fleet.newest if group.covers(snapshot.address)]
 
 
 def _chosen(fleet: Fleet, group: Group) -> list[Candidate]:

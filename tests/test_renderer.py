@@ -473,7 +473,8 @@ def test_style_is_pinned_by_its_hash():
     [style] = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     [script] = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     hashes = [
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (style, script)
     ]
     [policy] = re.findall(r'Content-Security-Policy" content="([^"]+)"', page)
 

@@ -102,7 +102,7 @@ def after(before: Night | None, report: Report) -> Report:
     )
     findings = tuple(_aged(f, known, report) for f in report.findings)
     here = {f.id for f in report.all_findings}
-    resolved = [one for one in known.values() if one.id not in here]
+    resolved = [one.but(carried=False) for one in known.values() if one.id not in here]
     if report.verdict == "incomplete":
         resolved = []
     continuing = len(here & known.keys())

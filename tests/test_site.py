@@ -389,7 +389,7 @@ def test_incomplete_night(tmp_path):
             verdict="incomplete",
             exit_code=3,
             complete_at=NOW - dt.timedelta(days=9),
-            known=(known("s2", days=2, carried=True),),
+            known=(known("s2", days=2, carried=True), known().but(address=Address(), says="blind")),
             unseen=(Unseen(where="secret jwt", reason="permission denied"),),
         ),
     )
@@ -399,7 +399,8 @@ def test_incomplete_night(tmp_path):
         page.told("last complete audit") == "2026-01-06 12:00 UTC, 9 days before the newest night"
     )
     assert page.told("not seen") == "1 thing, listed below"
-    assert "secret jwt: permission denied" in page.text.partition("New in the newest night: 0")[0]
+    assert "secret jwt: permission denied" in page.text.partition("New in the newest night: 1")[0]
+    assert "key-lost: blind new Resolved" in page.text
     assert "Nothing is called resolved, as not everything was seen." in page.text
     assert "May still be there: 1" in page.text
 
@@ -420,7 +421,8 @@ def test_nothing_is_silently_cut(tmp_path):
     fresh = tuple(known(f"s{n:03}", key="NEW") for n in range(MOST_LISTED + 1))
     keep(
         tmp_path,
-        *(night(-day, services=services, counts=Counts(high=130)) for day in range(1, 100)),
+        *(night(-day, services=services, counts=Counts(high=130)) for day in range(2, 100)),
+        night(-1, services=(*services, service("gone"))),
         night(services=services, known=many + fresh, counts=Counts(high=130)),
     )
     text = page_of(tmp_path)
@@ -431,7 +433,8 @@ def test_nothing_is_silently_cut(tmp_path):
     assert len(rows) * MOST_NIGHTS == MOST_CELLS
     assert {len(row) for row in rows} == {1 + MOST_NIGHTS}
     assert sorted([row[0] for row in rows] + rest) == [s.at.service for s in services]
-    assert "30 more services, as they stood in the newest night" in page.text
+    assert "31 more services, as they stood in the newest night" in page.text
+    assert "gone: not seen in the newest night" in page.text
     assert "70 older nights in the table of nights only" in page.text
     assert len(page.rows("-nights")) + len(page.rows("-older")) == 100
     assert "The newest 90 of 100 nights" in page.text

@@ -119,7 +119,7 @@ class Course:
     def matrix(self, most: int) -> Matrix:
         """The table of services and nights, with so many cells at most."""
         names = sorted({name for night in self.standing for name in night}, key=self._interest)
-        shown = names[: most // max(1, len(self.standing))]
+        shown = names[: most // len(self.standing)]
         places = {name.rpartition("/")[0] for name in names}
         place = f"{places.pop()}/" if len(places) == 1 else ""
         return Matrix(

@@ -422,7 +422,7 @@ def test_nothing_is_silently_cut(tmp_path):
     keep(
         tmp_path,
         *(night(-day, services=services, counts=Counts(high=130)) for day in range(2, 100)),
-        night(-1, services=(*services, service("gone"))),
+        night(-1, services=(*services, service("z-gone"))),
         night(services=services, known=many + fresh, counts=Counts(high=130)),
     )
     text = page_of(tmp_path)
@@ -434,7 +434,7 @@ def test_nothing_is_silently_cut(tmp_path):
     assert {len(row) for row in rows} == {1 + MOST_NIGHTS}
     assert sorted([row[0] for row in rows] + rest) == [s.at.service for s in services]
     assert "31 more services, as they stood in the newest night" in page.text
-    assert "gone: not seen in the newest night" in page.text
+    assert "z-gone: not seen in the newest night" in page.text
     assert "70 older nights in the table of nights only" in page.text
     assert len(page.rows("-nights")) + len(page.rows("-older")) == 100
     assert "The newest 90 of 100 nights" in page.text
@@ -606,10 +606,10 @@ def test_nights_of_one_date(tmp_path):
     other = tmp_path / "other"
     keep(other, *(first.but(headline=f"try {n}") for n in range(11)))
 
-    assert [k.folder for k in Stored(Folder(str(tmp_path))).all()] == [
+    assert [k.folder for k in Stored(Folder(str(tmp_path))).kept()] == [
         f"2026-01-15/{run}/" for run in "abc"
     ]
-    assert [k.folder for k in Stored(Folder(str(other))).all()] == [
+    assert [k.folder for k in Stored(Folder(str(other))).kept()] == [
         *(f"2026-01-15/a.{n}/" for n in range(11, 1, -1)),
         "2026-01-15/a/",
     ]
@@ -628,7 +628,7 @@ def test_last_night_is_read_alone():
         cloud.asked.clear()
         last = nights.last(made[0].scope, "other", NOW)
         asked = [line for line in cloud.asked if "/download/" in line]
-        found = [kept.read(Night) for kept in nights.all()]
+        found = [one for _, one in nights.all()]
 
     assert (last, len(asked)) == (made[0], 1)
     assert found == made

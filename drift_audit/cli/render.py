@@ -101,7 +101,7 @@ def _site(store: str, outputs: Sequence[Output]) -> None:
     from drift_audit.renderer.site import render
 
     nights = open_nights(store)
-    found = courses(nights.all())
+    found = courses(nights.kept())
     if not found:
         raise StoreError(f"{store} has no nights", hint="drift-audit audit --night keeps one")
     for output in outputs:

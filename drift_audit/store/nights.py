@@ -80,7 +80,12 @@ class Nights:
                 return self._home.where(folder)
         raise StoreError(f"{self._home.where(FOLDER)}{date}: too many nights of one run")
 
-    def all(self) -> Iterator[Kept]:
+    def all(self) -> Iterator[tuple[str, Night]]:
+        """Every night with its folder, the newest first."""
+        for kept in self.kept():
+            yield f"{FOLDER}{kept.folder}", kept.read(Night)
+
+    def kept(self) -> Iterator[Kept]:
         """Every night, the newest first. Several are read beside each other, and no more held."""
         waiting: list[list[str]] = []
         most = 1  # whoever wants the last night alone shall not wait for others
@@ -93,7 +98,7 @@ class Nights:
 
     def last(self, scope: Scope, run: str, now: dt.datetime) -> Night | None:
         """The night before a run of that scope, if there is one, and not an earlier try of it."""
-        for kept in self.all():
+        for kept in self.kept():
             night = kept.read(Glance)
             same = night.run == run and abs(now - night.generated_at) < ONE_NIGHT
             if night.follows(scope) and not same:

@@ -628,7 +628,7 @@ def test_last_night_is_read_alone():
         cloud.asked.clear()
         last = nights.last(made[0].scope, "other", NOW)
         asked = [line for line in cloud.asked if "/download/" in line]
-        found = [one for _, one in nights.all()]
+        found = [kept.read(Night) for kept in nights.kept()]
 
     assert (last, len(asked)) == (made[0], 1)
     assert found == made

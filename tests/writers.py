@@ -173,7 +173,7 @@ def _night(folder: Path, number: int) -> None:
 
 def _nights(folder: Path) -> int:
     store = Nights(Folder(str(folder)))
-    nights = [(kept.folder, kept.read(Night)) for kept in store.all()]
+    nights = [(kept.folder, kept.read(Night)) for kept in store.kept()]
     found = sorted(int(night.run.removeprefix("run-")) for _, night in nights)
     for place, night in nights:
         page = json.loads((folder / "_nights" / place / "report.json").read_text())

@@ -113,7 +113,7 @@ def stale(flags: Mapping[str, Any], service: Address) -> str:
             raise CommandError("--strict-age is said of --max-audit-age", hint="give both")
         return ""
     home = kept_home(flags["store"])
-    nights = (kept.read(Glance) for kept in (Nights(home).all() if home else ()))
+    nights = (kept.read(Glance) for kept in (Nights(home).kept() if home else ()))
     last = next((n.generated_at for n in nights if n.complete and n.covers(service)), None)
     if last is None:
         return (

@@ -80,11 +80,6 @@ class Nights:
                 return self._home.where(folder)
         raise StoreError(f"{self._home.where(FOLDER)}{date}: too many nights of one run")
 
-    def all(self) -> Iterator[tuple[str, Night]]:
-        """Every night with its folder, the newest first."""
-        for kept in self.kept():
-            yield f"{FOLDER}{kept.folder}", kept.read(Night)
-
     def kept(self) -> Iterator[Kept]:
         """Every night, the newest first. Several are read beside each other, and no more held."""
         waiting: list[list[str]] = []

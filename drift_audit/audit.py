@@ -19,6 +19,7 @@ from drift_audit.finding import Finding, Severity
 from drift_audit.fleet_report import capacity, shared
 from drift_audit.history import KnownGood
 from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service
+from drift_audit.kept import Keeper, NoKeeper
 from drift_audit.limits import Limits
 from drift_audit.part import Judged, Part, Shard, Terms, joined, missing, policy_digest
 from drift_audit.past import NoPast, Past, Pasts
@@ -103,9 +104,9 @@ class Audit:
     """
     What an audit is done with, besides its subject. `asked` is what the user narrowed it to,
     `patterns` the library whose patterns plain values are held against, if any is, `pasts` what
-    earlier audits saw, and `limits` where limits are read, if they are. With `rules` these alone
-    judge, each revision in use by what it holds itself; without, all of them, each against its last
-    known good.
+    earlier audits saw, `kept` what keeps the revisions that are read, and `limits` where limits are
+    read, if they are. With `rules` these alone judge, each revision in use by what it holds itself;
+    without, all of them, each against its last known good.
     """
 
     policy: Policy
@@ -116,6 +117,7 @@ class Audit:
     asked: Scope = field(default_factory=Scope)
     patterns: str = ""
     pasts: Pasts = field(default_factory=NoPast)
+    kept: Keeper = field(default_factory=NoKeeper)
     limits: LimitSource | None = None
     rules: Sequence[Rule] | None = None
 
@@ -148,6 +150,7 @@ class Audit:
                 found.setdefault(judged.report.address, []).extend(ids)
             for service in map(histories.so_far, inventory.services):
                 self.pasts.note(self._past(service, found.get(service.address, ())))
+                self.kept.note(service)
         return part
 
     def conclude(self, parts: Sequence[Part], store: Store | None = None) -> Report:

@@ -58,7 +58,8 @@ class Timeline(Frozen):
     """
     The history of one service. `revisions` are those that were read, oldest first; `complete` says
     that no other one still exists, `known_good` which one an audit holds the newest against, and
-    why. `served` are those that an audit saw serve, with the time when that was so last.
+    why. `served` are those that an audit saw serve, with the time when that was so last; `deleted`
+    those that exist no more, and were kept by an audit.
     """
 
     schema_version: Literal[1] = 1
@@ -71,6 +72,7 @@ class Timeline(Frozen):
     known_good: str = ""
     known_good_why: str = ""
     served: tuple[Served, ...] = ()
+    deleted: tuple[str, ...] = ()
     revisions: tuple[RevisionFacts, ...]
     lines: tuple[Line, ...]
     unseen: tuple[Unseen, ...] = ()
@@ -82,18 +84,23 @@ def timeline(
     *,
     known: KnownGood | None = None,
     past: Past | None = None,
+    deleted: Sequence[Snapshot] = (),
     unseen: Sequence[Unseen],
 ) -> Timeline:
     """
     Follow what is wanted, globs on keys, paths of files and settings, through the revisions that
-    were read. Without any, every key and file that some deploy did something to.
+    were read, and those that are `deleted`. Without any, every key and file that some deploy did
+    something to.
     """
     good = known.snapshot if known else None
-    chain = sorted((r for r in service.revisions if r.identity.revision), key=by_age)
+    there_now = (r for r in service.revisions if r.identity.revision)
+    chain = sorted((*there_now, *deleted), key=by_age)
     home, there = service.address, {r.identity.uid for r in chain}
-    followed = sorted(_followed(chain, wanted).items())
+    followed = sorted(follow(chain, wanted).items())
     lines = (
-        Line(at=home.at(box, **{kind: name}), steps=tuple(steps))
+        Line(
+            at=home.at(box, **{kind: name}), steps=_now(steps) if len(chain) == 1 else tuple(steps)
+        )
         for (kind, box, name), steps in followed
     )
     return Timeline(
@@ -105,21 +112,35 @@ def timeline(
         known_good=good.revision if good else "",
         known_good_why=known.why if known else "",
         served=tuple(one for one in (past.served if past else ()) if one.uid in there),
+        deleted=tuple(r.revision for r in sorted(deleted, key=by_age)),
         revisions=tuple(map(facts, chain)),
         lines=tuple(line for line in lines if wanted or line.changed),
         unseen=tuple(unseen),
     )
 
 
-def _followed(chain: Sequence[Snapshot], wanted: Sequence[str]) -> dict[Place, list[Step]]:
-    """Every step by place, with containers called as the newest revision calls them."""
-    lines: dict[Place, list[Step]] = {}
-    for oldest in chain[:1]:
+Steps = dict[Place, list[Step]]
+"""What became of each place, oldest first."""
+
+
+def follow(
+    chain: Sequence[Snapshot], wanted: Sequence[str] = (), known: Steps | None = None
+) -> Steps:
+    """
+    Every step by place, of keys and files where nothing is `wanted`, with containers called as the
+    newest revision calls them. `known` is what became of them up to the first revision of the
+    chain.
+    """
+    lines = {place: [*steps] for place, steps in (known or {}).items()}
+    for oldest in chain[:1] if known is None else ():
         for place, item in items(oldest, {"bindings", "mounts", "settings"}).items():
             if _is_wanted(place, wanted):
-                says = f"was {_told(item)}" if len(chain) > 1 else f"is {_told(item)}"
-                state = _state(item)
-                step = Step(revision=oldest.revision, what="there", state=state, says=says)
+                step = Step(
+                    revision=oldest.revision,
+                    what="there",
+                    state=_state(item),
+                    says=f"was {_told(item)}",
+                )
                 lines[place] = [step]
     for before, after in pairwise(chain):
         if not wanted and _alike(before, after):
@@ -170,6 +191,11 @@ def _state(item: Item | None) -> State | None:
 def _of_the_service(change: Change) -> bool:
     """What changes without a deploy is in no revision."""
     return (change.at.setting or "").startswith("service.")
+
+
+def _now(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps of the only revision there is: what it was, it is."""
+    return tuple(step.but(says=f"is{step.says.removeprefix('was')}") for step in steps)
 
 
 def _is_wanted(place: Place, wanted: Sequence[str]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from drift_audit.cli import options
+from drift_audit.cli.kept import open_histories
 from drift_audit.cli.nights import aged, ended, keep_part, refuse_outputs, run_name, shard
 from drift_audit.cli.output import deliver, finish, now, parse_output
 from drift_audit.cli.progress import progress
@@ -59,6 +60,7 @@ def command(**given: Any) -> None:
     drift-audit audit --night --store=gs://audits/prod
     """
     from drift_audit.audit import Audit
+    from drift_audit.kept import NoKeeper
     from drift_audit.past import NoPast
 
     trail = begin("audit", given["metrics_file"])
@@ -80,6 +82,7 @@ def command(**given: Any) -> None:
         store = open_store(given["store"])
         archive = open_archive(given["store"], seal, full=given["full"])
         ledger = open_ledger(given["store"])
+        histories = None if bare else open_histories(given["store"])
         depth = secret_depth(given)
         source = open_source(scope, seal, archive, depth)
         limits = open_limits(scope) if limited else None
@@ -92,6 +95,7 @@ def command(**given: Any) -> None:
             asked=scope.asked,
             patterns=seal.patterns,
             pasts=ledger or NoPast(),
+            kept=histories or NoKeeper(),
             limits=limits,
         )
         part = audit.part(source, store, mine)
@@ -99,6 +103,8 @@ def command(**given: Any) -> None:
             archive.keep(source.remember())
         if ledger is not None:
             ledger.keep()
+        if histories is not None:
+            histories.keep()
     if not mine.whole:
         trail.part()
         finish(keep_part(part, run, given["store"]))

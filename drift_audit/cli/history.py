@@ -11,6 +11,8 @@ import click
 from drift_audit.cli import keys as sealing
 from drift_audit.cli import options
 from drift_audit.cli.echo import echo
+from drift_audit.cli.kept import deleted, demanded, former, open_histories, search
+from drift_audit.cli.options import flat
 from drift_audit.cli.output import columns, finish, now, wants_color
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import (
@@ -22,6 +24,7 @@ from drift_audit.cli.subject import (
     sealer,
 )
 from drift_audit.errors import CommandError, ExitCode, InputError, SourceError
+from drift_audit.inventory import Scope as Asked
 
 if TYPE_CHECKING:
     from drift_audit.history import KnownGood
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from drift_audit.past import Past
     from drift_audit.policy import Policy
     from drift_audit.store import Store
+    from drift_audit.store.histories import Histories
     from drift_audit.timeline import Timeline
 
 
@@ -41,6 +45,11 @@ if TYPE_CHECKING:
 @options.account
 @options.policy
 @options.store
+@click.option(
+    "--kept",
+    is_flag=True,
+    help="Ask the store alone, of all services that SERVICE matches; a glob may.",
+)
 @options.text_or_json
 @options.color
 @options.talk
@@ -52,36 +61,49 @@ def command(service: str, keys: tuple[str, ...], **given: Any) -> None:
     Each KEY is a glob on the names of variables, the paths of mounted secrets, and settings.
     Without one, all variables and files are shown that some deploy changed.
 
+    Revisions that audits with the store have kept, and that exist no more, are told too. With
+    --kept nothing else is: of every service that SERVICE matches, there or not, without network
+    or credentials. What is kept is believed by whoever has the sealing key.
+
     \b
     drift-audit history api --project=shop-prod --region=europe-west1
     drift-audit history api JWT_SECRET_KEY "vpc.*" --input=revisions.json
+    drift-audit history --kept "*" JWT_SECRET_KEY --store=gs://audits/prod
     """
     from drift_audit.timeline import timeline
 
+    if given["kept"]:
+        finish(_tell_kept(service, keys, given))
     policy = find_policy(given["config"], no_config=given["no_config"])
+    # what is kept is sealed with the lasting key, and nothing else can be held against it
+    histories = None if given["inputs"] else open_histories(given["store"])
     seal = sealer(
         policy,
         given["reveal"],
         without_literals=given["without_literals"],
-        key=sealing.for_one_run(),
+        key=sealing.for_one_run() if histories is None else sealing.for_this_run(),
     )
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         scope = Scope.given(policy, {**given, "service": ((service,),)}, tell)
         store, source = open_store(given["store"]), open_source(scope, seal, secrets="names")
         inventory = source.collect()
         found = [one for one in inventory.services if one.kind != "job"]
+        if not found and histories is not None:
+            inventory, found = _as_kept(histories, inventory)
         if len(found) != 1:
             raise _not_one(service, found, inventory)
-        whole = source.chain(found[0])
+        whole = source.chain(found[0]) if found[0].revisions else found[0]
     ledger = open_ledger(given["store"])
     past = ledger.of(whole.address) if ledger else None
+    gone, untold = deleted(histories, whole) if histories is not None else ([], [])
     unseen = [
         *inventory.unseen,
         *whole.unseen,
-        *(u for r in whole.revisions for u in r.seen.unseen),
+        *(u for r in (*whole.revisions, *gone) for u in r.seen.unseen),
+        *untold,
     ]
     known = _known_good(whole, store, past, policy)
-    told = timeline(whole, keys, known=known, past=past, unseen=unseen)
+    told = timeline(whole, keys, known=known, past=past, deleted=gone, unseen=unseen)
     if missing := [key for key in keys if not _holds(told, key)]:
         raise CommandError(
             f"no revision of {whole.address} has {', '.join(missing)}",
@@ -91,12 +113,48 @@ def command(service: str, keys: tuple[str, ...], **given: Any) -> None:
     finish(ExitCode.INCOMPLETE if unseen else ExitCode.CLEAN)
 
 
+def _tell_kept(service: str, keys: tuple[str, ...], given: dict[str, Any]) -> ExitCode:
+    """Print what the store alone tells."""
+    if given["inputs"]:
+        raise CommandError("--kept asks the store, and --input names files")
+    asked = Asked(projects=flat(given["project"]), regions=flat(given["region"]))
+    told = search(demanded(given["store"]), asked, service, keys)
+    if given["format_"] == "json":
+        from drift_audit.renderer.json import canonical
+
+        echo(canonical(told.model_dump(mode="json")))
+    else:
+        from drift_audit.renderer.kept import render
+
+        echo(render(told, color=wants_color(given["color"]), width=columns()))
+    return ExitCode.INCOMPLETE if told.unseen else ExitCode.CLEAN
+
+
+def _as_kept(histories: Histories, found: Inventory) -> tuple[Inventory, list[Service]]:
+    """
+    The services that are there no more and of which revisions are kept; that they were not found
+    is told then.
+    """
+    from drift_audit.inventory import Service, absent
+    from drift_audit.names import taken_apart
+
+    gone = []
+    for at in former(histories, found.scope):
+        name, kind = taken_apart(at.service)
+        one = Service(project=at.project, region=at.region, service=name, complete=True)
+        gone.append(one.but(kind=kind))
+    known = absent([one.service for one in gone], ())
+    others = tuple(missed for missed in found.unseen if missed not in known)
+    return (found.but(unseen=others), gone) if not others else (found, [])
+
+
 def _known_good(service: Service, store: Store, past: Past | None, policy: Policy) -> KnownGood:
     """What an audit would hold the newest revision against."""
-    from drift_audit.history import last_known_good
+    from drift_audit.history import KnownGood, last_known_good
     from drift_audit.rules.schema import violations
 
-    assert service.newest is not None  # a service is known by what was read of it
+    if service.newest is None:  # a service is known by what was read of it, or is no more
+        return KnownGood(None, "the service exists no more", "none")
     stored, today = store.read(service.address, service.uid), now().date()
     return last_known_good(
         service,

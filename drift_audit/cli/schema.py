@@ -24,6 +24,7 @@ DOCUMENTS = {
     "report": "drift_audit.report:Report",
     "snapshot": "drift_audit.snapshot:Snapshot",
     "history": "drift_audit.timeline:Timeline",
+    "kept-keys": "drift_audit.kept:KeptKeys",
     "baseline": "drift_audit.store.baseline:StoredBaseline",
     "diagnosis": "drift_audit.diagnosis:Diagnosis",
     "policy": "drift_audit.policy:Policy",

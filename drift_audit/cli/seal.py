@@ -75,6 +75,7 @@ def rotate(path: str, by: str | None, **given: Any) -> None:
     drift-audit seal rotate --new-key-file=new.key
     """
     from drift_audit.store.baselines import Baselines
+    from drift_audit.store.histories import Histories
     from drift_audit.store.ledger import Ledger
 
     if by is not None and not by.strip():
@@ -98,6 +99,7 @@ def rotate(path: str, by: str | None, **given: Any) -> None:
         notice(f"no baselines in {given['store']}")
     elif not dry:
         Ledger(home, old).hand_over(turn.new)
+        Histories(home, old).hand_over(turn.new)
         notice(f"from now on use the key in {path} instead of {keys.where()}")
 
 

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from drift_audit.headline import number, some
+from drift_audit.kept import KeptStep
 from drift_audit.renderer import told
 from drift_audit.renderer.encode import command, visible
 from drift_audit.renderer.heat import LETTERS
 from drift_audit.renderer.text import WIDTH, lines, terminal
 from drift_audit.service_report import RevisionFacts
-from drift_audit.timeline import Line, Timeline
+from drift_audit.timeline import Line, Step, Timeline
 
 FEW, MOST_KEYS, MOST_LABEL, GAP = 3, 40, 30, 2
 """Revisions and keys between which a map says more than the steps, and the widths of its names."""
 
 LEGEND = "s secret, p plain value, e empty, - absent, ? unreadable; capital: changed there"
+
+Told = Step | KeptStep
 
 STYLES = {"vanished": "bold red", "emptied": "bold red", "became": "red", "appeared": "green"}
 
@@ -38,7 +41,7 @@ def render(timeline: Timeline, *, color: bool = False, width: int = WIDTH) -> st
         console.print()
         where = f" in container {line.at.container}" if several and line.at.container else ""
         console.print(Text(visible(line.at.name), style="bold") + Text(visible(where)))
-        _steps(console, line, made)
+        _steps(console, line, made, timeline.deleted)
     if not timeline.lines:
         console.print()
         console.print("no deploy changed a key or a file")
@@ -52,19 +55,21 @@ def _head(console: Console, timeline: Timeline) -> None:
     if timeline.revisions:
         first, last = (told.time(timeline.revisions[i].create_time) for i in (0, -1))
         read = f"{read}, {first} to {last}" if first != last else f"{read}, {first}"
+    if timeline.deleted:
+        read = f"{read}; {len(timeline.deleted)} of them deleted, as others may be"
     if not timeline.complete:
         read = f"{read}; there may be others"
     now = {r.revision for r in timeline.revisions if r.percent}
     serving = [f"{r.revision} ({r.percent}%)" for r in timeline.revisions if r.percent]
-    _row(console, "seen", read)
+    row(console, "seen", read)
     for missed in timeline.unseen:
-        _row(console, "not seen", f"{missed.where}: {missed.reason}", "bold yellow")
-    _row(console, "serving", ", ".join(serving) or "none of these")
+        row(console, "not seen", f"{missed.where}: {missed.reason}", "bold yellow")
+    row(console, "serving", ", ".join(serving) or "none of these")
     served = [f"{s.revision} (until {s.day})" for s in timeline.served if s.revision not in now]
     if served:
-        _row(console, "served", some(served))
+        row(console, "served", some(served))
     good, why = timeline.known_good, timeline.known_good_why
-    _row(console, "known good", f"{good} ({why})" if good else f"none: {why}")
+    row(console, "known good", f"{good} ({why})" if good else f"none: {why}")
 
 
 def _map(console: Console, timeline: Timeline, width: int, *, named: bool) -> None:
@@ -97,28 +102,35 @@ def _letters(line: Line, names: Sequence[str]) -> str:
     return letters
 
 
-def _steps(console: Console, line: Line, made: dict[str, RevisionFacts]) -> None:
+def _steps(
+    console: Console, line: Line, made: dict[str, RevisionFacts], deleted: Collection[str]
+) -> None:
     """What became of one key."""
     for step in line.steps:
         facts = made[step.revision]
+        name = f"{step.revision} (deleted)" if step.revision in deleted else step.revision
         by = [
             f"by {facts.creator}" if facts.creator else "",
             facts.client and f"with {facts.client}",
         ]
-        who = ", ".join(filter(None, [step.revision, *by]))
-        date = f"{facts.create_time.astimezone(dt.UTC):%Y-%m-%d %H:%M}" if facts.create_time else ""
-        _row(console, date, step.says, STYLES.get(step.what, ""), DATE)
-        _row(console, "", f"in {who}", "dim", DATE)
-        if step.cause is not None:
-            cause = f"probably {command(step.cause.command)}: {step.cause.because}"
-            _row(console, "", cause, "dim", DATE)
+        tell_step(console, step, ", ".join(filter(None, [name, *by])), facts.create_time)
+
+
+def tell_step(console: Console, step: Told, who: str, at: dt.datetime | None) -> None:
+    """What one deploy did, when and in which revision, and what it probably was."""
+    date = f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M}" if at else ""
+    row(console, date, step.says, STYLES.get(step.what, ""), DATE)
+    row(console, "", f"in {who}", "dim", DATE)
+    if step.cause is not None:
+        cause = f"probably {command(step.cause.command)}: {step.cause.because}"
+        row(console, "", cause, "dim", DATE)
 
 
 LABEL = 10
 DATE = 16
 
 
-def _row(console: Console, label: str, text: str, style: str = "", width: int = LABEL) -> None:
+def row(console: Console, label: str, text: str, style: str = "", width: int = LABEL) -> None:
     """A narrow label, and text that wraps under itself."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=width, no_wrap=True)

@@ -97,22 +97,31 @@ class Bucket:
 
     def names(self, folder: str = "") -> list[str]:
         """What lies in a folder, sorted. Raises StoreError."""
-        below = self._prefix + folder
-        with self._asking("list", folder):
-            listed = self._client.list_blobs(
-                self._bucket, prefix=below, delimiter="/", timeout=SECONDS, retry=self._patience
-            )
-            files = [blob.name for blob in listed]
-            return sorted(name.removeprefix(below) for name in (*files, *listed.prefixes))
+        files, folders = self._list(folder)
+        return sorted((*files, *folders))
 
     def names_all(self, folders: Collection[str]) -> Mapping[str, list[str]]:
         """What lies in several folders, asked for beside each other. Raises StoreError."""
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
             return dict(zip(folders, pool.map(self.names, folders), strict=True))
 
+    def versions(self, folder: str) -> Mapping[str, str]:
+        """The files of a folder by their generations. Raises StoreError."""
+        return self._list(folder)[0]
+
     def where(self, path: str) -> str:
         """The path as gcloud takes it."""
         return f"gs://{self._bucket.name}/{self._prefix}{path}"
+
+    def _list(self, folder: str) -> tuple[dict[str, str], list[str]]:
+        """The files of a folder by their generations, and the folders in it."""
+        below = self._prefix + folder
+        with self._asking("list", folder):
+            listed = self._client.list_blobs(
+                self._bucket, prefix=below, delimiter="/", timeout=SECONDS, retry=self._patience
+            )
+            files = {blob.name.removeprefix(below): str(blob.generation) for blob in listed}
+            return files, [name.removeprefix(below) for name in listed.prefixes]
 
     def _blob(self, path: str) -> Any:
         return self._bucket.blob(self._prefix + path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +83,25 @@ class Folder:
     def names_all(self, folders: Collection[str]) -> Mapping[str, list[str]]:
         """What lies in several folders. Raises StoreError."""
         return {folder: self.names(folder) for folder in folders}
+
+    def versions(self, folder: str) -> Mapping[str, str]:
+        """
+        The files of a folder by the places of their contents on the disk and the time of the last
+        change of any kind, which nobody can set. Raises StoreError.
+        """
+        place = self._root / folder
+        try:
+            with os.scandir(place) as entries:
+                found = [(e.name, e.stat(follow_symlinks=False)) for e in entries]
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as error:
+            raise StoreError(f"cannot read {place}: {files.reason(error)}") from None
+        return {
+            name: f"{at.st_ino:x}-{at.st_size:x}-{at.st_ctime_ns:x}"
+            for name, at in sorted(found)
+            if not stat.S_ISDIR(at.st_mode)
+        }
 
     def where(self, path: str) -> str:
         """The path from where the program runs."""

@@ -51,5 +51,11 @@ class Home(Protocol):
     def names_all(self, folders: Collection[str]) -> Mapping[str, list[str]]:
         """What lies in several folders, as `names` tells it."""
 
+    def versions(self, folder: str) -> Mapping[str, str]:
+        """
+        The files of a folder (`a/b/`), each with what is another text as soon as the file is
+        written again, whatever is written. They are listed, and not read.
+        """
+
     def where(self, path: str) -> str:
         """The path as a person would type it."""

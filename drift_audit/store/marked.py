@@ -107,15 +107,8 @@ class Marked(Generic[Kind]):
         again where somebody else wrote meanwhile. What cannot be written is logged and no more:
         nothing that a run tells depends on it.
         """
-        tries = Retrying(
-            retry=retry_if_exception_type(Conflict),
-            wait=wait_random_exponential(multiplier=0.05, max=5),
-            stop=stop_after_attempt(TRIES),
-        )
         try:
-            tries(self._write_once, place, change)
-        except RetryError:
-            _log.info("%s: others wrote it all the time", self.where(place))
+            again(lambda: self._write_once(place, change), self.where(place))
         except StoreError as error:
             _log.info("%s", error)
 
@@ -126,11 +119,10 @@ class Marked(Generic[Kind]):
     def _write_once(
         self, place: Place, change: Callable[[tuple[Kind, Lines] | None], tuple[Kind, Lines]]
     ) -> None:
-        path, ignored = self._path(place), f"{FOLDER}.gitignore"
+        path = self._path(place)
         stored = self._home.read(path, limit=LIMIT)
         head, lines = change(self._believed(place, stored) if stored else None)
-        if self._home.read(ignored) is None:
-            self._home.write(ignored, b"*\n", over=None)
+        leave_out_of_git(self._home)
         data = packed("".join(f"{at}\t{line}\n" for at, line in sorted(lines.items())))
         first = self._marked(place, head, data).model_dump_json()
         data = f"{first}\n".encode() + data
@@ -157,9 +149,32 @@ class Marked(Generic[Kind]):
         return bare.but(mark=self._mark(where, f"{bare.model_dump_json()}\n".encode() + data))
 
 
-def packed(text: str) -> bytes:
-    """Compressed at the quickest level, the same for the same text."""
-    packer = zlib.compressobj(level=1, wbits=GZIP)
+def again(write: Callable[[], None], where: str) -> None:
+    """
+    Write, and once more for each time that somebody else wrote meanwhile. Raises StoreError, also
+    where that does not end.
+    """
+    tries = Retrying(
+        retry=retry_if_exception_type(Conflict),
+        wait=wait_random_exponential(multiplier=0.05, max=5),
+        stop=stop_after_attempt(TRIES),
+    )
+    try:
+        tries(write)
+    except RetryError:
+        raise StoreError(f"{where}: others wrote it all the time") from None
+
+
+def leave_out_of_git(home: Home) -> None:
+    """What lies here is not for review. Raises Conflict where another one says so, StoreError."""
+    ignored = f"{FOLDER}.gitignore"
+    if home.read(ignored) is None:
+        home.write(ignored, b"*\n", over=None)
+
+
+def packed(text: str, level: int = 1) -> bytes:
+    """Compressed, at the quickest level if no other is named, the same for the same text."""
+    packer = zlib.compressobj(level=level, wbits=GZIP)
     return packer.compress(text.encode("utf-8", "surrogatepass")) + packer.flush()
 
 

@@ -1,0 +1,93 @@
+"""The revisions that audits have kept in a store, for the commands that ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from drift_audit import inventory
+from drift_audit.cli import keys as sealing
+from drift_audit.cli.subject import kept_home
+from drift_audit.errors import InputError, StoreError
+
+if TYPE_CHECKING:
+    from drift_audit.kept import KeptKeys
+    from drift_audit.snapshot import Address, Snapshot, Unseen
+    from drift_audit.store.histories import Histories
+
+
+def open_histories(path: str) -> Histories | None:
+    """
+    The revisions that audits with this store have kept. None without a lasting key, or a folder.
+    Raises StoreError for a key that cannot be used.
+    """
+    from drift_audit.store.histories import Histories
+
+    home = kept_home(path)
+    key = sealing.find() if home else None
+    return Histories(home, key) if home and key else None
+
+
+def demanded(path: str) -> Histories:
+    """The same where nothing else will do. Raises StoreError without a store, or a lasting key."""
+    found = open_histories(path)
+    if found is not None:
+        return found
+    if kept_home(path) is None:
+        raise StoreError(f"{path}: there is no such folder", hint="give --store")
+    told = "no lasting key: what is kept is believed by whoever has the key that marked it"
+    raise StoreError(told, hint=f"set {sealing.VARIABLE}; it is looked for in {sealing.where()}")
+
+
+def deleted(
+    histories: Histories, service: inventory.Service
+) -> tuple[list[Snapshot], list[Unseen]]:
+    """
+    The kept revisions of a service that are not among those that were read, and what cannot be told
+    of them.
+    """
+    from drift_audit.kept import apart, told_apart, untold
+
+    kept, unseen = histories.of(service.address)
+    there = {one.identity.uid for one in service.revisions}
+    named = {one.identity.revision for one in service.revisions}
+    gone = told_apart((one for one in kept if one.identity.uid not in there), named)
+    living = (one for one in service.revisions if one.identity.revision)
+    borders = apart(sorted((*gone, *living), key=inventory.by_age)) if gone else ()
+    return gone, [*unseen, *untold(borders, str(service.address))]
+
+
+def former(histories: Histories, scope: inventory.Scope) -> list[Address]:
+    """The services in scope of which revisions are kept, there or not."""
+    from drift_audit.snapshot import Address
+
+    kept = (
+        Address(project=project, region=region, service=name)
+        for project, region in histories.places()
+        for name in histories.index((project, region))[0].counts
+    )
+    return [at for at in kept if scope.covers(at)]
+
+
+def search(
+    histories: Histories, asked: inventory.Scope, service: str, keys: Sequence[str]
+) -> KeptKeys:
+    """
+    What deploys did to keys in the services in scope, from their indexes alone. Raises InputError
+    where nothing is kept of any.
+    """
+    from drift_audit.kept import together
+    from drift_audit.snapshot import Address
+
+    told = []
+    for project, region in histories.places():
+        home = Address(project=project, region=region)
+        if asked.covers(home):
+            index, unseen = histories.index((project, region))
+            found = index.search(home, service, keys)
+            told.append(found.but(unseen=(*unseen, *found.unseen)))
+    found = together(told)
+    if not found.services and not found.unseen:
+        hint = "an audit with this store keeps what it reads"
+        raise InputError(f"no revision is kept of {service}", hint=hint)
+    return found

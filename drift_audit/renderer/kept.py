@@ -1,0 +1,53 @@
+"""What the kept revisions of many services tell of keys, for a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import io
+
+from rich.text import Text
+
+from drift_audit.headline import number
+from drift_audit.kept import KeptKeys
+from drift_audit.renderer.encode import visible
+from drift_audit.renderer.text import WIDTH, lines, terminal
+from drift_audit.renderer.timeline import row, tell_step
+
+
+MIND = "between two kept revisions there may have been others, which no audit read"
+
+
+def render(kept: KeptKeys, *, color: bool = False, width: int = WIDTH) -> str:
+    """What was looked at, then every key that some deploy changed, service by service."""
+    out = io.StringIO()
+    console = terminal(out, color=color, width=width)
+    services = number(kept.services, "service")
+    row(console, "kept", f"{number(kept.revisions, 'revision')} of {services}")
+    for missed in kept.unseen:
+        row(console, "not seen", f"{missed.where}: {missed.reason}", "bold yellow")
+    changed = sum(line.changed for line in kept.lines)
+    row(
+        console, "changed", f"{number(changed, 'place')} of a key or file" if changed else "nothing"
+    )
+    others = [f"{kept.unchanged} not changed"] if kept.unchanged else []
+    if kept.without:
+        others.append(f"{number(kept.without, 'service')} without any")
+    if others:
+        row(console, "besides", ", ".join(others))
+    if changed:
+        row(console, "mind", MIND, "dim")
+    for line in kept.lines:
+        console.print()
+        at = line.at
+        where = f"{at.project}/{at.region}/{at.service}"
+        where += f" in container {at.container}" if at.container else ""
+        console.print(Text(visible(at.name), style="bold") + Text("  ") + Text(visible(where)))
+        for step in line.steps:
+            made = step.deploy
+            by = [
+                f"by {made.creator}" if made.creator else "",
+                made.client and f"with {made.client}",
+            ]
+            after = f"{made.revision} (after {step.previous})" if step.previous else made.revision
+            who = ", ".join(filter(None, [after, *by]))
+            tell_step(console, step, who, made.create_time)
+    return lines(out)

@@ -22,6 +22,7 @@ CHANGED = "second night, 5 % changed"
 RATIONED = "under quota"
 PAIRS = "pairs in memory"
 START = "start"
+KEPT = "kept revisions"
 LISTING = "list, with gcloud"
 PAIR = "two revisions, with gcloud"
 LOOP = "service by service, with gcloud"
@@ -63,6 +64,7 @@ MEMORY = Measure("peak memory", "x", lambda one, other: one.rss / other.rss)
 IMPORTS = Measure(
     "peak memory to that after imports", "x", lambda one, _: one.rss / one.imports_rss
 )
+SIZE = Measure("size", "x", lambda one, other: one.stored / other.canonical)
 CALLS = Measure("calls to the bound", "x", lambda one, _: one.sent / one.bound)
 BESIDE = {*SECRET_CALLS, "ListWorkerPools", "ListJobs"}
 RUN_CALLS = Measure(
@@ -125,6 +127,7 @@ class Profile:
             Group(CHANGED, self.shape, touched=0.05),
             Group(RATIONED, self.shape, {**later, **QUOTA}),
             Group(PAIRS, self.shape),
+            Group(KEPT, self.shape),
             *(Group(name, self.small) for name in (LISTING, PAIR, LOOP)),
             Group(START, self.small, times=3 if self.peers else 1),
         ]
@@ -133,7 +136,7 @@ class Profile:
     def contests(self) -> list[Contest]:
         """Every row, in the order of the goals."""
         there = [*self._first_night(), *self._second_night(), *self._all(), *self._memory()]
-        there += [*self._calls(), self._pairs]
+        there += [*self._calls(), self._pairs, *self._kept]
         return [*there, *_START, *(_PEERS if self.peers and HAS_GCLOUD else ())]
 
     @property
@@ -158,6 +161,18 @@ class Profile:
         pairs = self.shape.services * self.shape.revisions
         what = f"{pairs:,} pairs in memory, 1 % changed: compare, all rules"
         return Contest("P6", what, PAIRS, "ours-judge", "deepdiff-pairs", LESS_CPU, 150.0)
+
+    @property
+    def _kept(self) -> list[Contest]:
+        total = f"{self.shape.total:,} kept revisions"
+        size = f"{total} and their index, against their canonical JSON"
+        lost = f"which revision lost a key, over {total}, against reading them all"
+        whole = "the same as a whole program, with its start"
+        return [
+            Contest("P9", size, KEPT, "ours-kept", "scan-kept", SIZE, 0.1),
+            Contest("P9", lost, KEPT, "ours-kept", "scan-kept", WALL, 0.05),
+            Contest("-", whole, KEPT, "ours-kept-whole", "scan-kept"),
+        ]
 
     def _first_night(self) -> list[Contest]:
         first = f"first audit of {self._data}, 1 % drifted"
@@ -228,7 +243,7 @@ _PEERS = [
     Contest("P10", _EACH, LOOP, "ours-whole-audit", "gcloud-loop", FASTER, 400.0),
 ]
 
-GOALS = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P10")
+GOALS = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P9", "P10")
 
 PROFILES = {
     "full": Profile("full", Shape(1_000, 20), Shape(200, 10), 80, quota=True, peers=True),

@@ -19,7 +19,7 @@ from drift_audit.collector.cloud_run import CloudRun, Where
 from drift_audit.collector.connection import Connection
 from drift_audit.collector.pace import CLOUD_RUN, PER_MINUTE, Pace
 from drift_audit.differ import Place, Plain, _plain, compare, items
-from drift_audit.inventory import Evidence
+from drift_audit.inventory import Evidence, Service, by_age
 from drift_audit.names import PACED
 from drift_audit.policy import Policy
 from drift_audit.renderer import json as report_json
@@ -28,6 +28,7 @@ from drift_audit.seal import KEY_BYTES, Sealer, SealKey
 from drift_audit.snapshot import Address, Snapshot
 from drift_audit.store.archive import Archive
 from drift_audit.store.folder import Folder
+from drift_audit.store.histories import Histories
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 NO_SECONDS_LIMIT = 3_600.0
@@ -37,6 +38,9 @@ GRANTED = 3_000
 
 AT_A_TIME, EVERY = 1_000, 100
 """How many pairs are held at a time, and which of them differ."""
+
+NIGHTS = 4
+"""In which a store is filled that is asked then."""
 
 Pair = tuple[Snapshot, Snapshot]
 Mappings = tuple[Address, dict[Place, Plain], dict[Place, Plain]]
@@ -71,6 +75,52 @@ def every_revision(target: Target) -> Tally:
             else:
                 tally.unseen += 1
     return tally
+
+
+def keep(target: Target) -> Tally:
+    """What audits of several nights keep, as each of them saw some more revisions."""
+    tally, chains = Tally(), dict[Address, list[Snapshot]]()
+    for one in _source(target, None).every():
+        assert isinstance(one, Snapshot)
+        tally.add(_full_name(one), len(one.bindings))
+        chains.setdefault(one.address, []).append(one)
+    for night in range(1, NIGHTS + 1):
+        histories = _histories(target)
+        for at, chain in chains.items():
+            seen = tuple(sorted(chain, key=by_age)[: -(-len(chain) * night // NIGHTS)])
+            service = Service(project=at.project, region=at.region, service=at.service)
+            histories.note(service.but(revisions=seen))
+        histories.keep()
+    return tally
+
+
+def lost_as_kept(target: Target) -> Tally:
+    """Which revisions lost a key, as the index of what is kept tells it."""
+    cpu, begun = time.process_time(), time.perf_counter()
+    histories = _histories(target)
+    [place] = histories.places()
+    index, unseen = histories.index(place)
+    told = index.search(Address(project=place[0], region=place[1]), "*", [target.key])
+    wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    return Tally(
+        wall=wall,
+        cpu=cpu,
+        services=told.services,
+        revisions=told.revisions,
+        lost=sorted(
+            f"{line.at.service} {line.at.key} {step.deploy.revision}"
+            for line in told.lines
+            for step in line.steps
+            if step.what == "vanished"
+        ),
+        unseen=len(unseen),
+        stored=sum(one.stat().st_size for one in Path(target.folder).rglob("*.gz")),
+    )
+
+
+def _histories(target: Target) -> Histories:
+    key = SealKey.parse(os.environ["DRIFT_AUDIT_SEAL_KEY"])
+    return Histories(Folder(target.folder), key)
 
 
 def judge_pairs(target: Target) -> Tally:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench import place
 from bench.backend import ROOT
-from bench.sides import Checked, Facts, Side, Task, Whole
+from bench.sides import KEPT, Checked, Facts, Side, Task, Whole, asked
 
 PROGRAM = [sys.executable, "-m", "drift_audit"]
 WHERE = [f"--project={place.PROJECT}", f"--region={place.REGION}"]
@@ -106,7 +106,22 @@ def _audited(text: str, facts: Facts) -> str:
     return "" if told == facts["lost"] else f"saw {told}"
 
 
+def _found(text: str, facts: Facts) -> str:
+    """Whether we told each revision that lost the key, and no other."""
+    found = json.loads(text)
+    told = sorted(
+        f"{line['at']['service']} {line['at']['key']} {step['deploy']['revision']}"
+        for line in found["lines"]
+        for step in line["steps"]
+        if step["what"] == "vanished"
+    )
+    right = told == [one for one in facts["lost"] if f" {asked(facts)} " in one]
+    return "" if right and found["revisions"] == facts["revisions"] else f"saw {told}"
+
+
 _REGION = f"--region={place.REGION}"
+
+HERE = "--store=."
 
 FREELY = "--pace=secret-manager=30000"
 """The server has no quota, and gcloud keeps no pace."""
@@ -120,6 +135,14 @@ SIDES: dict[str, Side] = {
     "ours-snapshot": Task("ours-snapshot", shown="drift-audit snapshot --all-revisions"),
     "ours-judge": Task("ours-judge", shown="compare and judge, every rule"),
     "deepdiff-pairs": Task("deepdiff-pairs", shown="DeepDiff, one pair in ten timed"),
+    "ours-kept": Task("ours-kept", KEPT, "drift-audit history --kept '*' KEY", kept=True),
+    "scan-kept": Task("scan-kept", KEPT, "every line unpacked and read as JSON", kept=True),
+    "ours-kept-whole": Whole(
+        lambda facts: [*PROGRAM, "history", "--kept", "*", asked(facts), "--format=json", HERE],
+        check=_found,
+        shown="drift-audit history --kept '*' KEY",
+        kept=True,
+    ),
     "python": Whole(lambda _: [sys.executable, "-c", "pass"], shown="python -c pass"),
     "help": ours("--help"),
     "version": ours("--version"),

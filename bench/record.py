@@ -13,7 +13,10 @@ OTHER_KINDS = frozenset({"ListWorkerPools", "ListJobs"})
 
 @dataclass(frozen=True)
 class Record:
-    """Seconds, megabytes and calls. `wrong` says why the answer does not count, if so."""
+    """
+    Seconds, megabytes and calls. `wrong` says why the answer does not count, if so. `stored` are
+    the bytes of a store, `canonical` those of the same snapshots as JSON, where a side tells them.
+    """
 
     wall: float
     cpu: float
@@ -25,6 +28,8 @@ class Record:
     most_in_flight: int = 0
     without_deadline: int = 0
     wrong: str = ""
+    stored: int = 0
+    canonical: int = 0
 
     @property
     def sent(self) -> int:

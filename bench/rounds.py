@@ -105,19 +105,23 @@ class Rounds:
         return next(b for b in self._backends.values() if b.shape == group.shape)
 
     def _prepare(self, group: Group, side: str) -> None:
-        """The night before, for those who remember it: not timed."""
-        if not SIDES[side.partition("@")[0]].remembers:
+        """The night before, for those who remember it, and what is kept: not timed."""
+        one = SIDES[side.partition("@")[0]]
+        folder = self._night_before(group, side)
+        if not (one.remembers or one.kept) or (one.kept and folder.exists()):
             return
-        backend, folder = self._backend(group, side), self._night_before(group, side)
+        backend = self._backend(group, side)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         backend.change(**self._settings)
-        done = Task("ours-prepare", ("services", "lost")).run(backend, backend.facts(), folder)
+        before = Task("ours-keep") if one.kept else Task("ours-prepare", ("services", "lost"))
+        done = before.run(backend, backend.facts(), folder)
         if done.wrong:
             self._tell(f"{group.name}: the night before went wrong: {done.wrong}")
 
     def _night_before(self, group: Group, side: str) -> Path:
-        return self._folder / f"before {group.name}, {side}"
+        kept = SIDES[side.partition("@")[0]].kept
+        return self._folder / f"before {group.name}{'' if kept else f', {side}'}"
 
     def _one(self, group: Group, name: str) -> Record:
         side, backend = SIDES[name.partition("@")[0]], self._backend(group, name)
@@ -127,7 +131,8 @@ class Rounds:
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             if side.remembers:
                 shutil.copytree(self._night_before(group, name), folder, dirs_exist_ok=True)
-            record = side.run(backend, facts, Path(folder))
+            where = self._night_before(group, name) if side.kept else Path(folder)
+            record = side.run(backend, facts, where)
         seen = backend.counters()
         wrong = record.wrong or (f"called {seen['not_allowed'][0]}" if seen["not_allowed"] else "")
         return replace(

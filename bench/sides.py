@@ -36,28 +36,41 @@ class Side(Protocol):
     def remembers(self) -> bool:
         """Whether it is the second of two nights."""
 
+    @property
+    def kept(self) -> bool:
+        """Whether it asks a store that is there, in which nothing changes."""
+
     def run(self, backend: Backend, facts: Facts, folder: Path) -> Record:
         """Run once in a folder; a failure is a record that says so."""
 
 
 LIST = ("revisions", "env", "names")
 AUDIT = ("services", "lost")
+KEPT = ("services", "revisions", "lost")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task of `bench.task`: timed from after its imports."""
+    """
+    A task of `bench.task`: timed from after its imports. One that asks what is `kept` is asked for
+    one of the keys that were lost.
+    """
 
     name: str
     expects: tuple[str, ...] = LIST
     shown: str = ""
     remembers: bool = False
+    kept: bool = False
 
     def run(self, backend: Backend, facts: Facts, folder: Path) -> Record:
         """Run it and hold what it saw against the facts."""
+        key = asked(facts) if self.kept else ""
+        if self.kept:
+            facts = {**facts, "lost": [one for one in facts["lost"] if f" {key} " in one]}
         command = [
             *(sys.executable, "-m", "bench.task", self.name, f"--address={backend.address}"),
             *(f"--project={place.PROJECT}", f"--region={place.REGION}", f"--folder={folder}"),
+            f"--key={key}",
             *(f"--{name}={backend.settings.get(name, 0)}" for name in ("quota", "window")),
         ]
         done = subprocess.run(
@@ -72,7 +85,10 @@ class Task:
         if done.returncode:
             return Record(0, 0, 0, wrong=f"exit {done.returncode}: {_last(done.stderr)}")
         told = json.loads(done.stdout)
-        return Record.read({**told, "wrong": _difference(told["saw"], facts, self.expects)})
+        sizes = {name: told["saw"][name] for name in ("stored", "canonical")}
+        return Record.read(
+            {**told, **sizes, "wrong": _difference(told["saw"], facts, self.expects)}
+        )
 
 
 @dataclass(frozen=True)
@@ -86,6 +102,7 @@ class Whole:
     gcloud: bool = False
     scale: float = 1.0
     remembers: bool = False
+    kept: bool = False
 
     def run(self, backend: Backend, facts: Facts, folder: Path) -> Record:
         """Run it, timed by the operating system's own account of the child."""
@@ -136,6 +153,12 @@ def peer(backend: Backend, folder: Path) -> dict[str, str]:
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
     }
+
+
+def asked(facts: Facts) -> str:
+    """The key that a store is asked for: one that was lost."""
+    key: str = facts["lost"][0].split()[1]
+    return key
 
 
 def _difference(saw: Facts, facts: Facts, expects: tuple[str, ...]) -> str:

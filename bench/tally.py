@@ -21,13 +21,15 @@ class Target:
     folder: str = ""
     quota: int = 0
     window: float = 0.0
+    key: str = ""
 
 
 @dataclass
 class Tally:
     """
     What was seen, so that a fast answer that left something out does not add up. `wall` and `cpu`
-    are the seconds of the part that counts, where that is not the whole task.
+    are the seconds of the part that counts, where that is not the whole task; `stored` and
+    `canonical` the bytes of a store and of what is in it as JSON.
     """
 
     revisions: int = 0
@@ -36,6 +38,8 @@ class Tally:
     services: int = 0
     lost: list[str] = field(default_factory=list)
     unseen: int = 0
+    stored: int = 0
+    canonical: int = 0
     wall: float = 0.0
     cpu: float = 0.0
 

@@ -28,6 +28,9 @@ TASKS = {
     "ours-snapshot": "bench.ours:every_revision",
     "ours-judge": "bench.ours:judge_pairs",
     "deepdiff-pairs": "bench.ours:deepdiff_pairs",
+    "ours-keep": "bench.ours:keep",
+    "ours-kept": "bench.ours:lost_as_kept",
+    "scan-kept": "bench.scan:lost_as_kept",
 }
 
 
@@ -38,12 +41,13 @@ def main() -> None:
     for word in ("address", "project", "region"):
         parser.add_argument(f"--{word}", required=True)
     parser.add_argument("--folder", default="")
+    parser.add_argument("--key", default="")
     parser.add_argument("--quota", type=int, default=0)
     parser.add_argument("--window", type=float, default=0.0)
     given = parser.parse_args()
     task = _imported(TASKS[given.name])
     place = given.address, given.project, given.region
-    target = Target(*place, given.folder, given.quota, given.window)
+    target = Target(*place, given.folder, given.quota, given.window, given.key)
     gc.collect()
     gc.freeze()  # as the program itself does: what is imported stays to the end
     gc.set_threshold(100_000, 50, 1_000)

@@ -12,7 +12,6 @@ from drift_audit.renderer.encode import visible
 from drift_audit.renderer.text import WIDTH, lines, terminal
 from drift_audit.renderer.timeline import row, tell_step
 
-
 MIND = "between two kept revisions there may have been others, which no audit read"
 
 

@@ -29,6 +29,13 @@ apart; the files that all was made of, and how many revisions of each service th
 """
 
 
+USUAL = [
+    ("changed", "literal", "the plain value changed"),
+    ("there", "literal", "was a plain value"),
+]
+"""What most steps are: of those the number stands here. One may be added, none taken away."""
+
+
 class IndexHead(Head):
     """The first line of an index."""
 
@@ -116,7 +123,7 @@ class KeyIndex:
                 continue
             have.add(service)
             steps = json.loads(text)
-            changed = len(steps) > 1 or steps[0][1] != "there"
+            changed = len(steps) > 1 or _spelled(steps[0])[0] != "there"
             unchanged += not changed
             if not (changed or every):
                 continue
@@ -136,8 +143,9 @@ class KeyIndex:
 
     def _untold(self, home: Address, services: Collection[str]) -> Iterator[Unseen]:
         """What cannot be told of services."""
+        start = f'["",{_json(APART)},'
         for at in self.lines:
-            if at.startswith(f'["",{_json(APART)},'):
+            if at.startswith(start):
                 service = json.loads(at)[3]
                 if service in services:
                     where = str(home.but(service=service))
@@ -194,26 +202,34 @@ def _deploy(told: Mapping[str, Any]) -> Deploy:
 
 
 def _listed(step: Step, numbers: Mapping[str, int]) -> list[Any]:
-    told = [numbers[step.revision], step.what, step.state, step.says]
-    return [*told, step.cause.command, step.cause.because] if step.cause else told
+    number, told = numbers[step.revision], (step.what, step.state, step.says)
+    if step.cause is not None:
+        return [number, *told, step.cause.command, step.cause.because]
+    return [number, USUAL.index(told)] if told in USUAL else [number, *told]
 
 
 def _step(told: Sequence[Any], deploys: Sequence[Deploy]) -> Step:
-    number, what, state, says, *cause = told
-    revision = deploys[number].revision
+    what, state, says, *cause = _spelled(told)
+    revision = deploys[told[0]].revision
     return Step(revision=revision, what=what, state=state, says=says, cause=_cause(cause))
 
 
 def _kept(told: Sequence[Any], deploys: Sequence[Mapping[str, Any]]) -> KeptStep:
-    number, what, state, says, *cause = told
+    what, state, says, *cause = _spelled(told)
     return KeptStep(
-        deploy=_deploy(deploys[number]),
-        previous=deploys[number - 1]["revision"] if number else "",
+        deploy=_deploy(deploys[told[0]]),
+        previous=deploys[told[0] - 1]["revision"] if told[0] else "",
         what=what,
         state=state,
         says=says,
         cause=_cause(cause),
     )
+
+
+def _spelled(told: Sequence[Any]) -> Sequence[Any]:
+    """What a step came to, its state, what it says, and its cause if it has one."""
+    _, first, *more = told
+    return (first, *more) if more else USUAL[first]
 
 
 def _cause(told: Sequence[str]) -> Cause | None:

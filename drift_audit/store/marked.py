@@ -136,8 +136,7 @@ class Marked(Generic[Kind]):
             return None
         if self._marked(place, head, data).mark != head.mark:
             return None
-        pairs = (line.partition("\t") for line in unpacked(data).split("\n")[:-1])
-        return head, {at: line for at, _, line in pairs}
+        return head, dict(line.split("\t", 1) for line in unpacked(data).split("\n")[:-1])
 
     def _path(self, place: Place) -> str:
         return f"{FOLDER}{place[0]}/{place[1]}{self._suffix}"

@@ -171,7 +171,7 @@ class Profile:
         return [
             Contest("P9", size, KEPT, "ours-kept", "scan-kept", SIZE, 0.1),
             Contest("P9", lost, KEPT, "ours-kept", "scan-kept", WALL, 0.05),
-            Contest("-", whole, KEPT, "ours-kept-whole", "scan-kept"),
+            Contest("P9", whole, KEPT, "ours-kept-whole", "scan-kept"),
         ]
 
     def _first_night(self) -> list[Contest]:

@@ -86,5 +86,5 @@ def unpacked(path: Path) -> bytes:
     data = path.read_bytes()
     if path.name.endswith(".jsonl.gz") and b"\n" in data:
         head, _, lines = data.partition(b"\n")
-        data = head + b"\n" + gzip.decompress(lines)
+        data = head + b"\n" + gzip.decompress(lines)  # of all members
     return data

@@ -81,13 +81,15 @@ class Histories:
     """
     The histories in a home, and their index. `key` marks what is written, and tells what was
     written with it. What cannot be read or written raises StoreError, unless it says otherwise.
+    `full` and `member` are sizes.
     """
 
-    def __init__(self, home: Home, key: SealKey) -> None:
+    def __init__(self, home: Home, key: SealKey, *, full: int = FULL, member: int = MEMBER) -> None:
         def mark(where: str, data: bytes) -> str:
             return key.mark(json.dumps(["drift-audit/v1 revisions", where]), data)
 
         self._home, self._mark = home, mark
+        self._full, self._member = full, member
         self._index = Marked(home, ".index.jsonl.gz", IndexHead, mark, lost="it is made anew")
         self._noted: dict[Place, dict[str, Service]] = {}
 
@@ -156,10 +158,10 @@ class Histories:
         for _, text in members:
             for uid in _UID.findall(text):
                 left.pop(uid, None)
-        if not left or len(data) >= FULL:
+        if not left or len(data) >= self._full:
             return
         lines = "".join(f"{line}\n" for line in left.values())
-        if members and len(members[-1][1]) < MEMBER:
+        if members and len(members[-1][1]) < self._member:
             lines = members.pop()[1] + lines
         data = b"".join([*(member for member, _ in members), packed(lines, LEVEL)])
         self._home.write(

@@ -277,11 +277,12 @@ def test_asking_reads_the_index_alone(store):
     """Where nothing was written since, no history is read."""
     keep(store.home, of(revision(1, JWT), revision(2)))
     reads = []
-    home = SimpleNamespace(
-        read=lambda path, **more: reads.append(path) or store.home.read(path, **more),
-        versions=store.home.versions,
-        where=store.home.where,
-    )
+
+    def read(path, **more):
+        reads.append(path)
+        return store.home.read(path, **more)
+
+    home = SimpleNamespace(read=read, versions=store.home.versions, where=store.home.where)
 
     assert told(home) == [("api", "JWT", ("api-1", "there"), ("api-2", "vanished"))]
     assert reads == [INDEX]

@@ -93,6 +93,19 @@ def test_names(home):
     assert home.names_all(["b/x/", "d/", "a/"]) == {"b/x/": ["1", "2", "y/"], "d/": [], "a/": ["1"]}
 
 
+def test_versions(home):
+    """A file that is written again has another version, whatever is written; the others keep theirs."""
+    for path in ("b/1", "b/2", "b/x/3"):
+        home.write(path, b"-", over=None)
+    first = home.versions("b/")
+    home.write("b/2", b"-", over=home.read("b/2").generation)
+    second = home.versions("b/")
+
+    assert first.keys() == second.keys() == {"1", "2"}
+    assert [first[name] == second[name] for name in ("1", "2")] == [True, False]
+    assert home.versions("d/") == home.versions("b/1/") == {}
+
+
 def test_several(home):
     """Several files are read at once, those that are there."""
     for name in "abcde":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import jsonschema
 import pytest
@@ -20,7 +21,7 @@ OTHER_KEY = {"DRIFT_AUDIT_SEAL_KEY": "b3RoZXIta2V5LW9mLXRoZS10ZXN0cy0zMi1ieXRlcy
 
 def world(*revisions, services=("api", "web")):
     """Services that had, or have, some of four revisions: the third one lost the key."""
-    envs = {
+    envs: dict[int, dict[str, Any]] = {
         1: {"JWT": {"secret": "jwt", "version": "1"}, "PASSWORD": CANARY},
         2: {"JWT": {"secret": "jwt", "version": "2"}, "PASSWORD": f"{CANARY}2"},
         3: {"PASSWORD": f"{CANARY}2"},
@@ -28,7 +29,8 @@ def world(*revisions, services=("api", "web")):
     }
     listed = []
     for name in services:
-        made, before = [], {}
+        made: list[dict[str, Any]] = []
+        before: dict[str, Any] = {}
         for n in revisions:
             env = {**dict.fromkeys(before), **envs[n]}
             who = {

@@ -23,10 +23,12 @@ from drift_audit.inventory import Remembered, Scope, Service
 from drift_audit.night import Night
 from drift_audit.past import Past, Seen
 from drift_audit.seal import SealKey
+from drift_audit.snapshot import Snapshot
 from drift_audit.store.archive import Archive
 from drift_audit.store.baseline import promotion
 from drift_audit.store.baselines import Baselines
 from drift_audit.store.folder import Folder
+from drift_audit.store.histories import Histories
 from drift_audit.store.ledger import Ledger
 from drift_audit.store.nights import Nights
 from tests.builders import HOME, LASTING, NOW, sealer, snapshot
@@ -184,6 +186,29 @@ def _nights(folder: Path) -> int:
     return len(found)
 
 
+def _keep(folder: Path, number: int) -> None:
+    histories = Histories(Folder(str(folder)), LASTING)
+    first = number * SEVERAL
+    made = [_revision(n) for n in range(first, first + SEVERAL)]
+    histories.note(Service(project="shop", region="europe-west1", service="api", revisions=made))
+    histories.keep()
+
+
+def _revision(number: int) -> Snapshot:
+    made = NOW + dt.timedelta(minutes=number)
+    seal, name = sealer(key=LASTING), f"api-{number}"
+    return snapshot({"A": name}, seal=seal, revision=name, uid=name, create_time=made)
+
+
+def _kept(folder: Path) -> int:
+    histories = Histories(Folder(str(folder)), LASTING)
+    [*kept], unseen = histories.of(HOME)
+    index, _ = histories.index(("shop", "europe-west1"))
+    if unseen or len(kept) % SEVERAL or index.counts.get("api", 0) != len(kept):
+        raise Torn("a history that is not whole, or is not what its index says")
+    return len(kept) // SEVERAL
+
+
 # The key that seals
 
 
@@ -217,6 +242,7 @@ WRITERS = (
     ARCHIVE,
     LEDGER,
     Writer("night", _night, _nights),
+    Writer("histories", _keep, _kept),
     Writer("key", _key, _created),
 )
 

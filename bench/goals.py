@@ -167,7 +167,7 @@ class Profile:
         total = f"{self.shape.total:,} kept revisions"
         size = f"{total} and their index, against their canonical JSON"
         lost = f"which revision lost a key, over {total}, against reading them all"
-        whole = "the same as a whole program, with its start"
+        whole = f"a key looked up in {total}, the whole program, against reading them all"
         return [
             Contest("P9", size, KEPT, "ours-kept", "scan-kept", SIZE, 0.1),
             Contest("P9", lost, KEPT, "ours-kept", "scan-kept", WALL, 0.05),

@@ -189,7 +189,7 @@ def _nights(folder: Path) -> int:
 def _keep(folder: Path, number: int) -> None:
     histories = Histories(Folder(str(folder)), LASTING)
     first = number * SEVERAL
-    made = [_revision(n) for n in range(first, first + SEVERAL)]
+    made = tuple(_revision(n) for n in range(first, first + SEVERAL))
     histories.note(Service(project="shop", region="europe-west1", service="api", revisions=made))
     histories.keep()
 

@@ -47,4 +47,4 @@ def command(reference: str | None, candidate: str, **given: Any) -> None:
         given, lambda words: words.sealed_for(reference, candidate).sides(reference, candidate)
     )
     trail.tell(report)
-    finish(deliver(report, outputs, given))
+    finish(deliver(report, outputs, given, gate=True))

@@ -12,7 +12,7 @@ import click
 from drift_audit.cli.notice import listen
 from drift_audit.finding import NEVER, WORDS
 from drift_audit.names import KINDS, PACED
-from drift_audit.renderer import FORMATS
+from drift_audit.renderer import FORMATS, ROOM
 
 SITE = "site"
 """The format of a whole store."""
@@ -314,6 +314,13 @@ def _output(formats: tuple[str, ...]) -> Callable[[Function], Function]:
             multiple=True,
             metavar="[KIND=]PATH",
             help="Write the report to a file too; kind by suffix; repeatable.",
+        ),
+        click.option(
+            "--for",
+            "place",
+            type=click.Choice(list(ROOM)),
+            help="Keep Markdown within what a place takes; what has no room is counted.",
+            envvar="DRIFT_AUDIT_FOR",
         ),
         click.option(
             "--min-severity",

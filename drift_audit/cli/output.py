@@ -6,8 +6,9 @@ import datetime as dt
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -17,8 +18,14 @@ from drift_audit.cli.notice import failed
 from drift_audit.errors import CommandError, ExitCode, OutputError
 from drift_audit.finding import Severity
 from drift_audit.headline import number
-from drift_audit.renderer import FORMATS, SUFFIXES, renderer
+from drift_audit.renderer import ANCHORED, FORMATS, ROOM, SUFFIXES, renderer
 from drift_audit.report import Report, exit_code
+
+if TYPE_CHECKING:
+    from drift_audit.cli.anchors import Checkout
+
+WHOLE = ("json", "html", "markdown", "text")
+"""Formats in which a reader finds everything that is known."""
 
 
 class Output(NamedTuple):
@@ -43,41 +50,83 @@ def parse_output(given: str) -> Output:
     )
 
 
-def deliver(report: Report, outputs: Sequence[Output], flags: Mapping[str, Any]) -> ExitCode:
+def deliver(
+    report: Report, outputs: Sequence[Output], flags: Mapping[str, Any], *, gate: bool = False
+) -> ExitCode:
     """
     Write every output, then print the report as `options.output` says, and tell how the run ended.
+    What a `gate` prints is short where the whole of it was written elsewhere.
 
     An output that cannot be written is told on standard error and is part of the code; the others
-    are written all the same.
+    are written all the same. Raises CommandError, at the end, for a format that has nothing to
+    point at.
     """
-    shown = from_severity(report, Severity[flags["min_severity"].upper()])
-    format, color = flags["format_"], flags["color"]
+    pages = _Pages(report, flags)
     failures: list[OutputError] = []
+    refused: CommandError | None = None
+    written: list[str] = []
     for output in outputs:
         try:
-            write(output, renderer(output.format)(report if output.format == "json" else shown))
+            write(output, pages.page(output.format))
+            if output.format in WHOLE and output.path != files.STDIN:
+                written.append(output.path)
         except OutputError as error:
             failures.append(error)
+        except CommandError as error:
+            refused = error
     try:
-        echo(_text(shown, color) if format == "text" else _page(report, shown, format))
+        format = flags["format_"]
+        echo(pages.text(written, gate=gate) if format == "text" else pages.page(format))
     except OutputError as error:
         failures.append(error)
+    except CommandError as error:
+        refused = error
     for failure in failures:
         failed(failure)
+    if refused:
+        raise refused
     told = ExitCode(report.exit_code)
     if failures and told in (ExitCode.CLEAN, ExitCode.DRIFT):
         return exit_code(complete=True, written=False, drift=told is ExitCode.DRIFT)
     return told
 
 
-def _page(report: Report, shown: Report, format: str) -> str:
-    return renderer(format)(report if format == "json" else shown)
+class _Pages:
+    """One report in any format, as the flags of a command ask for it."""
 
+    def __init__(self, report: Report, flags: Mapping[str, Any]) -> None:
+        self._report, self._flags = report, flags
+        self._shown = from_severity(report, Severity[flags["min_severity"].upper()])
+        self._place = flags.get("place")
 
-def _text(report: Report, color: str) -> str:
-    from drift_audit.renderer.text import render
+    def page(self, format: str) -> str:
+        """The page as it is written. Raises CommandError where it has nothing to point at."""
+        render = renderer(format)
+        if format == "json":
+            return render(self._report)
+        if format == "markdown":
+            return render(self._shown, budget=ROOM[self._place] if self._place else None)
+        if format in ANCHORED:
+            return render(self._shown, anchors=self._checkout)
+        return render(self._shown)
 
-    return render(report, color=wants_color(color), width=columns())
+    def text(self, written: Sequence[str], *, gate: bool) -> str:
+        """The page for the terminal, with the files in which all of it was `written`."""
+        from drift_audit.renderer.text import MOST, MOST_AT_A_GATE, render
+
+        return render(
+            self._shown,
+            color=wants_color(self._flags["color"]),
+            width=columns(),
+            most=MOST_AT_A_GATE if gate and written else MOST,
+            written=written,
+        )
+
+    @cached_property
+    def _checkout(self) -> Checkout:
+        from drift_audit.cli.anchors import checkout
+
+        return checkout(self._flags)
 
 
 def columns() -> int:

@@ -64,4 +64,4 @@ def command(words: tuple[str, ...], reference: str | None, **given: Any) -> None
         lambda read: planned(tried, read.sealed_for(reference, ""), reference),
     )
     trail.tell(report)
-    finish(deliver(report, outputs, given))
+    finish(deliver(report, outputs, given, gate=True))

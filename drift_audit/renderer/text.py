@@ -13,6 +13,7 @@ from rich.text import Text
 from drift_audit.finding import Finding, Remedy
 from drift_audit.headline import number
 from drift_audit.renderer import told
+from drift_audit.renderer.cut import Cut
 from drift_audit.renderer.encode import command, visible
 from drift_audit.report import Report, Trend
 from drift_audit.service_report import ServiceReport
@@ -20,6 +21,9 @@ from drift_audit.service_report import ServiceReport
 WIDTH = 80
 MOST = 200
 """Findings that are told one by one; more belong into a page."""
+
+MOST_AT_A_GATE = 10
+"""The same where a page was written besides: what blocks is to be read in the log of a build."""
 
 STYLES = {
     "critical": "bold red",
@@ -33,24 +37,36 @@ STYLES = {
 }
 
 
-def render(report: Report, *, color: bool = False, width: int = WIDTH) -> str:
+def render(
+    report: Report,
+    *,
+    color: bool = False,
+    width: int = WIDTH,
+    most: int = MOST,
+    written: Sequence[str] = (),
+) -> str:
     """
     The report as text; with `color`, terminal colours that carry nothing the words do not say.
+
+    The `most` severe findings are told one by one and the others counted; `written` are the files
+    that hold all of them.
     """
     out = io.StringIO()
     console = terminal(out, color=color, width=width)
     page = _Page(console, report.generated_at)
     page.head(report)
     page.coverage(report)
-    left = MOST
-    for service in told.services(report):
-        page.service(service, left)
-        left = max(0, left - len(service.findings))
-    page.findings("about this run", told.listed(report.findings), left)
+    cut = Cut(report).foremost(most)
+    for service in told.services(cut.report):
+        page.service(service)
+    page.findings("about this run", told.listed(cut.report.findings))
+    page.more(cut.findings, written)
     page.skipped(report)
     if report.trend:
         page.resolved(report.trend)
     console.print()
+    if written:
+        page.rows([("written", "bold", ", ".join(written))])
     page.line(told.result(report), STYLES[report.verdict])
     return lines(out)
 
@@ -113,7 +129,7 @@ class _Page:
         rows += [("note", "bold", note) for note in report.notes]
         self.rows(rows)
 
-    def service(self, service: ServiceReport, most: int) -> None:
+    def service(self, service: ServiceReport) -> None:
         self._console.print()
         self.line(told.place(service), "bold underline")
         rows = [
@@ -123,32 +139,29 @@ class _Page:
         rows += [("not used", "bold", reason) for reason in service.passed_over]
         rows += [("changes", "bold", number(len(service.changes), "difference"))]
         self.rows(rows)
-        self.findings("", service.findings, most)
+        self.findings("", service.findings)
         if service.remedy:
             self._console.print()
             self.remedy(service.remedy)
 
-    def findings(self, title: str, findings: Sequence[Finding], most: int) -> None:
+    def findings(self, title: str, findings: Sequence[Finding]) -> None:
         if title and findings:
             self._console.print()
             self.line(title, "bold underline")
-        for finding in findings[:most]:
+        for finding in findings:
             self.finding(finding)
-        if len(findings) > most:
-            self.line(f"{number(len(findings) - most, 'more finding')} in the JSON report")
+
+    def more(self, findings: int, written: Sequence[str]) -> None:
+        if findings:
+            where = ", ".join(written) or "the JSON report"
+            self._console.print()
+            self.line(f"{number(findings, 'more finding')} in {where}")
 
     def finding(self, finding: Finding) -> None:
         self._console.print()
         word = finding.severity.word
         rows = [(word, STYLES[word], finding.rule), ("", "", finding.says)]
-        if since := told.age(finding.since, self._now):
-            rows.append(("", "", since))
-        if finding.first_seen:
-            rows.append(("", "", told.since(finding.first_seen)))
-        if finding.cause:
-            rows.append(("", "", f"probably {finding.cause.command}: {finding.cause.because}"))
-        if finding.waived:
-            rows.append(("", "", told.waived(finding.waived)))
+        rows += [("", "", line) for line in told.about(finding, self._now)]
         self.rows(rows)
 
     def remedy(self, remedy: Remedy) -> None:

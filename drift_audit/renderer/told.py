@@ -59,12 +59,24 @@ def scope(asked: Scope) -> str:
 
 def seen(report: Report) -> str:
     """What was looked at, and how much of what there was to see."""
-    counts, ground = report.counts, report.coverage
+    counts = report.counts
     looked = (
         number(counts.services, "service"),
         number(counts.revisions, "revision"),
         number(counts.secrets, "secret"),
     )
+    told = [f"{part} of {whole} {what}" for part, whole, what in _shares(report)]
+    return "; ".join(filter(None, [", ".join(looked), ", ".join(told)]))
+
+
+def short(report: Report) -> str:
+    """What was seen in part alone; empty where everything was."""
+    shares = _shares(report)
+    return ", ".join(f"{part} of {whole} {what}" for part, whole, what in shares if part < whole)
+
+
+def _shares(report: Report) -> list[tuple[int, int, str]]:
+    ground = report.coverage
     shares = (
         (ground.locations_listed, ground.locations, "locations listed"),
         (ground.named_read, ground.named, "revisions in use read"),
@@ -73,8 +85,7 @@ def seen(report: Report) -> str:
         (ground.limits_read, ground.limits, "limits read"),
         (ground.baselines, ground.judged, "held against a baseline"),
     )
-    told = [f"{part} of {whole} {what}" for part, whole, what in shares if whole]
-    return "; ".join(filter(None, [", ".join(looked), ", ".join(told)]))
+    return [share for share in shares if share[1]]
 
 
 def weights(counts: Counts) -> str:
@@ -119,6 +130,17 @@ def resolved(known: Known, now: dt.datetime) -> str:
 def spot(address: Address) -> str:
     """Where a finding lives; nothing where it is one about the whole run."""
     return "" if address.service == UNKNOWN else str(address)
+
+
+def about(finding: Finding, now: dt.datetime) -> list[str]:
+    """What is known of a finding besides what it says: age, deploy, cause and waiver."""
+    known = [
+        age(finding.since, now),
+        since(finding.first_seen) if finding.first_seen else "",
+        f"probably {finding.cause.command}: {finding.cause.because}" if finding.cause else "",
+        waived(finding.waived) if finding.waived else "",
+    ]
+    return [line for line in known if line]
 
 
 def _day(at: dt.datetime) -> str:

@@ -6,6 +6,8 @@ import datetime as dt
 
 from drift_audit.finding import Finding, Severity, Waived
 from drift_audit.inventory import Scope
+from drift_audit.renderer import ANCHORED, renderer
+from drift_audit.renderer.anchor import Anchor
 from drift_audit.report import Tool, assemble
 from drift_audit.service_report import ReportedChange, RevisionFacts, ServiceReport
 from tests.builders import HOME, NOW
@@ -53,3 +55,13 @@ def report(*services, fail_on=Severity.HIGH, findings=(), skipped=(), unseen=(),
         revisions=2,
         secrets=1,
     )
+
+
+POLICY_FILE = Anchor("drift-audit.toml")
+
+
+def rendered(format, made, **more):
+    """A report in a format, as in a repository that has a policy."""
+    if format in ANCHORED:
+        more["anchors"] = lambda _at: POLICY_FILE
+    return renderer(format)(made, **more)

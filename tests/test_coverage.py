@@ -10,12 +10,12 @@ import pytest
 
 from drift_audit.finding import Severity, Skip
 from drift_audit.inventory import Scope, Service, TrafficTarget
-from drift_audit.renderer import FORMATS, renderer
+from drift_audit.renderer import FORMATS
 from drift_audit.report import Coverage, Report, Tool, assemble
 from drift_audit.snapshot import Unseen
 from tests.builders import NOW
 from tests.command import run
-from tests.reports import change, finding, service
+from tests.reports import change, finding, rendered, service
 from tests.worlds import playing_document, reached
 
 WHOLE = {
@@ -117,8 +117,11 @@ def test_baseline_that_was_demanded_reads_back():
 @pytest.mark.parametrize("format_", sorted(FORMATS))
 def test_every_page_counts_what_was_seen(format_):
     """Each rendering tells of every share how much of it was seen."""
-    page = renderer(format_)(
-        report(locations_listed=2, named_read=6, looked_up_found=4, expected_found=1, limits_read=5)
+    page = rendered(
+        format_,
+        report(
+            locations_listed=2, named_read=6, looked_up_found=4, expected_found=1, limits_read=5
+        ),
     )
     words = " ".join(page.replace("<code>", "").replace("</code>", "").split())
     told = [

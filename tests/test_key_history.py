@@ -29,10 +29,11 @@ from tests import reports
 from tests.builders import HOME, NOW, sealer, snapshot
 from tests.canary import leaks
 from tests.command import run
+from tests.readers import Page
+from tests.reports import rendered
 from tests.strategies import environments
 from tests.test_audit import Still
 from tests.test_known_good import CANARY, Night, world
-from tests.test_renderer import Page
 from tests.test_rules import CASES, load, policy_of
 
 JWT = {"secret": "jwt", "version": "1"}
@@ -340,7 +341,7 @@ def test_report_without_a_history_renders(format):
     older = Report.model_validate_json(json.dumps(made))
 
     assert older.services[0].history is None
-    assert "heat-1" not in renderer(format)(older)
+    assert "heat-1" not in rendered(format, older)
 
 
 def test_history_reads_back_and_fits_its_schema(tmp_path):

@@ -12,15 +12,20 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import jinja2
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
+from drift_audit.renderer import FORMATS
 from tests.canary import files_below, leaks
 from tests.command import SEAL_KEY, Ran, run
 from tests.manifests import service
+from tests.readers import annotations
 
+GFM = MarkdownIt("gfm-like", {"html": True})
 CORPUS = Path(__file__).parent / "nasty"
 ORIGINAL = Path(__file__).parents[2] / "shared" / "nasty-inputs"
 CASES = json.loads((CORPUS / "manifest.json").read_text())["cases"]
@@ -90,7 +95,7 @@ ALLOWED = {
 def audit(case: dict, folder: Path) -> Ran:
     """Audit one file and write every format."""
     (folder / "policy.toml").write_text(POLICY)
-    outputs = [f"--output=report.{suffix}" for suffix in ("html", "md", "json", "txt")]
+    outputs = [f"--output={format}=report.{format}" for format in FORMATS]
     file = str(CORPUS / case["file"])
     return run(
         "audit", f"--input={file}", "--config=policy.toml", *outputs, cwd=folder, limited=True
@@ -126,6 +131,31 @@ def test_case(case, tmp_path):
         check_refusal(case, ran, tmp_path)
     else:
         check_findings(case, findings(tmp_path))
+        check_inert(tmp_path)
+
+
+def check_inert(folder: Path) -> None:
+    """
+    No format makes anything of a name: Markdown has no link, image, heading or row more than its
+    template writes, no line of a log begins with a command but ours, XML and JSON are well-formed.
+    """
+    page = (folder / "report.markdown").read_text()
+    tokens = GFM.parse(page)
+    inline = [child for token in tokens for child in token.children or ()]
+    assert {child.type for child in inline} <= {
+        "text", "html_inline", "strong_open", "strong_close", "softbreak",
+    }  # fmt: skip
+    assert {c.content for c in inline if c.type == "html_inline"} <= {"<code>", "</code>"}
+    blocks = {t.content.strip() for t in tokens if t.type == "html_block"}
+    written = r"<details><summary>\d+ differences?</summary>|</details>"
+    assert all(re.fullmatch(written, block) for block in blocks), blocks
+    rows = re.findall(r"^\|(?! ---)", page, re.MULTILINE)
+    assert len([t for t in tokens if t.type == "tr_open"]) == len(rows)
+    annotations((folder / "report.github").read_text())
+    for name in ("text", "brief"):
+        assert not re.search(r"(?m)^\s*(::|##)", (folder / f"report.{name}").read_text())
+    ET.parse(folder / "report.junit")
+    json.loads((folder / "report.sarif").read_text())
 
 
 def check_refusal(case: dict, ran: Ran, folder: Path) -> None:
@@ -159,7 +189,7 @@ def test_pair(pair, tmp_path):
     before, after = (c for c in CASES if c["pair"] == pair)
     (tmp_path / "policy.toml").write_text(POLICY)
     sides = [str(CORPUS / c["file"]) for c in (before, after)]
-    outputs = [f"--output=report.{suffix}" for suffix in ("html", "md", "json", "txt")]
+    outputs = [f"--output={format}=report.{format}" for format in FORMATS]
     ran = run("compare", *sides, "--config=policy.toml", *outputs, cwd=tmp_path, limited=True)
     report = json.loads((tmp_path / "report.json").read_text())
 
@@ -168,6 +198,7 @@ def test_pair(pair, tmp_path):
     assert bool(report["services"][0]["changes"]) is drift
     assert ran.code == report["exit_code"]
     check_findings(after, findings(tmp_path))
+    check_inert(tmp_path)
     for case in (before, after):
         check_clean(case, everything(tmp_path, ran))
 

@@ -29,7 +29,7 @@ class Checkout:
 
     def __init__(self, policy: str | None, store: str) -> None:
         self._policy, self._store = policy, store
-        here = Path.cwd()
+        here = Path.cwd().resolve()
         inside = (p for p in (here, *here.parents) if (p / ".git").exists())
         self._root = next(inside, here)
         self._read: dict[str, Lines | None] = {}
@@ -48,10 +48,10 @@ class Checkout:
         if path is None or lines is None:
             return None
         try:
-            inside = Path(path).absolute().relative_to(self._root)
+            inside = Path(path).resolve().relative_to(self._root)
         except ValueError:
             return None
-        return None if ".." in inside.parts else Anchor(inside.as_posix(), line(lines, at))
+        return Anchor(inside.as_posix(), line(lines, at))
 
     def _lines(self, path: str) -> Lines | None:
         """The lines of a file; None where it cannot be read. A file is read once."""

@@ -18,7 +18,7 @@ class Anchor(NamedTuple):
     @property
     def uri(self) -> str:
         """The path as a reference of a URI; a colon in its first part is no scheme."""
-        return quote(self.path, safe="/")
+        return quote(self.path, safe="/", errors="replace")
 
 
 Anchors = Callable[[Address], Anchor | None]

@@ -8,6 +8,7 @@ https://docs.github.com/actions/reference/workflows-and-actions/workflow-command
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -16,14 +17,13 @@ from drift_audit.headline import number
 from drift_audit.renderer import brief, told
 from drift_audit.renderer.anchor import RUN, Anchor, Anchors, nowhere
 from drift_audit.renderer.cut import findings
-from drift_audit.renderer.encode import command, visible
+from drift_audit.renderer.encode import command, legible, visible
 from drift_audit.report import Report
 
 MOST = 10
 """The annotations of a kind that GitHub shows of one step."""
 
 Level = Literal["error", "warning", "notice"]
-LEVELS: tuple[Level, ...] = ("error", "warning", "notice")
 
 
 class Annotation(NamedTuple):
@@ -36,7 +36,11 @@ class Annotation(NamedTuple):
 
     def __str__(self) -> str:
         """The command that makes it."""
-        at = {"file": self.anchor.path, "line": str(self.anchor.line)} if self.anchor else {}
+        at = (
+            {"file": legible(self.anchor.path), "line": str(self.anchor.line)}
+            if self.anchor
+            else {}
+        )
         properties = {**at, "title": visible(self.title)}
         told = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
         return f"::{self.level} {told}::{_data(self.message)}"
@@ -52,19 +56,23 @@ def render(report: Report, anchors: Anchors = nowhere) -> str:
         *_unseen(report, anchors(RUN)),
         *(_finding(report, f, anchors(f.address)) for f in findings(report)),
     ]
-    lines = [str(one) for level in LEVELS for one in _shown(told_of, level)]
+    lines = [str(one) for one in _shown(told_of)]
     return "\n".join([*lines, brief.line(report), ""])
 
 
-def _shown(all_told: list[Annotation], level: Level) -> Iterator[Annotation]:
-    """Those of a level that GitHub shows; the last of them counts what it would leave out."""
-    of_level = [a for a in all_told if a.level == level]
-    if len(of_level) <= MOST:
-        yield from of_level
-        return
-    yield from of_level[: MOST - 1]
-    more = len(of_level) - MOST + 1
-    yield Annotation(level, "drift-audit", f"{number(more, f'more {level}')} in the report")
+def _shown(all_told: list[Annotation]) -> Iterator[Annotation]:
+    """Those that GitHub shows; the last of a level counts what it would leave out."""
+    left = Counter(a.level for a in all_told)
+    room = Counter(dict.fromkeys(left, MOST))
+    for one in all_told:
+        level = one.level
+        if room[level] == 1 < left[level]:
+            more = f"{number(left[level], f'more {level}')} in the report"
+            yield Annotation(level, "drift-audit", more)
+        elif room[level] > 0:
+            yield one
+        room[level] -= 1
+        left[level] -= 1
 
 
 def _verdict(report: Report, anchor: Anchor | None) -> Annotation:

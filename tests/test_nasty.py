@@ -14,16 +14,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import cmarkgfm
 import jinja2
 import pytest
 import yaml
+from cmarkgfm.cmark import Options
 from markdown_it import MarkdownIt
 
 from drift_audit.renderer import FORMATS
 from tests.canary import files_below, leaks
 from tests.command import SEAL_KEY, Ran, run
 from tests.manifests import service
-from tests.readers import annotations
+from tests.readers import Page, annotations
 
 GFM = MarkdownIt("gfm-like", {"html": True})
 CORPUS = Path(__file__).parent / "nasty"
@@ -145,7 +147,11 @@ def check_inert(folder: Path) -> None:
     assert {child.type for child in inline} <= {
         "text", "html_inline", "strong_open", "strong_close", "softbreak",
     }  # fmt: skip
-    assert {c.content for c in inline if c.type == "html_inline"} <= {"<code>", "</code>"}
+    assert {c.content for c in inline if c.type == "html_inline"} <= {
+        "<code>", "</code>", "<!-- -->",
+    }  # fmt: skip
+    html = cmarkgfm.github_flavored_markdown_to_html(page, Options.CMARK_OPT_UNSAFE)
+    assert not {"a", "img"} & {tag for tag, _ in Page(html).elements}
     blocks = {t.content.strip() for t in tokens if t.type == "html_block"}
     written = r"<details><summary>\d+ differences?</summary>|</details>"
     assert all(re.fullmatch(written, block) for block in blocks), blocks

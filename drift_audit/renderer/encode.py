@@ -15,7 +15,7 @@ _NOT_PLAIN = re.compile(r"""[^A-Za-z0-9 _.,:;=/@+()%?!~'"#-]|:(?=:)|#(?=#)| (?= 
 _NOT_LEGIBLE = re.compile(r"[^ -~]|\\|:(?=:)|#(?=#)")
 _NOT_COMMAND = re.compile(r"[^A-Za-z0-9 _.,:;=/@+()%?!~'-]|:(?=:)", re.ASCII)
 _NOT_PRINTABLE = re.compile(r"[^ -~]| (?= )")
-_NOT_MARKDOWN = re.compile(r"[^A-Za-z0-9 _.,=/-]", re.ASCII)
+_NOT_MARKDOWN = re.compile(r"[^A-Za-z0-9 _,=/-]", re.ASCII)
 _WORD = re.compile(r"(\(?)(.*?)([.,;:)]*)", re.DOTALL)
 _PLAIN_WORD = re.compile(r"[A-Za-z]+|[0-9]{1,6}%?|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{2}:[0-9]{2}")
 
@@ -49,6 +49,9 @@ def printable(text: object) -> str:
 def code(text: object) -> str:
     """
     For GitHub-flavoured Markdown: a code span in which nothing is a link, a mention or a border.
+
+    GitHub makes links of hosts inside of it too, unless their dots are references, and of mail
+    addresses whatever they are made of, unless something stands behind the `@`.
     """
     return f"<code>{_NOT_MARKDOWN.sub(_entity, printable(text))}</code>"
 
@@ -85,4 +88,5 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _entity(match: re.Match[str]) -> str:
-    return f"&#{ord(match.group())};"
+    char = match.group()
+    return f"&#{ord(char)};{'<!-- -->' if char == '@' else ''}"

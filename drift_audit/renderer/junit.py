@@ -43,7 +43,7 @@ def render(report: Report) -> str:
     facts = {
         "verdict": report.verdict,
         "exit-code": str(report.exit_code),
-        "scope": told.scope(report),
+        "scope": told.scope(report.scope),
         "seen": told.seen(report),
         "findings": told.weights(report.counts),
         "tool": f"{report.tool.name} {report.tool.version}",

@@ -62,7 +62,7 @@ def _facts(report: Report) -> dict[str, Any]:
     facts = {
         "verdict": report.verdict,
         "headline": visible(report.headline),
-        "scope": visible(told.scope(report)),
+        "scope": visible(told.scope(report.scope)),
         "seen": visible(told.seen(report)),
         "counts": report.counts.model_dump(),
         "remedies": [

@@ -243,6 +243,32 @@ def test_index_tells_what_a_scan_tells(tmp_path_factory, sides, data):
     assert again.lines == lines
 
 
+def test_control_scan_finds_what_an_index_lacks():
+    """An index that misses one deploy tells other steps than the scan."""
+    chain = [revision(1, JWT), revision(2), revision(3, {"A": "x"})]
+    told = {
+        name: sorted(
+            ((kind, key), step.revision, step.state)
+            for (kind, _, key), steps in recorded(some).steps.items()
+            for step in steps
+        )
+        for name, some in (("whole", chain), ("poor", [chain[0], chain[2]]))
+    }
+
+    assert told["whole"] == naive(chain)
+    assert told["poor"] != naive(chain)
+
+
+def test_question_with_another_key_leaves_the_index(store):
+    """Who believes nothing of what is kept does not put an index of nothing in place of the one there."""
+    keep(store.home, of(revision(1, JWT)))
+    before = store.files()
+    asked = wrong(store.home, OTHER_KEY)
+
+    assert asked == [TOUCHED]
+    assert store.files() == before
+
+
 def test_index_that_is_lost_loses_nothing(store):
     """Deleted, touched, or made by somebody else, it is made anew, and the answers are the same."""
     keep(store.home, of(revision(1, JWT)), of(revision(1, JWT, service="web"), service="web"))

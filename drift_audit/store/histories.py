@@ -195,7 +195,8 @@ class Histories:
                 some = stale[first : first + TOGETHER]
                 self._renew(place, index, there, {one: mine.get(one, []) for one in some})
             lines = index.close()
-            self._index.write(place, lambda _: (IndexHead(), lines))
+            if found or index.counts:  # who believes nothing here leaves the index of others alone
+                self._index.write(place, lambda _: (IndexHead(), lines))
         wrong = {name: file.wrong for name, file in sorted(index.seen.items()) if file.wrong}
         return index, self._unseen(place, wrong)
 

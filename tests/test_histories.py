@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from drift_audit.errors import StoreError
 from drift_audit.inventory import Service
-from drift_audit.kept import recorded
+from drift_audit.kept import Record, recorded
 from drift_audit.seal import SealKey
 from drift_audit.snapshot import Address, Status
 from drift_audit.store.folder import Folder
 from drift_audit.store.histories import GONE, OTHER, TOUCHED, Histories, _record
+from drift_audit.store.key_index import File, IndexHead
 from tests.bucket import bucket
 from tests.builders import HOME, LASTING, sealer, snapshot
 from tests.canary import files_below, leaks
@@ -447,6 +448,20 @@ def test_touched_file_that_a_person_took_away(store):
     store.drop(API)
 
     assert (before, wrong(store.home)) == ([TOUCHED], [])
+
+
+def test_version_that_can_read_it_again(tmp_path):
+    """What one version could not read, the next one that can does, though nothing was written since."""
+    home = Folder(str(tmp_path))
+    keep(home, of(revision(1, JWT)))
+    index, _ = Histories(home, LASTING).index(PLACE)
+    index.seen["api.revisions.jsonl.gz"] = File(index.seen["api.revisions.jsonl.gz"].version, OTHER)
+    index.replace("api", Record())
+    lines = index.close()
+    Histories(home, LASTING)._index.write(PLACE, lambda _: (IndexHead(), lines))
+
+    assert told(home, "api") == [("api", "JWT", ("api-1", "there"))]
+    assert wrong(home) == []
 
 
 class Later(Histories):

@@ -326,11 +326,12 @@ def _record(known: Record, lines: Mapping[str, str]) -> Record:
 
 def _stale(index: KeyIndex, there: Mapping[str, str]) -> list[str]:
     """
-    The services whose files are not as the index saw them. Of a file that was believed and is gone
-    the index goes on to tell that.
+    The services whose files are not as the index saw them, or that another version wrote: this one
+    may be newer. Of a file that was believed and is gone the index goes on to tell that.
     """
     seen = index.seen
-    stale = {_service(n) for n, at in there.items() if n not in seen or seen[n].version != at}
+    read = {name: file.version for name, file in seen.items() if file.wrong != OTHER}
+    stale = {_service(name) for name, version in there.items() if read.get(name) != version}
     for name in [name for name in seen.keys() - there.keys() if seen[name].wrong != GONE]:
         stale.add(_service(name))
         lost = seen.pop(name)

@@ -120,6 +120,17 @@ def _aged(finding: Finding, known: Mapping[str, Known], report: Report) -> Findi
     return finding.but(since=seen.since if seen else report.generated_at)
 
 
+def news(report: Report) -> list[Finding]:
+    """
+    The open findings that this night saw first, most severe first; of a report that follows no
+    other, all of them. What was not seen is no finding here: it stands in a list of its own.
+    """
+    listed = [f for f in report.all_findings if f.waived is None and f.rule != "not-seen"]
+    if report.trend is None:
+        return listed
+    return [f for f in listed if f.since == report.generated_at]
+
+
 def summary(run: str, report: Report, before: Night | None) -> Night:
     """What is kept of a night besides its report, which `after` has made."""
     complete = report.verdict != "incomplete"

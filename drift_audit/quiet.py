@@ -13,7 +13,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LIBRARIES = ("detect-secrets", "google", "grpc", "requests", "urllib3")
+LIBRARIES = (
+    "apprise", "atlassian", "detect-secrets", "github", "google", "grpc", "requests", "urllib3",
+)  # fmt: skip
 
 
 def hush() -> None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "schema": "What an application's own settings require; JSON Schemas.",
     "merge": "Join the parts of a run into one report.",
     "render": "Render a stored report again, without collecting anything.",
+    "attach": "Put a report on a ticket, or tell a chat what is new in it.",
     "explain": "Explain a rule: what is wrong, why it matters, how to fix it.",
     "doctor": "Tell what an audit lacks, and the command that fixes it.",
     "init": "Write a policy and a key to start from, or a deployment.",

@@ -15,12 +15,10 @@ from drift_audit.cli import options
 from drift_audit.cli.nights import open_nights
 from drift_audit.cli.notice import notice
 from drift_audit.cli.output import Output, deliver, finish, parse_output, write
+from drift_audit.cli.stored import stored_report
 from drift_audit.cli.subject import BUCKET
-from drift_audit.errors import CommandError, ExitCode, InputError, OutputError, StoreError
+from drift_audit.errors import CommandError, ExitCode, OutputError, StoreError
 from drift_audit.store.nights import FOLDER
-
-LIMIT = 256 * 2**20
-"""Reports of large fleets are larger than the exports they come from."""
 
 PAGE = "index.html"
 
@@ -78,21 +76,7 @@ def _named(report: str | None, typed: set[str]) -> str:
 
 
 def _report(path: str, outputs: Sequence[Output], given: dict[str, Any]) -> ExitCode:
-    from pydantic import ValidationError
-
-    from drift_audit.report import Report
-
-    data = files.read(path, limit=LIMIT)
-    try:
-        stored = Report.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(
-            f"{path}: bad-report: not a report of this version: {where}",
-            hint="drift-audit audit -o report.json writes one",
-        ) from None
-    return deliver(stored, outputs, given)
+    return deliver(stored_report(path), outputs, given)
 
 
 def _site(store: str, outputs: Sequence[Output]) -> None:

@@ -175,7 +175,7 @@ def notify(report: str, target: str, everything: bool, min_severity: str, dry_ru
     if not worth and not everything and stored.verdict != "incomplete":
         notice(f"{target}: nothing is new, and nothing was sent")
         return
-    title = brief.title(stored)
+    title = f"drift-audit: {stored.verdict}"
 
     def body(budget: int) -> str:
         return brief.render(stored, worth, budget=budget)

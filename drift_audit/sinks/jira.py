@@ -90,7 +90,7 @@ def _is(person: object, me: str) -> bool:
 
 
 def _add_page(client: Jira, issue: str, letter: Letter, me: str) -> None:
-    read = client.get_issue(issue, fields="attachment")
+    read = client.get_issue(issue, fields="attachment", update_history=False)
     for one in door.listed(read, "fields", "attachment"):
         if door.text(one, "filename") == letter.name and _is(door.inside(one, "author"), me):
             return
@@ -111,12 +111,14 @@ def _write(client: Jira, issue: str, letter: Letter, me: str) -> str:
 def _own(client: Jira, issue: str, ref: str, me: str) -> str | None:
     """The comment that an earlier report about the same left, if one did."""
     at = f"{client.resource_url('issue')}/{issue}/comment"
-    for start in range(0, MOST, PAGE):
+    start = 0
+    while start < MOST:  # a server may give fewer at a time than it is asked for
         page = client.get(at, params={"startAt": start, "maxResults": PAGE})
         comments = door.listed(page, "comments")
         for one in comments:
             if ref in door.text(one, "body") and _is(door.inside(one, "author"), me):
                 return door.text(one, "id")
-        if start + len(comments) >= int(door.text(page, "total")) or not comments:
-            return None
+        start += len(comments)
+        if not comments or start >= int(door.text(page, "total")):
+            break
     return None

@@ -83,11 +83,9 @@ def _sent(service: NotifyBase, title: str, body: Callable[[int], str], kind: Kin
 
     client = apprise.Apprise(asset=service.asset)
     client.add(service)
-    room = min(BUDGET, service.body_maxlen)
-    if not service.title_maxlen:  # the title becomes the first line of the message
-        room -= len(title) + 2
-    head = title[: service.title_maxlen] if service.title_maxlen else title
-    return bool(client.notify(body=body(room), title=head, notify_type=kind, body_format="text"))
+    text = body(min(BUDGET, service.body_maxlen))
+    head = title if service.title_maxlen else ""  # it would become a line of the message
+    return bool(client.notify(body=text, title=head, notify_type=kind, body_format="text"))
 
 
 def _names(services: Sequence[NotifyBase]) -> str:

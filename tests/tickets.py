@@ -101,8 +101,8 @@ class Desk:
             case "GET", path if path == issue:
                 return 200, {"number": 12, "url": self.url + issue, "comments": len(self.comments)}
             case "GET", path if path == f"{issue}/comments":
-                page = int(one.query.get("page", "1"))
-                return 200, self.comments[(page - 1) * PAGE : page * PAGE]
+                number = int(one.query.get("page", "1"))
+                return 200, self.comments[(number - 1) * PAGE : number * PAGE]
             case "POST", path if path == f"{issue}/comments":
                 return 201, self.comment(one.json["body"], ME)
             case "PATCH", path if path.startswith("/repos/acme/shop/issues/comments/"):
@@ -132,14 +132,14 @@ class Desk:
                 return 200, {"fields": {"attachment": self.attachments}}
             case "POST", path if path == f"{issue}/attachments":
                 assert one.headers["x-atlassian-token"] == "no-check"
-                file, page = _part(one)
+                file, held = _part(one)
                 self.attachments.append({**file, "author": {"accountId": ME}})
-                self.pages.append(page)
+                self.pages.append(held)
                 return 200, self.attachments[-1:]
             case "GET", path if path == f"{issue}/comment":
                 start = int(one.query["startAt"])
-                page = self.comments[start : start + PAGE]
-                return 200, {"comments": page, "total": len(self.comments)}
+                some = self.comments[start : start + PAGE]
+                return 200, {"comments": some, "total": len(self.comments)}
             case "POST", path if path == f"{issue}/comment":
                 return 201, self.jira_comment(one.json["body"], ME)
             case "PUT", path if path.startswith(f"{issue}/comment/"):
@@ -187,9 +187,11 @@ class Desk:
 def _part(one: Asked) -> tuple[dict[str, Any], bytes]:
     """The file in a multipart body, and what it holds."""
     head = f"Content-Type: {one.headers['content-type']}\r\n\r\n".encode()
-    [part] = message_from_bytes(head + one.body).get_payload()
+    _, part = message_from_bytes(head + one.body).walk()
     told = {"id": "7", "filename": part.get_filename(), "type": part.get_content_type()}
-    return told, part.get_payload(decode=True)
+    held = part.get_payload(decode=True)
+    assert isinstance(held, bytes)
+    return told, held
 
 
 class _Handler(BaseHTTPRequestHandler):

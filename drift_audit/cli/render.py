@@ -30,8 +30,8 @@ PAGE = "index.html"
 @click.pass_context
 def command(context: click.Context, /, report: str | None, store: str, **given: Any) -> None:
     """
-    Render a stored report, a file or - for standard input. No network; the exit code is the
-    report's.
+    Render a stored report: a file, an object in a bucket, or - for standard input. Nothing is
+    collected; the exit code is the report's.
 
     With --format=site, make one page of all nights that the store keeps. It is written beside
     them, as _nights/index.html, or to the file that -o names; the exit code is 0 when it was.

@@ -175,7 +175,7 @@ def telling(target: Target) -> Iterator[None]:
     except requests.RequestException as error:
         told = f"it cannot be reached ({type(error).__name__})"
         raise _failed(target, told, _reach(target)) from None
-    except (Strange, ValueError):
+    except Strange:
         told = f"what answers there is not {target.service}"
         raise _failed(target, told, _reach(target)) from None
 
@@ -205,6 +205,14 @@ def _failed(target: Target, told: str, hint: str) -> OutputError:
 
 def _reach(target: Target) -> str:
     return f"curl -sSI {target.url}"
+
+
+def number(answer: object, *path: str) -> int:
+    """A whole number in an answer, `path` below it. Raises Strange."""
+    found = inside(answer, *path)
+    if not isinstance(found, int):
+        raise Strange
+    return found
 
 
 def text(answer: object, *path: str) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from drift_audit import __version__
-from drift_audit.errors import CommandError, OutputError
+from drift_audit.errors import CommandError
 from drift_audit.sinks import door
 from drift_audit.sinks.door import Strange, Target
 
@@ -74,20 +74,19 @@ def attach(to: Target, ref: str, comment: str, token: str) -> str:
         seconds_between_requests=None,
         seconds_between_writes=None,
     )
-    wrong = (github.BadAttributeException, AssertionError, AttributeError, KeyError, TypeError)
+    wrong = (  # what the client makes of answers that are none of GitHub's
+        *(github.BadAttributeException, AssertionError, AttributeError),
+        *(KeyError, TypeError, ValueError),
+    )
     with door.telling(to):
         try:
             return _written(client, to, ref, comment)
         except github.GithubException as error:
-            raise _told(to, error.status) from None
+            raise door.refused(to, error.status) from None
         except wrong:
             raise Strange from None
         finally:
             client.close()
-
-
-def _told(to: Target, status: int) -> OutputError:
-    return door.refused(to, status)
 
 
 def _written(client: Github, to: Target, ref: str, comment: str) -> str:

@@ -119,6 +119,6 @@ def _own(client: Jira, issue: str, ref: str, me: str) -> str | None:
             if ref in door.text(one, "body") and _is(door.inside(one, "author"), me):
                 return door.text(one, "id")
         start += len(comments)
-        if not comments or start >= int(door.text(page, "total")):
+        if not comments or start >= door.number(page, "total"):
             break
     return None

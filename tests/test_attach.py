@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import time
 from pathlib import Path
 
@@ -359,11 +360,15 @@ def test_no_network(tmp_path, sink):
     assert secretive(ran, desk)
 
 
+RECORD = b'{"result": [{"sys_id": "../x", "work_notes": ""}], "data": {"viewer": {"login": []}}}'
+ODD = b'{"accountId": "x", "fields": {"attachment": []}, "comments": [], "total": "many"}'
+
+
 @EVERY_TICKET
 @pytest.mark.parametrize(
     "garbage",
-    [b"<html>sign in</html>", b"{}", b"[3]", b"null", b"", b"{", b'{"result": [{}, {}]}'],
-    ids=["page", "object", "list", "null", "nothing", "half", "records"],
+    [b"<html>sign in</html>", b"{}", b"[3]", b"null", b"", b"{", b'{"result": [{}]}', RECORD, ODD],
+    ids=["page", "object", "list", "null", "nothing", "half", "records", "record", "odd"],
 )  # fmt: skip
 def test_something_else_answers(sink, garbage):
     """A server that is something else is told as such, and nothing is called written."""
@@ -371,6 +376,19 @@ def test_something_else_answers(sink, garbage):
         hand(sink, desk)
 
     assert "what answers there is not" in str(raised.value)
+
+
+def test_comments_without_end():
+    """A server that always has one more comment is asked for as many as an issue can have."""
+    endless = {"comments": [{"body": "", "author": {}, "id": "1"}] * 1_000, "total": 10**9}
+    answer = {**endless, "accountId": "x", "fields": {"attachment": []}, "id": "7"}
+    with serving("jira", garbage=json.dumps(answer).encode()) as desk:
+        told = hand(JIRA, desk)
+
+    assert told == "comment 7 on OPS-1 written, with page.html"
+    assert [one.query["startAt"] for one in desk.asked if "startAt" in one.query] == [
+        f"{start}" for start in range(0, 5_000, 1_000)
+    ]
 
 
 @EVERY

@@ -73,6 +73,7 @@ def attach(to: Target, ref: str, comment: str, token: str) -> str:
         per_page=100,
         seconds_between_requests=None,
         seconds_between_writes=None,
+        lazy=True,  # of a repository and an issue nothing is asked but the comments
     )
     wrong = (  # what the client makes of answers that are none of GitHub's
         *(github.BadAttributeException, AssertionError, AttributeError),
@@ -91,7 +92,7 @@ def attach(to: Target, ref: str, comment: str, token: str) -> str:
 
 def _written(client: Github, to: Target, ref: str, comment: str) -> str:
     repository, _, number = to.place.partition("#")
-    issue = client.get_repo(repository, lazy=True).get_issue(int(number))
+    issue = client.get_repo(repository).get_issue(int(number))
     mine = _own(client, issue.get_comments(), ref)
     if mine is None:
         made = issue.create_comment(comment)

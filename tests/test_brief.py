@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drift_audit.finding import Skip
 from drift_audit.renderer import brief
 from drift_audit.snapshot import Unseen
 from tests.reports import WAIVED, change, finding, report, service
@@ -39,11 +42,9 @@ def test_every_finding_is_told_or_counted(told, budget):
     """No finding goes without a word."""
     lines = brief.render(told, budget=budget).splitlines()
     shown = sum(line.startswith("- ") for line in lines)
-    counted = [
-        int(line.split()[0]) for line in lines if "more finding" in line.partition(" in the")[0]
-    ]
+    counted = [re.fullmatch(r"(\d+) more findings? in the report", line) for line in lines]
 
-    assert shown + sum(counted) == len(told.all_findings)
+    assert shown + sum(int(found[1]) for found in counted if found) == len(told.all_findings)
 
 
 @given(TEXTS)
@@ -86,3 +87,16 @@ def test_waived_findings_are_not_told():
 
     assert "1 waived" in text
     assert "- " not in text
+
+
+def test_judgements_that_were_not_made():
+    """A report that is incomplete for a judgement says which, beside what was not seen."""
+    skips = [
+        Skip(what="rules about versions", reason="the secret may not be read", blocking=True),
+        Skip(what="something else", reason="nobody asked", blocking=False),
+    ]
+    _, counted, named, *rest = brief.render(report(service(), skipped=skips)).splitlines()
+
+    assert counted == "not seen: nothing in scope; 1 judgement in scope not made"
+    assert named == "not judged: rules about versions: the secret may not be read"
+    assert "something else" not in "".join(rest)

@@ -92,6 +92,8 @@ def copied(folder):
         ),
         ("audit.py", "import deepdiff", "Only the differ knows deepdiff"),
         ("seal.py", "import detect_secrets", "Only the patterns know detect_secrets"),
+        ("cli/attach.py", "import apprise", "Only the sinks know the clients"),
+        ("sinks/door.py", "import drift_audit.renderer.html", "The house has floors"),
         ("snapshot.py", "import drift_audit.report", "The house has floors"),
         ("collector/budget.py", "import drift_audit.renderer", "The house has floors"),
         ("files.py", "import drift_audit.store.folder", "Files and documents are doors"),

@@ -85,7 +85,7 @@ class Desk:
 
     @staticmethod
     def _mine(comment: dict[str, Any]) -> bool:
-        author = comment.get("user") or comment["author"]
+        author = comment.get("user") or comment.get("author") or {}
         return ME in author.values()
 
     def next_id(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from drift_audit import __version__
@@ -103,12 +104,13 @@ def _written(client: Github, to: Target, ref: str, comment: str) -> str:
     return f"comment {int(mine.id)} on {to.place} updated"
 
 
-def _own(client: Github, comments: object, ref: str) -> IssueComment | None:
+def _own(client: Github, comments: Iterable[IssueComment], ref: str) -> IssueComment | None:
     """The comment that an earlier report about the same left, if one did."""
     login = _login(client)
-    for one in comments:  # type: ignore[attr-defined]
-        if one.user.login == login and (one.body or "").startswith(marker(ref)):
-            return one  # type: ignore[no-any-return]
+    for one in comments:
+        by_me = one.user is not None and one.user.login == login  # some accounts are gone
+        if by_me and (one.body or "").startswith(marker(ref)):
+            return one
     return None
 
 

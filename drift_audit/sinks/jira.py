@@ -84,15 +84,17 @@ def _who(person: object) -> str:
     raise Strange
 
 
-def _is(person: object, me: str) -> bool:
+def _by(one: object, me: str) -> bool:
+    """Whether an account wrote something; what nobody wrote has no author."""
+    author = one.get("author") if isinstance(one, dict) else None
     name, _, known = me.partition(" ")
-    return isinstance(person, dict) and person.get(name) == known
+    return isinstance(author, dict) and author.get(name) == known
 
 
 def _add_page(client: Jira, issue: str, letter: Letter, me: str) -> None:
     read = client.get_issue(issue, fields="attachment", update_history=False)
     for one in door.listed(read, "fields", "attachment"):
-        if door.text(one, "filename") == letter.name and _is(door.inside(one, "author"), me):
+        if door.text(one, "filename") == letter.name and _by(one, me):
             return
     page = letter.page.encode("utf-8", "surrogatepass")
     file = letter.name, page, "text/html"  # requests takes it so; the client declares less
@@ -116,7 +118,7 @@ def _own(client: Jira, issue: str, ref: str, me: str) -> str | None:
         page = client.get(at, params={"startAt": start, "maxResults": PAGE})
         comments = door.listed(page, "comments")
         for one in comments:
-            if ref in door.text(one, "body") and _is(door.inside(one, "author"), me):
+            if ref in door.text(one, "body") and _by(one, me):
                 return door.text(one, "id")
         start += len(comments)
         if not comments or start >= door.number(page, "total"):

@@ -165,12 +165,12 @@ def notify(report: str, target: str, everything: bool, min_severity: str, dry_ru
     drift-audit attach notify report.json ops
     """
     from drift_audit.night import news
-    from drift_audit.renderer import brief
+    from drift_audit.renderer import message
     from drift_audit.sinks import notify as sink
 
     stored = stored_report(report)
     variable = sink.variable(target)
-    found = brief.open_findings(stored) if everything else news(stored)
+    found = message.open_findings(stored) if everything else news(stored)
     worth = [one for one in found if one.severity >= Severity[min_severity.upper()]]
     if not worth and not everything and stored.verdict != "incomplete":
         notice(f"{target}: nothing is new, and nothing was sent")
@@ -178,7 +178,7 @@ def notify(report: str, target: str, everything: bool, min_severity: str, dry_ru
     title = f"drift-audit: {stored.verdict}"
 
     def body(budget: int) -> str:
-        return brief.render(stored, worth, budget=budget)
+        return message.render(stored, worth, budget=budget)
 
     if dry_run:
         echo(f"to {target}\n\n{title}\n\n{body(sink.BUDGET)}")
@@ -214,12 +214,12 @@ def _markdown(report: Report, to: Target, budget: int) -> str:
 
 def _letter(report: Report, name: str | None, budget: int) -> Letter:
     """The short text and the page of a report."""
-    from drift_audit.renderer import brief, html
+    from drift_audit.renderer import html, message
     from drift_audit.sinks.letter import Letter, file_name, reference
 
     ref = reference(report, _named(name))
     file = file_name(report, ref)
-    text = brief.render(report, budget=budget, most=25, last=f"the whole report: {file}")
+    text = message.render(report, budget=budget, most=25, last=f"the whole report: {file}")
     return Letter(ref=ref, text=text, name=file, page=html.render(report))
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drift_audit.finding import Skip
-from drift_audit.renderer import brief
+from drift_audit.renderer import message
 from drift_audit.snapshot import Unseen
 from tests.reports import WAIVED, change, finding, report, service
 
@@ -28,7 +28,7 @@ def reports(draw):
 @given(reports(), st.integers(100, 5_000))
 def test_what_is_never_left_out(told, budget):
     """In any room the verdict comes first, then what was not seen, then what was asked to be last."""
-    text = brief.render(told, budget=budget, last="the end")
+    text = message.render(told, budget=budget, last="the end")
     first, second, *_, last = text.splitlines()
 
     assert len(text.encode()) <= budget
@@ -40,7 +40,7 @@ def test_what_is_never_left_out(told, budget):
 @given(reports(), st.integers(1_200, 20_000))
 def test_every_finding_is_told_or_counted(told, budget):
     """No finding goes without a word."""
-    lines = brief.render(told, budget=budget).splitlines()
+    lines = message.render(told, budget=budget).splitlines()
     shown = sum(line.startswith("- ") for line in lines)
     counted = [re.fullmatch(r"(\d+) more findings? in the report", line) for line in lines]
 
@@ -50,11 +50,11 @@ def test_every_finding_is_told_or_counted(told, budget):
 @given(TEXTS)
 def test_foreign_text_is_inert(text):
     """Nothing is left that a chat, a wiki or a mail program obeys."""
-    line = brief.inert(text)
+    line = message.inert(text)
 
     assert line.isascii()
     assert line.isprintable() or not line
-    assert len(line) <= brief.LINE
+    assert len(line) <= message.LINE
     for live in ("://", "<", ">", "[", "]", "`", "*", "|", "&", "{noformat}"):
         assert live not in line
     assert all(after.isdigit() for after in (part[:1] for part in line.split("@")[1:]))
@@ -77,13 +77,13 @@ def test_control_foreign_text():
 )
 def test_names_stay_legible(text, told):
     """What is no mention and no address stays as it is, and nothing is dropped."""
-    assert brief.inert(text) == told
+    assert message.inert(text) == told
 
 
 def test_waived_findings_are_not_told():
     """What somebody accepted is counted, and not told one by one."""
     accepted = finding(key="OK", waived=WAIVED)
-    text = brief.render(report(service(findings=[accepted], changes=[change("OK")])))
+    text = message.render(report(service(findings=[accepted], changes=[change("OK")])))
 
     assert "1 waived" in text
     assert "- " not in text
@@ -95,7 +95,7 @@ def test_judgements_that_were_not_made():
         Skip(what="rules about versions", reason="the secret may not be read", blocking=True),
         Skip(what="something else", reason="nobody asked", blocking=False),
     ]
-    _, counted, named, *rest = brief.render(report(service(), skipped=skips)).splitlines()
+    _, counted, named, *rest = message.render(report(service(), skipped=skips)).splitlines()
 
     assert counted == "not seen: nothing in scope; 1 judgement in scope not made"
     assert named == "not judged: rules about versions: the secret may not be read"

@@ -73,12 +73,14 @@ def github(report: str, target: str, url: str | None, name: str | None, dry_run:
     \b
     drift-audit attach github report.json acme/shop#12
     """
+    from drift_audit.renderer.markdown import render
     from drift_audit.sinks import github as sink
     from drift_audit.sinks.letter import reference
 
     stored = stored_report(report)
     to, ref = sink.target(target, url or sink.HOME), reference(stored, _named(name))
-    comment = sink.body(ref, _markdown(stored, to, sink.BUDGET - len(sink.body(ref, ""))))
+    room = sink.BUDGET - len(sink.body(ref, ""))
+    comment = sink.body(ref, render(stored, room))
     if dry_run:
         _show(to, comment)
         return
@@ -192,24 +194,6 @@ def _kind(report: Report) -> Kind:
     if report.verdict == "clean":
         return "success"
     return "failure" if report.exit_code else "warning"
-
-
-def _markdown(report: Report, to: Target, budget: int) -> str:
-    """
-    The report as Markdown within a number of bytes.
-
-    The one place that goes once `renderer.markdown.render` takes a budget of its own: until then
-    a report that is larger is refused here.
-    """
-    from drift_audit.renderer.markdown import render
-
-    made = render(report)
-    if len(made.encode("utf-8", "surrogatepass")) > budget:
-        raise OutputError(
-            f"cannot attach to {to.place} on {to.service}: larger than {budget} bytes",
-            hint="drift-audit render report.json --format=markdown, and attach the file",
-        )
-    return made
 
 
 def _letter(report: Report, name: str | None, budget: int) -> Letter:

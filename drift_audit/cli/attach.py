@@ -13,7 +13,7 @@ from drift_audit.cli.echo import echo
 from drift_audit.cli.notice import listen, notice
 from drift_audit.cli.options import Function, together
 from drift_audit.cli.stored import stored_report
-from drift_audit.errors import CommandError, OutputError
+from drift_audit.errors import CommandError
 from drift_audit.finding import WORDS, Severity
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import gzip
 import threading
 from contextlib import nullcontext
@@ -98,6 +99,7 @@ def store(request, tmp_path):
                 put=lambda path, data: cloud.write(f"prod/{path}", data, None),
                 drop=lambda path: cloud.objects.pop(f"prod/{path}"),
             )
+    gc.collect()  # here, and not in the test of another module
 
 
 JWT = {"JWT": {"secret": "jwt", "version": "1"}}

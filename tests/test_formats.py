@@ -507,6 +507,20 @@ def test_policy_that_cannot_be_read_stands_for_nothing(here):
         assert {p.get("file") for _, p, _ in annotations(ran.out)} == {None}
 
 
+@pytest.mark.parametrize("format", [f for f in FORMATS if f not in ("html", "json")])
+def test_examples_are_what_is_printed(format, here):
+    """The page on formats shows what the command prints."""
+    (here / "report.json").write_text((TESTS / "golden" / "report-v1-least.json").read_text())
+    (here / "drift-audit.toml").touch()
+    command = f"render report.json --format={format}"
+    ran = run(*command.split(), cwd=here)
+    page = (TESTS.parent / "docs" / "formats.md").read_text()
+
+    assert re.search(
+        rf"^`drift-audit {command}`\n\n```\w+\n{re.escape(ran.out)}```$", page, re.MULTILINE
+    )
+
+
 # What a gate prints
 
 

@@ -77,6 +77,7 @@ BRIEF = re.compile(
 
 def told_by_brief(text):
     one = BRIEF.fullmatch(text.removesuffix("\n"))
+    assert one, text
     unseen = int(one["unseen"] or 0)
     return one["verdict"].lower(), int(one["code"]), one["findings"], unseen
 
@@ -86,7 +87,7 @@ COMMAND = re.compile(
 )
 
 
-def annotations(text):
+def annotated(text):
     """What GitHub makes of the lines of a log: of each command its level, properties and message."""
     found = []
     for line in text.splitlines():
@@ -113,7 +114,7 @@ def _unescaped(text):
 def told_by_github(text):
     [verdict] = [
         title.removeprefix("drift-audit: ")
-        for _, properties, _ in annotations(text)
+        for _, properties, _ in annotated(text)
         if (title := properties["title"]).startswith("drift-audit: ")
     ]
     brief = told_by_brief(text.splitlines()[-1])
@@ -160,7 +161,7 @@ READERS = {
 
 
 def unseen_by_github(text):
-    shown = [m for _, p, m in annotations(text) if p["title"] == "not seen"]
+    shown = [m for _, p, m in annotated(text) if p["title"] == "not seen"]
     return [m.partition(": ")[0] for m in shown]
 
 

@@ -18,7 +18,7 @@ RUNS = 30
 LIVE = 10
 """Of these runs so many read from the live API, in pages of another size and order each time."""
 
-FORMATS = ("json", "md", "html")
+FORMATS = ("json", "md", "html", "xml", "sarif")
 KEYS = [f"KEY_{i}" for i in range(8)]
 
 

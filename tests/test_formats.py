@@ -29,7 +29,7 @@ from tests.canary import files_below, leaks
 from tests.command import SEALED, run
 from tests.manifests import CANARY, PASSWORD
 from tests.manifests import service as manifest
-from tests.readers import LISTS, annotations, told_by_json, told_by_markdown
+from tests.readers import LISTS, annotated, told_by_json, told_by_markdown
 from tests.reports import WAIVED, change, finding, rendered, report, service
 from tests.test_renderer import HOSTILE, REPORTS, full_report, known
 
@@ -84,7 +84,7 @@ def test_markdown_keeps_to_the_room_of_a_place(place, unseen):
     assert ROOM[place] * 0.97 < len(text.encode()) <= ROOM[place]
     assert told_by_markdown(text) == told_by_json(renderer("json")(made))
     assert LISTS["markdown"](text) == [u.where for u in made.unseen]
-    assert sorted(key for _, key in told) == sorted(order[: len(told)])
+    assert sorted(key for _, key in told) == sorted(map(str, order[: len(told)]))
     assert left_out(text, "more findings?") == len(order) - len(told) > 0
     assert (left_out(text, "differences"), left_out(text, "judgements not made")) == (4_500, 9)
     assert left_out(text, "resolved finding") == 1
@@ -194,10 +194,10 @@ def test_annotations_are_ours(name):
     """The lines that command something are those of a harmless report, and nothing is in their heads."""
     text = renderer("github")(full_report(name), anchors=lambda _at: Anchor(f"a{name}.toml", 3))
     plain = renderer("github")(full_report(), anchors=lambda _at: Anchor("a.toml", 3))
-    heads = [(level, sorted(p), p["line"]) for level, p, _ in annotations(text)]
+    heads = [(level, sorted(p), p["line"]) for level, p, _ in annotated(text)]
 
     assert re.fullmatch(r"[\n -~]*", text)
-    assert heads == [(level, sorted(p), p["line"]) for level, p, _ in annotations(plain)]
+    assert heads == [(level, sorted(p), p["line"]) for level, p, _ in annotated(plain)]
     assert len(text.splitlines()) == len(plain.splitlines())
     assert not re.search(r"(?m)^\s*##", text)
 
@@ -207,16 +207,16 @@ def test_control_forges_a_command():
     name = "\n::error title=x::forged"
     naive = f"::error title=key-lost::{name} is gone\n"
 
-    assert [properties["title"] for _, properties, _ in annotations(naive)] == ["key-lost", "x"]
+    assert [properties["title"] for _, properties, _ in annotated(naive)] == ["key-lost", "x"]
     forged = renderer("github")(full_report(name))
-    assert "forged" not in [p["title"] for _, p, _ in annotations(forged)]
+    assert "forged" not in [p["title"] for _, p, _ in annotated(forged)]
     assert not re.search(r"(?m)^::error title=x", forged)
 
 
 def test_annotations_are_limited():
     """Of each kind as many as GitHub shows; the last one counts the others."""
     made = crowd(services=1, each=100, unseen=4)
-    told = annotations(rendered("github", made))
+    told = annotated(rendered("github", made))
     kinds = [level for level, _, _ in told]
     last = {level: message for level, _, message in told}
 
@@ -241,7 +241,7 @@ def test_levels(severity, more, level):
     """What fails stands out, and what was waived does not."""
     made = report(service(findings=[finding(severity=severity, **more)]), fail_on=None)
     [(told, _, message)] = [
-        a for a in annotations(rendered("github", made)) if "key-lost" in a[1]["title"]
+        a for a in annotated(rendered("github", made)) if "key-lost" in a[1]["title"]
     ]
     [result] = json.loads(rendered("sarif", made))["runs"][0]["results"]
 
@@ -258,7 +258,7 @@ def test_verdict_is_the_first_annotation():
         service(name="web", findings=[finding()]).but(remedy=fixed),
     )
     reported = report(service(findings=[finding()]), fail_on=None)
-    first = [annotations(rendered("github", r))[0] for r in (made, reported, report(service()))]
+    first = [annotated(rendered("github", r))[0] for r in (made, reported, report(service()))]
 
     assert [level for level, _, _ in first] == ["error", "warning", "notice"]
     assert first[0][1] == {"file": "drift-audit.toml", "line": "1", "title": "drift-audit: drift"}
@@ -362,8 +362,6 @@ def test_sarif_is_valid(made):
 @pytest.mark.parametrize("name", HOSTILE)
 def test_sarif_holds_no_link(name):
     """No text of a document is a link, or anything else that a viewer makes something of."""
-    if name == "x\ud800y":
-        pytest.skip("no name of a JSON document can be half a character")
     text = rendered("sarif", full_report(name))
     one = check_sarif(text)
     messages = [r["message"]["text"] for r in one["results"]]
@@ -417,7 +415,7 @@ def compared(folder, *arguments, cwd=None):
 def test_findings_stand_at_the_line_of_the_baseline(promoted):
     """An annotation and a result point at the line of the baseline that holds the key."""
     ran = compared(promoted, "--format=github", "-o", "out.sarif")
-    [(_, properties, _)] = [a for a in annotations(ran.out) if a[1]["title"].endswith(" key-lost")]
+    [(_, properties, _)] = [a for a in annotated(ran.out) if a[1]["title"].endswith(" key-lost")]
     one = check_sarif((promoted / "out.sarif").read_text())
     [lost] = [r for r in one["results"] if r["ruleId"] == "key-lost"]
     place = lost["locations"][0]["physicalLocation"]
@@ -437,7 +435,7 @@ def test_policy_stands_for_what_has_no_baseline(here):
     """The line of the policy that names the key, else the first."""
     policy = "# JWT\n[[service]]\n[service.required]\nJWT = { from = 'secret' }\n"
     (here / "drift-audit.toml").write_text(policy)
-    told = annotations(compared(here, "--format=github").out)
+    told = annotated(compared(here, "--format=github").out)
     lines = {p["title"].rpartition(" ")[2]: (p["file"], p["line"]) for _, p, _ in told}
 
     assert lines["key-missing"] == lines["key-lost"] == ("drift-audit.toml", "4")
@@ -451,7 +449,7 @@ def test_paths_go_from_the_root_of_the_repository(promoted):
     below = compared(promoted, "--format=github", "--store=../baselines", cwd=inner)
     (promoted / ".git").rename(inner / ".git")
     outside = compared(promoted, "--format=github", f"--store={promoted}/baselines", cwd=inner)
-    files = [[p.get("file") for _, p, _ in annotations(ran.out)] for ran in (below, outside)]
+    files = [[p.get("file") for _, p, _ in annotated(ran.out)] for ran in (below, outside)]
 
     assert "baselines/shop/europe-west1/api.json" in files[0]
     assert set(files[1]) == {None}
@@ -504,7 +502,7 @@ def test_policy_that_cannot_be_read_stands_for_nothing(here):
 
     for ran in (folder, huge):
         assert ran.code == 10, ran.block
-        assert {p.get("file") for _, p, _ in annotations(ran.out)} == {None}
+        assert {p.get("file") for _, p, _ in annotated(ran.out)} == {None}
 
 
 @pytest.mark.parametrize("format", [f for f in FORMATS if f not in ("html", "json")])
@@ -528,7 +526,6 @@ def test_gate_is_complete_in_the_log(here):
     """The sentence, ten findings, the command that restores, and where the rest is: no page to open."""
     keys = [{"name": f"KEY_{i:02}", "valueFrom": {"secretKeyRef": {"name": f"s{i}", "key": "1"}}} for i in range(14)]  # fmt: skip
     (here / "before.json").write_text(json.dumps(manifest(env=[*keys, PASSWORD])))
-    ran = compared(here, "-o", "report.html", "-o", "report.json", "-o", "out.sarif", "--no-config")
     ran = compared(here, "-o", "report.html", "-o", "report.json", "-o", "github=note.txt")
     alone = compared(here)
     lines = ran.out.splitlines()

@@ -25,7 +25,7 @@ from drift_audit.renderer import FORMATS
 from tests.canary import files_below, leaks
 from tests.command import SEAL_KEY, Ran, run
 from tests.manifests import service
-from tests.readers import Page, annotations
+from tests.readers import Page, annotated
 
 GFM = MarkdownIt("gfm-like", {"html": True})
 CORPUS = Path(__file__).parent / "nasty"
@@ -157,7 +157,7 @@ def check_inert(folder: Path) -> None:
     assert all(re.fullmatch(written, block) for block in blocks), blocks
     rows = re.findall(r"^\|(?! ---)", page, re.MULTILINE)
     assert len([t for t in tokens if t.type == "tr_open"]) == len(rows)
-    annotations((folder / "report.github").read_text())
+    annotated((folder / "report.github").read_text())
     for name in ("text", "brief"):
         assert not re.search(r"(?m)^\s*(::|##)", (folder / f"report.{name}").read_text())
     ET.parse(folder / "report.junit")

@@ -35,7 +35,7 @@ from drift_audit.rules import RULES
 from drift_audit.service_report import KeyHistory, KeyLine, Run, Stretch
 from drift_audit.snapshot import Unseen
 from tests.builders import NOW
-from tests.readers import LISTS, READERS, Page, annotations
+from tests.readers import LISTS, READERS, Page, annotated
 from tests.reports import change as reported_change
 from tests.reports import finding, rendered, report, service
 
@@ -340,7 +340,7 @@ def nights_by_brief(text):
 
 
 def nights_by_github(text):
-    messages = "\n".join(message for _, _, message in annotations(text))
+    messages = "\n".join(message for _, _, message in annotated(text))
     return (
         nights_by_brief(text.splitlines()[-1])[0],
         sorted(re.findall(MARK, messages, re.MULTILINE)),

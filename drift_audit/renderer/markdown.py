@@ -55,11 +55,14 @@ def _within(whole: Cut, budget: int, page: Page) -> str:
     steps: tuple[tuple[Callable[[int], Cut], int], ...] = (
         (lambda n: short.foremost(n).affected, listed),
         (bare.blinder, len(report.unseen)),
-        (bare.without_notes.blinder, len(report.unseen)),
+        (bare.without_notes.blinder, len(report.unseen)),  # what is left has room in LEAST
     )
-    for cut_to, there in steps:
-        sizes = range(min(there, most) + 1)
-        fit = bisect_right(sizes, budget, key=lambda n: len(page(cut_to(n))))
-        if fit:
-            return page(cut_to(sizes[fit - 1]))
-    raise AssertionError("the head of a report has room in the least budget")
+    texts = (_fullest(cut_to, min(there, most), budget, page) for cut_to, there in steps)
+    return next(filter(None, texts))
+
+
+def _fullest(cut_to: Callable[[int], Cut], most: int, budget: int, page: Page) -> str:
+    """The page with as many things, up to `most`, as have room; empty where none has."""
+    counts = range(most + 1)
+    fit = bisect_right(counts, budget, key=lambda n: len(page(cut_to(n))))
+    return page(cut_to(counts[fit - 1])) if fit else ""

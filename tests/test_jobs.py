@@ -19,6 +19,8 @@ from tests.command import run
 from tests.manifests import v2
 from tests.test_preview import WORLD
 from tests.test_put_back import Shell
+from tests.tickets import GITHUB
+from tests.tickets import serving as ticket
 from tests.worlds import playing, reached
 
 CANARY = "cnry-jobs-7f3a9c51e2"
@@ -330,6 +332,14 @@ def test_three_uses_with_a_bucket(tmp_path, count):
         third, mended = team.night()
         (tmp_path / "incident.json").write_text(json.dumps(lost))
         page = run("render", "incident.json", "-o", "incident.html", cwd=tmp_path)
+        stored = f"gs://{NAME}/prod/_nights/2026-01-17/r2/report.json"
+        with ticket("github") as desk:
+            told = {**team.env, **GITHUB.environment(desk)}
+            attached = [
+                run(*GITHUB.arguments(desk, report=stored), cwd=tmp_path, env=told)
+                for _ in range(2)
+            ]
+            comments = list(desk.comments)
         verified = team("baseline", "verify")
         held = b"".join(data for _, data in cloud.objects.values())
 
@@ -342,6 +352,8 @@ def test_three_uses_with_a_bucket(tmp_path, count):
     assert (lost["trend"]["new"] > 0, lost["trend"]["resolved"]) == (True, [])
     assert "key-missing" in {one["rule"] for one in mended["trend"]["resolved"]}
     assert page.code == 10
+    assert [one.code for one in attached] == [0, 0], attached[0].block
+    assert len(comments) == 1
     assert (
         "--update-secrets=SERVICE_SECRET=service-secret:2"
         in (tmp_path / "incident.html").read_text()

@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint docs mutants crash bench bench-small lock clean
+.PHONY: help demo test lint docs picture mutants crash bench bench-small lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -24,6 +24,9 @@ lint: $(READY)  ## check style, types and the rules between modules
 
 docs: $(READY)  ## write docs/rules.md, docs/cli.md and the texts of explain anew
 	$(BIN)/python docs/generate.py
+
+picture: $(READY)  ## take the picture of the report that the README shows
+	$(BIN)/python -m tests.picture
 
 mutants: $(READY)  ## make faults in the core, and tell which of them no test notices
 	nice -n 15 $(BIN)/python -m tests.mutants $(NAMES)

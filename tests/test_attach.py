@@ -364,7 +364,10 @@ def test_no_network(tmp_path, sink):
 
 
 RECORD = b'{"result": [{"sys_id": "../x", "work_notes": ""}], "data": {"viewer": {"login": []}}}'
-ODD = b'{"accountId": "x", "fields": {"attachment": []}, "comments": [], "total": "many"}'
+ODD = (
+    b'{"accountId": "x", "fields": {"attachment": []}, "comments": [{"body": ""}], "total": "many",'
+    b' "result": {}}'
+)
 
 
 @EVERY_TICKET

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from drift_audit.snapshot import Address
 STORE = "baselines"
 """Where baselines lie unless a flag says otherwise; `render` has no such flag."""
 
-Lines = list[str]
+Lines = Mapping[str, list[int]]
+"""Where the lines of a file stand, and the words in them: fleets have thousands of findings."""
+
+_WORD = re.compile(r"[\w./-]+")
 
 
 class Checkout:
@@ -32,36 +36,38 @@ class Checkout:
         here = Path.cwd().resolve()
         inside = (p for p in (here, *here.parents) if (p / ".git").exists())
         self._root = next(inside, here)
-        self._read: dict[str, Lines | None] = {}
+        self._anchors: dict[str, Anchor | None] = {}
+        self._lines: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
 
     def __call__(self, at: Address) -> Anchor | None:
         """The anchor of an address; None where no file stands for it."""
-        baseline = _baseline(self._store, at)
-        return self._at(baseline, at, _line_of_baseline) or self._at(
-            self._policy, at, _line_of_policy
-        )
+        if (baseline := _baseline(self._store, at)) and (anchor := self._at(baseline)):
+            return anchor._replace(line=_line_of_baseline(self._lines[baseline], at))
+        if self._policy and (anchor := self._at(self._policy)):
+            return anchor._replace(line=_line_of_policy(self._lines[self._policy], at))
+        return None
 
-    def _at(
-        self, path: str | None, at: Address, line: Callable[[Lines, Address], int]
-    ) -> Anchor | None:
-        lines = self._lines(path) if path else None
-        if path is None or lines is None:
-            return None
+    def _at(self, path: str) -> Anchor | None:
+        """The first line of a file that lies in the repository and can be read. It is read once."""
+        if path not in self._anchors:
+            self._anchors[path] = self._found(path)
+        return self._anchors[path]
+
+    def _found(self, path: str) -> Anchor | None:
         try:
             inside = Path(path).resolve().relative_to(self._root)
-        except ValueError:
+            text = files.read(path).decode(errors="replace") if Path(path).is_file() else None
+        except (ValueError, InputError):
             return None
-        return Anchor(inside.as_posix(), line(lines, at))
-
-    def _lines(self, path: str) -> Lines | None:
-        """The lines of a file; None where it cannot be read. A file is read once."""
-        if path not in self._read:
-            try:
-                text = files.read(path).decode(errors="replace") if Path(path).is_file() else None
-            except InputError:
-                text = None
-            self._read[path] = None if text is None else text.splitlines()
-        return self._read[path]
+        if text is None:
+            return None
+        for number, line in enumerate(text.splitlines(), 1):
+            self._lines[path][line.strip().rstrip(",")].append(number)
+            for word in _WORD.findall(line.partition("#")[0]):
+                self._lines[path][word].append(number)
+        return Anchor(inside.as_posix())
 
 
 def checkout(flags: Mapping[str, Any]) -> Checkout:
@@ -80,19 +86,16 @@ def _baseline(store: str, at: Address) -> str | None:
 
 def _line_of_baseline(lines: Lines, at: Address) -> int:
     """The line of a key, mount or setting in the canonical form: that of its container, if any."""
-    container = f'"container": {json.dumps(at.container)},'
     fields = (("key", at.key), ("path", at.mount), ("name", at.setting))
-    told = {f'"{field}": {json.dumps(name)}' for field, name in fields if name is not None}
-    found = [n for n, line in enumerate(lines, 1) if line.strip().rstrip(",") in told]
-    of_container = [n for n in found if lines[n - 2].strip() == container]
+    told = [f'"{field}": {json.dumps(name)}' for field, name in fields if name is not None]
+    found = [number for line in told for number in lines.get(line, ())]
+    containers = set(lines.get(f'"container": {json.dumps(at.container)}', ()))
+    of_container = [number for number in found if number - 1 in containers]
     return next(iter(of_container or found), 1)
 
 
 def _line_of_policy(lines: Lines, at: Address) -> int:
     """The first line that sets or names the key, setting or service; else the first of all."""
-    for name in filter(None, (at.key, at.mount, at.setting, at.service)):
-        word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])")
-        for number, line in enumerate(lines, 1):
-            if word.search(line.partition("#")[0]):
-                return number
-    return 1
+    called = filter(None, (at.key, at.mount, at.setting, at.service))
+    found = (lines[name][0] for name in called if name in lines)
+    return next(found, 1)

@@ -19,7 +19,7 @@ COMMANDS = {
     "seal": "Seal every baseline of a store with a new key.",
     "schema": "What an application's own settings require; JSON Schemas.",
     "merge": "Join the parts of a run into one report.",
-    "render": "Render a stored report again, without collecting anything.",
+    "render": "Render a stored report again, or all nights of a store as one page.",
     "attach": "Put a report on a ticket, or tell a chat what is new in it.",
     "explain": "Explain a rule: what is wrong, why it matters, how to fix it.",
     "doctor": "Tell what an audit lacks, and the command that fixes it.",

@@ -23,11 +23,17 @@ import yaml
 UNKNOWN = object()
 """What is known after the apply."""
 
-SCHEMA = {
-    name: told
-    for page in ("provider.yaml", "provider_deploy.yaml")
-    for name, told in yaml.safe_load((Path(__file__).parent / page).read_text()).items()
-}
+
+def _read(page: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / page).read_text())
+    return found
+
+
+SCHEMA = _read("provider.yaml")
+"""What the auditor reads of plans."""
+
+DEPLOYED = SCHEMA | _read("provider_deploy.yaml")
+"""That, and the other resources that a deployment of the auditor is made of."""
 
 
 # Protocol buffers: numbers of fields, as in tfplugin5.proto
@@ -256,7 +262,7 @@ def with_effective(prior: Any, after: dict[str, Any]) -> dict[str, Any]:
 def get_schema(_: bytes) -> bytes:
     resources = (
         (2, message((1, name), (2, message((1, 0), (2, block(told))))))
-        for name, told in SCHEMA.items()
+        for name, told in DEPLOYED.items()
     )
     return message((1, message((2, b""))), *resources)
 
@@ -268,7 +274,7 @@ def prepare_provider_config(request: bytes) -> bytes:
 def upgrade_resource_state(request: bytes) -> bytes:
     sent = parts(request)
     stored = json.loads(parts(sent[3])[1])
-    return message((1, dynamic(shaped(SCHEMA[sent[1].decode()], stored))))
+    return message((1, dynamic(shaped(DEPLOYED[sent[1].decode()], stored))))
 
 
 def read_resource(request: bytes) -> bytes:
@@ -280,7 +286,7 @@ def plan_resource_change(request: bytes) -> bytes:
     prior, proposed, config = (given(sent[number]) for number in (2, 3, 4))
     if proposed is None:
         return message((1, dynamic(None)), (5, True))
-    told = SCHEMA[sent[1].decode()]
+    told = DEPLOYED[sent[1].decode()]
     after = with_effective(prior, planned(told, prior, config, proposed))
     anew = [
         (2, message((1, message((1, name)))))

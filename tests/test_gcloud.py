@@ -340,7 +340,9 @@ def comparable(service: Service, numbers: Any = ()) -> Any:
     """
     A service without what v1 or v2 alone can tell. v1 names other projects by number, and only that.
     """
-    return _without(json.loads(service.model_dump_json()), dict(numbers))
+    told = json.loads(service.model_dump_json())
+    del told["uid"]  # that of v1 is not known to be the one of v2
+    return _without(told, dict(numbers))
 
 
 def _without(node: Any, numbers: dict[str, str]) -> Any:

@@ -115,7 +115,7 @@ def fleet(given: dict[str, Any], policy: Policy) -> Fleet:
             )
             for c in candidates
         ),
-        twins=tuple(Twins(places=places) for places in seal.twins()),
+        twins=tuple(Twins(mark=mark, places=places) for mark, places in seal.twins()),
         limits=limits(**given["limits"]) if "limits" in given else None,
     )
     return Fleet(
@@ -379,7 +379,7 @@ def test_credential_that_is_gone_is_not_shared(now):
         snapshot(now, seal=seal),
         snapshot({"DB_PASSWORD": "hunter2"}, seal=seal, service="web"),
     ]
-    twins = tuple(Twins(places=places) for places in seal.twins())
+    twins = tuple(Twins(mark=mark, places=places) for mark, places in seal.twins())
     inventory = Inventory(scope=Scope(source="test"), twins=twins)
 
     assert twins
@@ -410,7 +410,7 @@ def test_credential_of_a_service_that_was_not_judged_is_not_shared():
     candidates = [
         snapshot({"DB_PASSWORD": "hunter2"}, seal=seal, service=name) for name in ("api", "web")
     ]
-    twins = tuple(Twins(places=places) for places in seal.twins())
+    twins = tuple(Twins(mark=mark, places=places) for mark, places in seal.twins())
     inventory = Inventory(scope=Scope(source="test"), twins=twins)
     run = Fleet(inventory, Policy(), NOW.date(), candidates=candidates)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 
 from drift_audit import names
-from drift_audit.frozen import Frozen
+from drift_audit.frozen import Frozen, is_unset
 
 State = Literal["absent", "empty", "literal", "secret", "unreadable"]
 """The five states of a key. They are never merged: an empty key is not an absent one."""
@@ -21,10 +21,6 @@ class Empty(Frozen):
     """A key with no value, or with `""`. Cloud Run shows both as a name alone."""
 
     state: Literal["empty"] = "empty"
-
-
-def _is_empty(value: object) -> bool:
-    return value == ()
 
 
 class Seal(Frozen):
@@ -69,21 +65,13 @@ class LiteralValue(Frozen):
     sealed: Seal | None = None
     clear: str | None = None
     traits: tuple[str, ...] = ()
-    targets: Annotated[tuple[Target, ...], Field(exclude_if=_is_empty)] = ()
+    targets: Annotated[tuple[Target, ...], Field(exclude_if=is_unset)] = ()
 
 
 VersionState = Literal["enabled", "disabled", "destroyed", "not-found", "unseen"]
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
-def _is_blank(value: object) -> bool:
-    return value == ""
-
-
-Moment = Annotated[AwareDatetime | None, Field(exclude_if=_is_none)]
+Moment = Annotated[AwareDatetime | None, Field(exclude_if=is_unset)]
 """A time that is written down only where there is one."""
 
 
@@ -117,8 +105,8 @@ class SecretReference(Frozen):
     destroyed_at: Moment = None
     expires_at: Moment = None
     rotates_at: Moment = None
-    access: Annotated[Access | None, Field(exclude_if=_is_none)] = None
-    project_number: Annotated[str, Field(exclude_if=_is_blank)] = ""
+    access: Annotated[Access | None, Field(exclude_if=is_unset)] = None
+    project_number: Annotated[str, Field(exclude_if=is_unset)] = ""
 
     @property
     def pinned(self) -> bool:

@@ -151,6 +151,10 @@ class Finding(Frozen):
     waived: Waived | None = None
     since: Moment = None
 
+    def is_new(self, now: dt.datetime) -> bool:
+        """Whether the audit of that time saw it first, as far as earlier ones are known of."""
+        return self.since == now
+
     @property
     def id(self) -> str:
         """The same for the same rule and address in every run."""

@@ -36,3 +36,8 @@ class Entry(Frozen):
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 """What a person writes into such a file."""
+
+
+def is_unset(value: object) -> bool:
+    """For `exclude_if`: a field that is written down only where it says something."""
+    return not value

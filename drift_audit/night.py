@@ -4,7 +4,8 @@ Nights: audits of one scope that follow each other, and what is new, continues, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from pydantic import AwareDatetime, ConfigDict
@@ -13,6 +14,7 @@ from drift_audit.finding import Finding, Known, Skip
 from drift_audit.frozen import Frozen
 from drift_audit.inventory import Scope
 from drift_audit.report import Counts, Report, Trend, Verdict
+from drift_audit.service_report import ServiceReport
 from drift_audit.snapshot import Address, Unseen
 
 
@@ -126,9 +128,7 @@ def news(report: Report) -> list[Finding]:
     other, all of them. What was not seen is no finding here: it stands in a list of its own.
     """
     listed = [f for f in report.all_findings if f.waived is None and f.rule != "not-seen"]
-    if report.trend is None:
-        return listed
-    return [f for f in listed if f.since == report.generated_at]
+    return [f for f in listed if f.is_new(report.generated_at)] if report.trend else listed
 
 
 def summary(run: str, report: Report, before: Night | None) -> Night:
@@ -156,7 +156,7 @@ def summary(run: str, report: Report, before: Night | None) -> Night:
         headline=report.headline,
         scope=report.scope,
         counts=report.counts,
-        services=tuple(_service(report, at) for at in _addresses(report)),
+        services=tuple(_services(report)),
         trend=report.trend or Trend(),
         complete_at=report.generated_at if complete else before.complete_at if before else None,
         known=tuple(sorted(known.values(), key=lambda one: one.order)),
@@ -165,18 +165,15 @@ def summary(run: str, report: Report, before: Night | None) -> Night:
     )
 
 
-def _addresses(report: Report) -> list[Address]:
-    return sorted({service.address for service in report.services}, key=str)
-
-
-def _service(report: Report, at: Address) -> ServiceNight:
-    """A service with all of its revisions that were judged."""
-    same = [service for service in report.services if service.address == at]
-    weights: dict[str, int] = {}
-    for finding in {f.id: f for service in same for f in service.findings}.values():
-        if finding.waived is None:
-            weights[finding.severity.word] = weights.get(finding.severity.word, 0) + 1
-    return ServiceNight(at=at, candidate=same[0].candidate, **weights)
+def _services(report: Report) -> Iterator[ServiceNight]:
+    """Each service, by address, with all of its revisions that were judged."""
+    judged: dict[Address, list[ServiceReport]] = {}
+    for one in report.services:
+        judged.setdefault(one.address, []).append(one)
+    for at, same in sorted(judged.items(), key=lambda item: str(item[0])):
+        findings = {f.id: f for one in same for f in one.findings}
+        weights = Counter(f.severity.word for f in findings.values() if f.waived is None)
+        yield ServiceNight(at=at, candidate=same[0].candidate, **weights)
 
 
 Standing.model_rebuild()

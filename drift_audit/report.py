@@ -17,21 +17,12 @@ from pydantic import AwareDatetime, Field, model_validator
 from drift_audit.errors import ExitCode
 from drift_audit.finding import Finding, Known, Severity, Skip, Threshold
 from drift_audit.fleet_report import Capacity, SharedSecret
-from drift_audit.frozen import Frozen
+from drift_audit.frozen import Frozen, is_unset
 from drift_audit.headline import differs, headline
 from drift_audit.inventory import Scope
 from drift_audit.rules import RULES
 from drift_audit.service_report import ServiceReport
 from drift_audit.snapshot import Unseen
-
-
-def _is_none(value: object) -> bool:
-    return value is None
-
-
-def _is_empty(value: object) -> bool:
-    return value == ()
-
 
 Verdict = Literal["clean", "drift", "incomplete"]
 
@@ -141,9 +132,9 @@ class Report(Frozen):
     counts: Counts = Counts()
     coverage: Coverage = Coverage()
     rules: dict[str, RuleText] = {}
-    shared: Annotated[tuple[SharedSecret, ...], Field(exclude_if=_is_empty)] = ()
-    capacity: Annotated[tuple[Capacity, ...], Field(exclude_if=_is_empty)] = ()
-    trend: Annotated[Trend | None, Field(exclude_if=_is_none)] = None
+    shared: Annotated[tuple[SharedSecret, ...], Field(exclude_if=is_unset)] = ()
+    capacity: Annotated[tuple[Capacity, ...], Field(exclude_if=is_unset)] = ()
+    trend: Annotated[Trend | None, Field(exclude_if=is_unset)] = None
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

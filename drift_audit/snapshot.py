@@ -22,7 +22,7 @@ from pydantic import (
 
 from drift_audit import names
 from drift_audit.binding import Binding, LiteralValue, Mount, SecretReference, Target
-from drift_audit.frozen import Frozen
+from drift_audit.frozen import Frozen, is_unset
 
 UNKNOWN = "-"
 """Stands for a project, region or service that the input does not name."""
@@ -96,10 +96,6 @@ class Label(Frozen):
 Kind = names.Kind
 
 
-def _is_false(value: object) -> bool:
-    return value is False
-
-
 class Identity(Frozen):
     """
     Which revision this is and who is said to have made it. Never compared. `planned` says that it
@@ -119,7 +115,7 @@ class Identity(Frozen):
     client: str = ""
     client_version: str = ""
     labels: tuple[Label, ...] = ()
-    planned: Annotated[bool, Field(exclude_if=_is_false)] = False
+    planned: Annotated[bool, Field(exclude_if=is_unset)] = False
 
     @cached_property
     def address(self) -> Address:
@@ -148,10 +144,6 @@ class Unseen(Frozen):
     reason: str
 
 
-def _is_empty(value: object) -> bool:
-    return value == ""
-
-
 class Seen(Frozen):
     """
     What could not be read of this revision, and which system fields were passed over by rule.
@@ -160,7 +152,7 @@ class Seen(Frozen):
 
     unseen: tuple[Unseen, ...] = ()
     ignored: tuple[str, ...] = ()
-    patterns: Annotated[str, Field(exclude_if=_is_empty)] = ""
+    patterns: Annotated[str, Field(exclude_if=is_unset)] = ""
 
 
 SECTIONS = frozenset({"containers", "bindings", "mounts", "settings", "service"})

@@ -5,7 +5,6 @@
   const PAGE = 100;
 
   for (const button of all(".copy")) {
-    const words = button.textContent;
     button.hidden = false;
     button.addEventListener("click", async () => {
       const text = button.parentElement.querySelector("pre").textContent;
@@ -22,7 +21,6 @@
       }
       button.firstChild.data = "Copied";
       setTimeout(() => { button.firstChild.data = "Copy"; }, 2000);
-      button.title = words;
     });
   }
 

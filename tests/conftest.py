@@ -8,7 +8,9 @@ import os
 import pytest
 from hypothesis import settings
 
+from drift_audit.store.folder import Folder
 from tests import watch
+from tests.bucket import bucket
 from tests.manifests import PASSWORD, SECRET, revision, service
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before anything imports grpc
@@ -16,6 +18,16 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before anything imports grpc
 settings.register_profile("default", deadline=None, max_examples=100)
 settings.register_profile("gate", deadline=None, max_examples=100, derandomize=True)
 settings.load_profile("default")
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def home(request, tmp_path):
+    """Each home that a store can have, one after the other."""
+    if request.param == "folder":
+        yield Folder(str(tmp_path / "store"))
+    else:
+        with bucket() as cloud:
+            yield cloud.home("some/prefix")
 
 
 def pytest_sessionfinish(session):

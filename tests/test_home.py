@@ -25,15 +25,6 @@ def opened(cloud):
     return cloud.home("some/prefix")
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def home(request, tmp_path):
-    if request.param == "folder":
-        yield Folder(str(tmp_path / "store"))
-    else:
-        with bucket() as cloud:
-            yield opened(cloud)
-
-
 def test_stand_in_refuses_as_the_real_one_does():
     """Of a file that is created twice, or over a generation that is gone, the second is answered 412."""
     with bucket() as cloud:

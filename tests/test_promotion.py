@@ -37,15 +37,6 @@ def chain(number):
     return found
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def home(request, tmp_path):
-    if request.param == "folder":
-        yield Folder(str(tmp_path / "store"))
-    else:
-        with bucket() as cloud:
-            yield cloud.home("store")
-
-
 @pytest.fixture
 def kept(home):
     """A store with three promotions of a service."""

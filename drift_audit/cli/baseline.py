@@ -67,7 +67,7 @@ def show(service: str, store: str) -> None:
     at = _address(service)
     baseline = open_store(store).read(at)
     if baseline is None:
-        raise StoreError(f"{store} has no baseline of {service}", hint="drift-audit baseline list")
+        raise _none(store, service)
     echo(baseline.text())
 
 
@@ -116,11 +116,15 @@ def log(service: str, store: str) -> None:
     at = _address(service)
     history = open_store(store).history(at)
     if not history:
-        raise StoreError(f"{store} has no baseline of {service}", hint="drift-audit baseline list")
+        raise _none(store, service)
     for one in reversed(history):
         echo(visible(f"{one.sequence} {one.snapshot.revision}: {one.why}") + "\n")
         for fact in one.known_good or ():
             echo(f"  {visible(fact)}\n")
+
+
+def _none(store: str, service: str) -> StoreError:
+    return StoreError(f"{store} has no baseline of {service}", hint="drift-audit baseline list")
 
 
 def _address(service: str) -> Address:

@@ -135,7 +135,7 @@ def _event(name: str, level: int, message: str, **fields: object) -> None:
 def _tell_finding(finding: Finding, now: dt.datetime) -> None:
     waived = finding.waived is not None
     nights = (
-        {"new": finding.since == now, "since": finding.since.isoformat()} if finding.since else {}
+        {"new": finding.is_new(now), "since": finding.since.isoformat()} if finding.since else {}
     )
     event(
         "finding",

@@ -107,7 +107,7 @@ class Page:
                     rules[f.rule],
                     numbers[told.place(service)],
                     printable(told.spot_name(f)),
-                    int(told.is_new(f, self._report)),
+                    int(f.is_new(self._report.generated_at)),
                     int(f.waived is not None),
                     printable(f.says),
                     f.id,

@@ -152,16 +152,10 @@ def tally(report: Report) -> list[tuple[str, int]]:
     return [(word, getattr(report.counts, word)) for word in WEIGHTS]
 
 
-def is_new(finding: Finding, report: Report) -> bool:
-    """Whether no audit before this one saw a finding, as far as there were any."""
-    return finding.since is not None and finding.since == report.generated_at
-
-
 def spot_name(finding: Finding) -> str:
     """The key, file or setting that a finding is about, with its container; else nothing."""
     at = finding.address
-    name = at.key or at.mount or at.setting or ""
-    return f"{at.container}: {name}" if at.container and name else name
+    return _named(at.container, at.key or at.mount or at.setting or "")
 
 
 def listed(findings: Sequence[Finding]) -> list[Finding]:
@@ -185,8 +179,11 @@ def services(report: Report) -> list[ServiceReport]:
 
 def where(change: ReportedChange) -> str:
     """The key, mount or setting of a change, with its container where one is named."""
-    name = change.key or change.mount or change.setting or ""
-    return f"{change.container}: {name}" if change.container else name
+    return _named(change.container, change.key or change.mount or change.setting or "")
+
+
+def _named(container: str, name: str) -> str:
+    return f"{container}: {name}" if container and name else name
 
 
 def waived(by: Waived) -> str:

@@ -15,7 +15,7 @@ import json
 import logging
 import re
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -39,7 +39,9 @@ from drift_audit.store.marked import (
     Marked,
     Place,
     again,
+    believed,
     leave_out_of_git,
+    marked,
     packed,
 )
 from drift_audit.store.parts import PARTS
@@ -164,9 +166,8 @@ class Histories:
         if members and len(members[-1][1]) < self._member:
             lines = members.pop()[1] + lines
         data = b"".join([*(member for member, _ in members), packed(lines, LEVEL)])
-        self._home.write(
-            path, _marked(self._mark, path, data), over=stored.generation if stored else None
-        )
+        file = marked(self._mark, path, _Head(), data)
+        self._home.write(path, file, over=stored.generation if stored else None)
         left.clear()
 
     # What is asked of it
@@ -225,8 +226,8 @@ class Histories:
                 stored = self._home.read(path, limit=LIMIT)
                 data = self._believed(path, stored) if stored else None
                 if stored is not None and data is not None:
-                    marked = _marked(other._mark, path, data)
-                    self._home.write(path, marked, over=stored.generation)
+                    file = marked(other._mark, path, _Head(), data)
+                    self._home.write(path, file, over=stored.generation)
 
     def _renew(
         self,
@@ -275,19 +276,8 @@ class Histories:
 
     def _believed(self, path: str, stored: Stored) -> bytes | None:
         """What stands below the mark of a file; None where the mark is not ours."""
-        first, _, data = stored.data.partition(b"\n")
-        try:
-            head = _Head.model_validate_json(first)
-        except ValidationError:
-            return None
-        return data if stored.data == _marked(self._mark, path, data) and head.mark else None
-
-
-def _marked(mark: Callable[[str, bytes], str], path: str, data: bytes) -> bytes:
-    """A file: the head with a keyed digest of all, at its place, and the lines."""
-    bare = f"{_Head().model_dump_json()}\n".encode()
-    head = _Head(mark=mark(path.removeprefix(FOLDER), bare + data))
-    return f"{head.model_dump_json()}\n".encode() + data
+        found = believed(self._mark, path, _Head, stored.data)
+        return found[1] if found else None
 
 
 def _members(data: bytes) -> Iterator[tuple[bytes, str]]:

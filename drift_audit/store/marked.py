@@ -33,6 +33,9 @@ TRIES = 12
 GZIP = zlib.MAX_WBITS | 16
 """The form that `zcat` reads."""
 
+Mark = Callable[[str, bytes], str]
+"""Makes the keyed digest of bytes under a name."""
+
 Place = tuple[str, str]
 """Project and region."""
 
@@ -63,7 +66,7 @@ class Marked(Generic[Kind]):
         home: Home,
         suffix: str,
         head: type[Kind],
-        mark: Callable[[str, bytes], str],
+        mark: Mark,
         lost: str,
     ) -> None:
         self._home, self._suffix, self._head = home, suffix, head
@@ -124,28 +127,35 @@ class Marked(Generic[Kind]):
         head, lines = change(self._believed(place, stored) if stored else None)
         leave_out_of_git(self._home)
         data = packed("".join(f"{at}\t{line}\n" for at, line in sorted(lines.items())))
-        first = self._marked(place, head, data).model_dump_json()
-        data = f"{first}\n".encode() + data
+        data = marked(self._mark, path, head, data)
         self._home.write(path, data, over=stored.generation if stored else None)
 
     def _believed(self, place: Place, stored: Stored) -> tuple[Kind, Lines] | None:
-        first, _, data = stored.data.partition(b"\n")
-        try:
-            head = self._head.model_validate_json(first)
-        except ValidationError:
+        found = believed(self._mark, self._path(place), self._head, stored.data)
+        if found is None:
             return None
-        if self._marked(place, head, data).mark != head.mark:
-            return None
-        return head, dict(line.split("\t", 1) for line in unpacked(data).split("\n")[:-1])
+        lines = unpacked(found[1]).split("\n")[:-1]
+        return found[0], dict(line.split("\t", 1) for line in lines)
 
     def _path(self, place: Place) -> str:
         return f"{FOLDER}{place[0]}/{place[1]}{self._suffix}"
 
-    def _marked(self, place: Place, head: Kind, data: bytes) -> Kind:
-        """The head with the digest of itself and of the lines, at their place."""
-        bare = head.but(mark="")
-        where = self._path(place).removeprefix(FOLDER)
-        return bare.but(mark=self._mark(where, f"{bare.model_dump_json()}\n".encode() + data))
+
+def marked(mark: Mark, path: str, head: Head, data: bytes) -> bytes:
+    """A file: a head with the keyed digest of itself and of what follows, at their place."""
+    bare = head.but(mark="")
+    digest = mark(path.removeprefix(FOLDER), f"{bare.model_dump_json()}\n".encode() + data)
+    return f"{bare.but(mark=digest).model_dump_json()}\n".encode() + data
+
+
+def believed(mark: Mark, path: str, kind: type[Kind], file: bytes) -> tuple[Kind, bytes] | None:
+    """The head of a file and what follows it; None where the file is not as it was marked there."""
+    first, _, data = file.partition(b"\n")
+    try:
+        head = kind.model_validate_json(first)
+    except ValidationError:
+        return None
+    return (head, data) if file == marked(mark, path, head, data) else None
 
 
 def again(write: Callable[[], None], where: str) -> None:

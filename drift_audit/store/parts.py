@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -16,11 +17,15 @@ from drift_audit.errors import StoreError
 from drift_audit.part import Part
 from drift_audit.seal import SealKey
 from drift_audit.store.home import Conflict, Home
-from drift_audit.store.marked import FOLDER, LIMIT, packed, unpacked
+from drift_audit.store.marked import FOLDER, LIMIT, Head, believed, marked, packed, unpacked
 from drift_audit.store.nights import ONE_NIGHT
 
 PARTS = f"{FOLDER}parts/"
 _NAME = re.compile(r"(?P<number>[0-9]+)-of-(?P<count>[0-9]+)\.json\.gz")
+
+
+class _Head(Head):
+    document: Literal["drift-audit/marked-part"] = "drift-audit/marked-part"
 
 
 class Parts:
@@ -37,7 +42,7 @@ class Parts:
         path = f"{PARTS}{run}/{part.shard.number}-of-{part.shard.count}.json.gz"
         data = packed(part.model_dump_json())
         try:
-            self._home.write(path, f"{self._mark(path, data)}\n".encode() + data, over=None)
+            self._home.write(path, marked(self._mark, path, _Head(), data), over=None)
         except Conflict:
             if abs(part.now - self._part(path).now) >= ONE_NIGHT:
                 where = self._home.where(path)
@@ -62,14 +67,14 @@ class Parts:
     def _part(self, path: str) -> Part:
         where = self._home.where(path)
         stored = self._home.read(path, limit=LIMIT)
-        mark, _, data = (stored.data if stored else b"").partition(b"\n")
-        if mark != self._mark(path, data).encode():
+        found = believed(self._mark, path, _Head, stored.data if stored else b"")
+        if found is None:
             raise StoreError(
                 f"{where}: written with another key, or touched since",
                 hint="merge with the key that its tasks had",
             )
         try:
-            return Part.model_validate_json(unpacked(data))
+            return Part.model_validate_json(unpacked(found[1]))
         except ValidationError:
             raise StoreError(f"{where}: not a part of this version") from None
 

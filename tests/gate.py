@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -34,10 +35,9 @@ def main() -> int:
         for step in (["coverage", "erase"], tests, [*pytest(results[1]), *CAMPAIGNS]):
             if failed := run(*step):
                 return failed
-        counts = [counted(one) for one in results]
-        ran, skipped = sum(n for n, _ in counts), [reason for _, told in counts for reason in told]
+        cases = [case for one in results for case in ET.parse(one).iter("testcase")]
     return (
-        tell(ran, skipped)
+        tell(cases)
         or run("coverage", "combine", "--quiet")
         or run("coverage", "report", f"--include={WHOLE}", "--fail-under=100")
         or run("coverage", "report", f"--fail-under={OVERALL}")
@@ -53,10 +53,19 @@ def pytest(results: Path) -> list[str]:
     ]
 
 
-def tell(ran: int, skipped: list[str]) -> int:
-    """Say what ran and what did not; a run in which no test ran is a failure."""
-    lines = [f"{ran} tests ran, {len(skipped)} were skipped"]
-    lines += [f"  skipped: {reason}" for reason in skipped]
+def tell(cases: list[ET.Element]) -> int:
+    """Say what ran, what did not and where the time went; a run in which no test ran is a failure."""
+    skipped = [
+        f"  skipped: {case.get('classname')}.{case.get('name')}: {skip.get('message')}"
+        for case in cases
+        for skip in case.iter("skipped")
+    ]
+    ran = len(cases) - len(skipped)
+    spent: Counter[str] = Counter()
+    for case in cases:
+        spent[str(case.get("classname"))] += round(float(case.get("time", 0)))
+    slowest = ", ".join(f"{name} {seconds} s" for name, seconds in spent.most_common(12))
+    lines = [f"{ran} tests ran, {len(skipped)} were skipped", *skipped, f"slowest: {slowest}"]
     lines += [] if ran else ["no test ran: that is a failure"]
     print("", *lines, sep="\n", flush=True)
     return 0 if ran else 1
@@ -65,18 +74,6 @@ def tell(ran: int, skipped: list[str]) -> int:
 def run(*command: str) -> int:
     """One step in this environment."""
     return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode
-
-
-def counted(results: Path) -> tuple[int, list[str]]:
-    """How many tests ran, and why the others did not."""
-    suites = ET.parse(results).getroot()
-    cases = list(suites.iter("testcase"))
-    skipped = [
-        f"{case.get('classname')}.{case.get('name')}: {skip.get('message')}"
-        for case in cases
-        for skip in case.iter("skipped")
-    ]
-    return len(cases) - len(skipped), skipped
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.backend import Shape
-from bench.programs import ALL, HAS_GCLOUD, LOOPED
+from bench.programs import ALL, HAS_CHROMIUM, HAS_GCLOUD, LOOPED, MANY
 from bench.record import SECRET_CALLS, Record
 
 PAGE = 100
@@ -23,6 +23,7 @@ RATIONED = "under quota"
 PAIRS = "pairs in memory"
 START = "start"
 KEPT = "kept revisions"
+PAGES = "reports in a browser"
 LISTING = "list, with gcloud"
 PAIR = "two revisions, with gcloud"
 LOOP = "service by service, with gcloud"
@@ -65,6 +66,7 @@ IMPORTS = Measure(
     "peak memory to that after imports", "x", lambda one, _: one.rss / one.imports_rss
 )
 SIZE = Measure("size", "x", lambda one, other: one.stored / other.canonical)
+FILTER = Measure("a word typed into the filter", " ms", lambda one, _: one.filtered)
 CALLS = Measure("calls to the bound", "x", lambda one, _: one.sent / one.bound)
 BESIDE = {*SECRET_CALLS, "ListWorkerPools", "ListJobs"}
 RUN_CALLS = Measure(
@@ -128,6 +130,7 @@ class Profile:
             Group(RATIONED, self.shape, {**later, **QUOTA}),
             Group(PAIRS, self.shape),
             Group(KEPT, self.shape),
+            Group(PAGES, self.small),
             *(Group(name, self.small) for name in (LISTING, PAIR, LOOP)),
             Group(START, self.small, times=3 if self.peers else 1),
         ]
@@ -137,6 +140,7 @@ class Profile:
         """Every row, in the order of the goals."""
         there = [*self._first_night(), *self._second_night(), *self._all(), *self._memory()]
         there += [*self._calls(), self._pairs, *self._kept]
+        there += _PAGES if HAS_CHROMIUM else ()
         return [*there, *_START, *(_PEERS if self.peers and HAS_GCLOUD else ())]
 
     @property
@@ -229,6 +233,12 @@ class Profile:
         return rows
 
 
+_PAGE = f"a page of {MANY:,} findings"
+_PAGES = [
+    Contest("P8", f"{_PAGE}, until it is ready", PAGES, "many-findings", "few-findings", WALL, 2.5),
+    Contest("P8", f"{_PAGE}, the browser", PAGES, "many-findings", "few-findings", MEMORY, 1.2),
+    Contest("P8", f"{_PAGE}, filtered", PAGES, "many-findings", "", FILTER, 100.0),
+]
 _START = [
     Contest("P7", "--help", START, "help", "python", WALL, 4.0),
     Contest("P7", "--version", START, "version", "python", WALL, 4.0),
@@ -243,7 +253,7 @@ _PEERS = [
     Contest("P10", _EACH, LOOP, "ours-whole-audit", "gcloud-loop", FASTER, 400.0),
 ]
 
-GOALS = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P9", "P10")
+GOALS = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10")
 
 PROFILES = {
     "full": Profile("full", Shape(1_000, 20), Shape(200, 10), 80, quota=True, peers=True),

@@ -23,8 +23,11 @@ from drift_audit.inventory import Evidence, Service, by_age
 from drift_audit.names import PACED
 from drift_audit.policy import Policy
 from drift_audit.renderer import json as report_json
+from drift_audit.renderer import renderer
+from drift_audit.report import Report, assemble
 from drift_audit.rules import Case, judge
 from drift_audit.seal import KEY_BYTES, Sealer, SealKey
+from drift_audit.service_report import ServiceReport
 from drift_audit.snapshot import Address, Snapshot
 from drift_audit.store.archive import Archive
 from drift_audit.store.folder import Folder
@@ -41,6 +44,8 @@ AT_A_TIME, EVERY = 1_000, 100
 
 NIGHTS = 4
 """In which a store is filled that is asked then."""
+
+DEMO = Path(__file__).parents[1] / "tests" / "golden" / "demo-report.json"
 
 Pair = tuple[Snapshot, Snapshot]
 Mappings = tuple[Address, dict[Place, Plain], dict[Place, Plain]]
@@ -203,6 +208,35 @@ def _timed(
     if told != gone:
         raise SystemExit(f"{len(gone)} keys were lost, and {len(told)} or others were told of")
     return tally
+
+
+def written_page(path: Path, findings: int) -> str:
+    """
+    Write the report of so many findings, those of the demo in service after service, as a page;
+    tells the name of the service with the last finding, which has no other.
+    """
+    demo = Report.model_validate_json(DEMO.read_bytes())
+    model = max(demo.services, key=lambda one: len(one.findings))
+    left, services = findings, list[ServiceReport]()
+    while left:
+        name, count = f"service-{len(services):04}", min(left - 1, len(model.findings)) or 1
+        found = [f.but(address=f.address.but(service=name)) for f in model.findings[:count]]
+        services.append(model.but(service=name, findings=tuple(found)))
+        left -= count
+    made = assemble(
+        tool=demo.tool,
+        now=demo.generated_at,
+        scope=demo.scope,
+        fail_on=demo.fail_on,
+        services=services,
+        findings=(),
+        skipped=(),
+        unseen=(),
+        revisions=demo.counts.revisions,
+        secrets=demo.counts.secrets,
+    )
+    path.write_text(renderer("html")(made), encoding="utf-8")
+    return services[-1].service
 
 
 def _audit(target: Target, archive: Archive | None) -> Tally:

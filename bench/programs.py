@@ -23,7 +23,11 @@ REPORT = ROOT / "tests" / "golden" / "demo-report.json"
 LOOPED, ALL = 3, 200
 """The loop of describes is timed for a few services, and stretched to all of them."""
 
+FEW, MANY = 10, 20_000
+"""Findings of the reports that are opened in a browser."""
+
 HAS_GCLOUD = shutil.which("gcloud") is not None
+HAS_CHROMIUM = shutil.which("chromium") is not None or shutil.which("chromium-browser") is not None
 
 
 def ours(*arguments: str, code: int = 0, check: Checked | None = None) -> Whole:
@@ -143,6 +147,8 @@ SIDES: dict[str, Side] = {
         shown="drift-audit history --kept '*' KEY",
         kept=True,
     ),
+    "few-findings": Task("few-findings", (), f"the report of {FEW:,} findings in Chromium"),
+    "many-findings": Task("many-findings", (), f"the report of {MANY:,} findings in Chromium"),
     "python": Whole(lambda _: [sys.executable, "-c", "pass"], shown="python -c pass"),
     "help": ours("--help"),
     "version": ours("--version"),

@@ -15,7 +15,8 @@ OTHER_KINDS = frozenset({"ListWorkerPools", "ListJobs"})
 class Record:
     """
     Seconds, megabytes and calls. `wrong` says why the answer does not count, if so. `stored` are
-    the bytes of a store, `canonical` those of the same snapshots as JSON, where a side tells them.
+    the bytes of a store, `canonical` those of the same snapshots as JSON, `filtered` the
+    milliseconds of a filter, where a side tells them.
     """
 
     wall: float
@@ -30,6 +31,7 @@ class Record:
     wrong: str = ""
     stored: int = 0
     canonical: int = 0
+    filtered: float = 0.0
 
     @property
     def sent(self) -> int:

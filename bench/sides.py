@@ -85,7 +85,7 @@ class Task:
         if done.returncode:
             return Record(0, 0, 0, wrong=f"exit {done.returncode}: {_last(done.stderr)}")
         told = json.loads(done.stdout)
-        sizes = {name: told["saw"][name] for name in ("stored", "canonical")}
+        sizes = {name: told["saw"][name] for name in ("stored", "canonical", "filtered")}
         return Record.read(
             {**told, **sizes, "wrong": _difference(told["saw"], facts, self.expects)}
         )

@@ -29,7 +29,8 @@ class Tally:
     """
     What was seen, so that a fast answer that left something out does not add up. `wall` and `cpu`
     are the seconds of the part that counts, where that is not the whole task; `stored` and
-    `canonical` the bytes of a store and of what is in it as JSON.
+    `canonical` the bytes of a store and of what is in it as JSON; `memory` the megabytes of another
+    process, whose they are to count; `filtered` the milliseconds that a page took to filter.
     """
 
     revisions: int = 0
@@ -40,6 +41,8 @@ class Tally:
     unseen: int = 0
     stored: int = 0
     canonical: int = 0
+    memory: float = 0.0
+    filtered: float = 0.0
     wall: float = 0.0
     cpu: float = 0.0
 

@@ -31,6 +31,8 @@ TASKS = {
     "ours-keep": "bench.ours:keep",
     "ours-kept": "bench.ours:lost_as_kept",
     "scan-kept": "bench.scan:lost_as_kept",
+    "few-findings": "bench.browser:few",
+    "many-findings": "bench.browser:many",
 }
 
 
@@ -55,7 +57,8 @@ def main() -> None:
     tally = task(target)
     wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
     wall, cpu = tally.wall or wall, tally.cpu or cpu
-    record = {"wall": wall, "cpu": cpu, "rss": peak(), "imports_rss": imports_rss}
+    memory = tally.memory or peak()
+    record = {"wall": wall, "cpu": cpu, "rss": memory, "imports_rss": imports_rss}
     print(json.dumps({**record, "saw": asdict(tally)}))
 
 

@@ -4,7 +4,7 @@
   const all = (what, where = document) => [...where.querySelectorAll(what)];
   const PAGE = 100;
 
-  for (const button of all(".copy")) {
+  const copies = (button) => {
     button.hidden = false;
     button.addEventListener("click", async () => {
       const text = button.parentElement.querySelector("pre").textContent;
@@ -22,7 +22,8 @@
       button.firstChild.data = "Copied";
       setTimeout(() => { button.firstChild.data = "Copy"; }, 2000);
     });
-  }
+  };
+  all(".copy").forEach(copies);
 
   const filters = by("filters");
   if (!filters) return;
@@ -36,15 +37,19 @@
     waived: "waived" in card.dataset,
     text: `${card.parentElement.dataset.service} ${card.querySelector("h3").textContent}`.toLowerCase(),
   }));
-  const sections = all(".service").map((section) => ({
-    section, own: cards.filter((one) => one.card.parentElement === section),
+  const places = all(".service").map((place) => ({
+    place, own: cards.filter((one) => one.card.parentElement === place),
   }));
-  const packed = by("packed") ? JSON.parse(by("packed").textContent) : null;
-  const rest = packed ? packed.findings.map(([severity, rule, service, key, fresh, waived, says, id]) => ({
-    severity: packed.severities[severity], rule: packed.rules[rule], service: packed.services[service],
-    key, fresh: fresh === 1, waived: waived === 1, says, id,
-    text: `${packed.services[service]} ${packed.rules[rule]} ${key}`.toLowerCase(),
-  })) : [];
+  const packed = by("packed");
+  let kept = packed ? null : [];
+  const rest = () => kept || (kept = unpacked(JSON.parse(packed.textContent)));
+  const unpacked = ({ severities, rules, services, findings }) => findings.map(
+    ([severity, rule, service, key, fresh, waived, says, id]) => ({
+      severity: severities[severity], rule: rules[rule], service: services[service],
+      key, fresh: fresh === 1, waived: waived === 1, says, id,
+      text: `${services[service].name} ${rules[rule]} ${key}`.toLowerCase(),
+    }),
+  );
   let shown = PAGE;
 
   const element = (name, kind, text) => {
@@ -53,14 +58,53 @@
     if (text) made.textContent = text;
     return made;
   };
+  const sentence = (made, pieces) => {
+    made.append(...pieces.map((piece, i) => (i % 2 ? element("code", "", piece) : piece)));
+    return made;
+  };
   const card = (one) => {
     const made = element("article", `finding ${one.severity}${one.waived ? " waived" : ""}`);
     made.id = `f-${one.id}`;
-    const title = element("h3");
+    const title = element("h4");
     title.append(element("span", "severity", one.severity), " ", element("span", "rule", one.rule));
-    title.append(" ", element("code", "", one.key || one.service));
+    if (one.key) title.append(" ", element("code", "", one.key));
     if (one.fresh) title.append(" ", element("span", "new", "new"));
-    made.append(title, element("p", "says", `${one.service}: ${one.says}`));
+    made.append(title, sentence(element("p", "says"), one.says));
+    return made;
+  };
+  const command = ([label, words]) => {
+    const made = element("div", "command");
+    const text = element("pre", "", words);
+    text.tabIndex = 0;
+    text.setAttribute("role", "group");
+    text.setAttribute("aria-label", label);
+    const button = element("button", "copy", "Copy");
+    button.type = "button";
+    button.append(element("span", "quiet", ` the command: ${label}`));
+    copies(button);
+    made.append(element("p", "label", label), text, button);
+    return made;
+  };
+  const section = ({ name, facts, commands, note }) => {
+    const made = element("section", "service");
+    const list = element("dl");
+    for (const [what, pieces] of facts) list.append(element("dt", "", what), sentence(element("dd"), pieces));
+    made.append(element("h3", "", name), list);
+    if (commands.length || note) {
+      const remedy = element("div", "remedy");
+      remedy.append(...commands.map(command));
+      if (note) remedy.append(element("p", "", note));
+      made.append(remedy);
+    }
+    return made;
+  };
+  const sectioned = (found) => {
+    const made = [];
+    let of = null;
+    for (const one of found) {
+      if (one.service !== of) made.push(section(of = one.service));
+      made[made.length - 1].append(card(one));
+    }
     return made;
   };
 
@@ -81,15 +125,15 @@
       if (one.card.hidden === keep) one.card.hidden = !keep;
       count += keep;
     }
-    const everything = cards.length + rest.length;
-    const found = rest.filter(wanted);
+    const everything = cards.length + rest().length;
+    const found = rest().filter(wanted);
     if (packed) {
-      by("rest").replaceChildren(...found.slice(0, shown).map(card));
+      by("rest").replaceChildren(...sectioned(found.slice(0, shown)));
       by("next").hidden = found.length <= shown;
     }
     count += found.length;
-    for (const { section, own } of sections) {
-      section.hidden = count < everything && !own.some((one) => !one.card.hidden);
+    for (const { place, own } of places) {
+      place.hidden = count < everything && !own.some((one) => !one.card.hidden);
     }
     by("count").textContent = count === everything
       ? `All ${everything} findings are shown.` : `${count} of ${everything} findings are shown.`;
@@ -102,6 +146,11 @@
   });
   filters.addEventListener("reset", () => { shown = PAGE; setTimeout(apply); });
   filters.addEventListener("submit", (event) => event.preventDefault());
-  if (packed) by("next").addEventListener("click", () => { shown += PAGE; apply(); });
-  apply();
+  if (packed) {
+    by("next").addEventListener("click", () => { shown += PAGE; apply(); });
+    by("count").textContent = `All ${packed.dataset.total} findings are shown.`;
+    setTimeout(apply, 100);  // what stands in the page can be read before the rest is unpacked
+  } else {
+    apply();
+  }
 })();

@@ -9,7 +9,7 @@ import html5lib
 import pytest
 from playwright.sync_api import expect
 
-from drift_audit.finding import Severity
+from drift_audit.finding import Remedy, Severity
 from drift_audit.fleet_report import Capacity, Reader, SharedSecret
 from drift_audit.renderer import renderer
 from drift_audit.renderer.html import FIRST, MOST
@@ -81,7 +81,7 @@ def many(count, key="K{}"):
                     finding(key=key.format(f"{n}_{i}"), severity=list(Severity)[i % 5])
                     for i in range(each)
                 ],
-            )
+            ).but(remedy=Remedy(restore=f"gcloud run services update s{n:02}"))
             for n in range(20)
         )
     )
@@ -243,38 +243,52 @@ def test_more_than_a_page_should_hold(chromium, pages):
     total = MOST + 1_000
     with opened(chromium, pages["large"]) as found:
         page = found.page
-        count, here = found.count(), page.locator(".finding").count()
+        count = found.count()
+        expect(page.locator("#rest .finding")).to_have_count(100)
+        here = page.locator(".finding").count()
         page.click("#next")
         more = page.locator("#rest .finding").count()
         page.fill("#words", "K19_299")
         expect(page.locator("#count")).to_contain_text("1 of")
         last = page.locator("#rest .finding").inner_text()
+        place = page.locator("#rest .service h3").inner_text()
+        restore = page.locator("#rest .service pre").inner_text()
+        page.click("#rest .copy")
+        expect(page.locator("#rest .copy")).to_contain_text("Copied")
 
     assert count == f"All {total} findings are shown."
     assert (here, more) == (FIRST + 100, 200)
+    assert (place, restore) == ("shop/europe-west1/s19", "gcloud run services update s19")
     assert "K19_299 is gone" in last
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_packed_names_are_inert(chromium, tmp_path, name):
-    """Names in the packed findings end no script and become no markup: they are text."""
+def test_packed_names_are_inert(chromium, tmp_path):
+    """Names in what is packed end no script and become no markup: they are text."""
     made = many(MOST + 20)
-    *others, last = made.services
-    bad = finding(key=name).but(says=f"{name} is gone")
+    bad = [
+        service(name=f"zz{name}", findings=[finding(key=f"odd{name}", severity=Severity.INFO)]).but(
+            remedy=Remedy(restore=name, rollback=name, note=name), passed_over=(name,)
+        )
+        for name in HOSTILE
+    ]
     path = tmp_path / "page.html"
-    path.write_text(
-        renderer("html")(made.but(services=(*others, last.but(findings=(*last.findings, bad)))))
-    )
+    path.write_text(renderer("html")(made.but(services=(*made.services, *bad))))
     with opened(chromium, path) as found:
+        found.page.fill("#words", "odd")
+        expect(found.page.locator("#count")).to_contain_text(f"{len(HOSTILE)} of")
         elements = found.page.evaluate(
             "[...new Set([...document.querySelectorAll('#rest *')].map(e => e.tagName))]"
         )
-        for _ in range(1):
-            found.page.fill("#words", "key-lost")
+        attributes = found.page.evaluate(
+            "[...new Set([...document.querySelectorAll('#rest *')].flatMap(e => e.getAttributeNames()))]"
+        )
+        shown = found.page.locator("#rest .service").count()
         assert found.console == []
         assert found.requests == [path.as_uri()]
 
-    assert set(elements) <= {"ARTICLE", "H3", "SPAN", "CODE", "P"}
+    assert shown == len(HOSTILE)
+    assert set(elements) == set("SECTION H3 DL DT DD DIV P PRE BUTTON ARTICLE H4 SPAN CODE".split())
+    assert set(attributes) == {"class", "id", "tabindex", "role", "aria-label", "type"}
 
 
 def test_print_is_whole(chromium, pages, tmp_path):
@@ -300,4 +314,7 @@ def test_without_a_script(chromium, pages):
             found.page.locator(".copy").first.count() == 0
             or not found.page.locator(".copy").first.is_visible()
         )
-        assert "They are in the JSON report" in str(found.page.locator("noscript").text_content())
+        told = str(found.page.locator("noscript").text_content())
+
+    assert "They are in the JSON report" in told
+    assert "shop/europe-west1/s19: 300" in " ".join(told.split())

@@ -9,21 +9,22 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 from markupsafe import Markup
 
 from drift_audit.finding import Finding
 from drift_audit.fleet_report import SharedSecret
 from drift_audit.renderer import told
-from drift_audit.renderer.encode import printable
+from drift_audit.renderer.encode import command, parts, printable
 from drift_audit.renderer.templates import for_html
 from drift_audit.report import Report
 from drift_audit.service_report import ReportedChange, ServiceReport
 
-MOST, FIRST = 5_000, 500
+MOST, FIRST = 5_000, 200
 """
 Findings of a page: up to so many stand in it as they are, of more the first ones; the others are
-packed, and the script unpacks a hundred at a time (`performance.md` §7).
+packed with their services, and the script unpacks a hundred at a time (`performance.md` §7).
 """
 
 MOST_CHANGES = 1_000
@@ -58,16 +59,20 @@ class Page:
     def __init__(self, report: Report) -> None:
         self._report = report
         about_run = len(told.listed(report.findings))
-        listed = sum(len(service.findings) for service in report.services) + about_run
-        self.filters = listed > 1
-        left = listed if listed <= MOST else max(0, FIRST - about_run)
+        self.total = sum(len(service.findings) for service in report.services) + about_run
+        self.filters = self.total > 1
+        left = self.total if self.total <= MOST else max(0, FIRST - about_run)
+        self.services = told.services(report)
         self._shown: dict[int, Sequence[Finding]] = {}
-        self.more: list[tuple[ServiceReport, Finding]] = []
-        for service in told.services(report):
+        self.more: list[tuple[ServiceReport, Sequence[Finding]]] = []
+        for service in self.services:
             ordered = service.findings
             self._shown[id(service)] = ordered[:left]
-            self.more += [(service, finding) for finding in ordered[left:]]
+            if ordered[left:]:
+                self.more.append((service, ordered[left:]))
             left = max(0, left - len(ordered))
+        if self.more:
+            self.services = [one for one in self.services if self.shown(one)]
 
     def shown(self, service: ServiceReport) -> Sequence[Finding]:
         """The findings of a service that stand in the page."""
@@ -92,30 +97,57 @@ class Page:
         return sorted({f.rule for f in told.listed(self._report.all_findings)})
 
     @property
+    def without(self) -> int:
+        """Services without a finding, of which a page that is full says no more than that."""
+        found = sum(bool(one.findings) for one in self._report.services)
+        return len(self._report.services) - found if self.more else 0
+
+    @property
     def packed(self) -> Markup:
-        """The findings that are more than a page should hold, as JSON that no markup can end."""
-        services = list(dict.fromkeys(told.place(service) for service, _ in self.more))
-        numbers = {name: i for i, name in enumerate(services)}
+        """What is more than a page should hold, as JSON that no markup can end."""
         rules = {name: i for i, name in enumerate(self.rules)}
         packed = {
             "severities": told.WEIGHTS,
             "rules": self.rules,
-            "services": [printable(name) for name in services],
+            "services": [_packed(service) for service, _ in self.more],
             "findings": [
                 [
                     told.WEIGHTS.index(f.severity.word),
                     rules[f.rule],
-                    numbers[told.place(service)],
+                    number,
                     printable(told.spot_name(f)),
                     int(f.is_new(self._report.generated_at)),
                     int(f.waived is not None),
-                    printable(f.says),
+                    _pieces(f.says),
                     f.id,
                 ]
-                for service, f in self.more
+                for number, (_, findings) in enumerate(self.more)
+                for f in findings
             ],
         }
         text = json.dumps(packed, separators=(",", ":"))
         for sign in "<>&":
             text = text.replace(sign, f"\\u{ord(sign):04x}")
         return Markup(text)  # noqa: S704  # no sign of markup is left in it
+
+
+def _packed(service: ServiceReport) -> dict[str, Any]:
+    """A service as the script unpacks it: its name, sentences in pieces, and commands to copy."""
+    remedy = service.remedy
+    commands = [("Restore", remedy.restore), ("Or roll back", remedy.rollback)] if remedy else []
+    facts = [
+        ("candidate", told.revision(service.candidate_facts)),
+        ("reference", told.compared(service)),
+        *(("not used", reason) for reason in service.passed_over),
+    ]
+    return {
+        "name": printable(told.place(service)),
+        "facts": [(what, _pieces(sentence)) for what, sentence in facts],
+        "commands": [(label, command(words)) for label, words in commands if words],
+        "note": printable(remedy.note) if remedy else "",
+    }
+
+
+def _pieces(sentence: str) -> list[str]:
+    """A sentence: words, then what is no word of ours, then words again, and so on."""
+    return [piece for _, piece in parts(sentence)]

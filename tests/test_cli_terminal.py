@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from drift_audit import files
 from drift_audit.cli import COMMANDS
+from drift_audit.policy import read_policy
 from tests.command import SEALED, environment, run
 from tests.manifests import CANARY
 
@@ -160,12 +162,12 @@ def test_severities_are_words_in_the_schema(here, severity, valid):
 
 
 def test_init(here):
-    """A policy to start from requires the two keys, and a key for sealing is created once, for us alone."""
+    """A policy to start from, which asks for nothing yet, and a key that is created once, for us alone."""
     first = run("init", cwd=here)
     key = here / ".config/drift-audit/seal.key"
     again = run("init", cwd=here)
     forced = run("init", "--force", cwd=here)
-    ran = run("audit", "--input=after.json", cwd=here)
+    ran = run("compare", "before.json", "after.json", cwd=here)
 
     assert (first.code, again.code, forced.code) == (0, 2, 0)
     assert "wrote drift-audit.toml" in first.err
@@ -173,7 +175,21 @@ def test_init(here):
     assert "there already" in forced.err
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert ran.code == 10
-    assert "lacks 2 required keys: JWT_SECRET_KEY, SERVICE_SECRET" in ran.out
+    assert "key-lost" in ran.out
+    assert "key-missing" not in ran.out
+
+
+def test_examples_of_the_policy_to_start_from(here):
+    """Every example that is commented out in it can be read as soon as it is not."""
+    run("init", "--no-key", cwd=here)
+    text = (here / "drift-audit.toml").read_text()
+    examples = re.findall(r"(?m)^#\n((?:# .*\n)+)", text)
+    uncommented = "".join(re.sub("(?m)^# (schema = .*)?", "", one) for one in examples)
+    policy = read_policy(text + uncommented)
+
+    assert read_policy(text).service == ()
+    assert (len(policy.service), len(policy.group)) == (1, 1)
+    assert (len(policy.database), len(policy.waiver)) == (1, 1)
 
 
 def test_init_without_a_key(here):

@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint docs picture mutants crash bench bench-small lock clean
+.PHONY: help demo test lint docs picture proof mutants crash bench bench-small lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -27,6 +27,9 @@ docs: $(READY)  ## write docs/rules.md, docs/cli.md and the texts of explain ane
 
 picture: $(READY)  ## take the picture of the report that the README shows
 	$(BIN)/python -m tests.picture
+
+proof: $(READY)  ## hold every promise against what could break it, and write docs/proof.md: an hour or two
+	nice -n 15 $(BIN)/python -m tests.proof $(NAMES)
 
 mutants: $(READY)  ## make faults in the core, and tell which of them no test notices
 	nice -n 15 $(BIN)/python -m tests.mutants $(NAMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before anything imports grpc
 
 settings.register_profile("default", deadline=None, max_examples=100)
 settings.register_profile("gate", deadline=None, max_examples=100, derandomize=True)
+settings.register_profile("proof", deadline=None, max_examples=1_000)
 settings.load_profile("default")
 
 
@@ -28,6 +30,11 @@ def home(request, tmp_path):
     else:
         with bucket() as cloud:
             yield cloud.home("some/prefix")
+
+
+def pytest_addoption(parser):
+    """Campaigns that run as tests hand on what they counted."""
+    parser.addoption("--figures", metavar="FILE", help="write what was counted as JSON")
 
 
 def pytest_sessionfinish(session):
@@ -42,8 +49,10 @@ def pytest_testnodedown(node):
     watch.seen.update(getattr(node, "workeroutput", {}).get("watched", {}))
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter, config):
     """Tell what was watched, zeros included."""
+    if path := config.getoption("--figures"):
+        Path(path).write_text(json.dumps(watch.seen))
     if watch.seen:
         terminalreporter.section("watched")
         for line in watch.told(watch.seen):

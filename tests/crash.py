@@ -173,13 +173,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         faults = syscalls.campaign(
             Path(folder), given.faults, commands[-FEW:] if given.faults == "few" else commands
         )
-    figures = {
+    problems = [*(p for t in killed.values() for p in t.problems), *faults.problems]
+    found = {
+        "figures": {
+            "kills": sum(tally.kills for tally in killed.values()),
+            "in_the_middle": sum(tally.left for tally in killed.values()),
+            "failed_calls": sum(faults.struck.values()),
+            "torn_lost_or_left": len(problems),
+        },
+        "problems": problems,
         "kills": {name: asdict(tally) for name, tally in killed.items()},
         "faults": asdict(faults),
         "seconds": round(time.monotonic() - began),
     }
-    print(json.dumps(figures, indent=1))
-    problems = [*(p for t in killed.values() for p in t.problems), *faults.problems]
+    print(json.dumps(found, indent=1))
     return 1 if problems else 0
 
 

@@ -14,6 +14,7 @@ from drift_audit.store.baseline import content_digest, promotion, read_baseline
 from drift_audit.store.baselines import Baselines
 from drift_audit.store.folder import Folder
 from drift_audit.store.home import Conflict
+from tests import watch
 from tests.bucket import NAME, bucket
 from tests.builders import HOME, LASTING, NOW, sealer, snapshot
 from tests.canary import leaks
@@ -174,6 +175,7 @@ def test_one_byte_at_every_place():
         for other in {data[i] ^ 1, data[i] ^ 0x20, ord(" ")} - {data[i]}:
             with pytest.raises(StoreError):
                 read_baseline(data[:i] + bytes([other]) + data[i + 1 :], "x.json")
+            watch.seen[watch.FLIPS] += 1
 
     assert read_baseline(data, "x.json").text().encode() == data
 
@@ -224,6 +226,8 @@ def test_many_writers_lose_nothing(tmp_path):
     told = [tuple(map(int, writer.communicate(timeout=120)[0].split())) for writer in writers]
     kept, refused = (sum(one[i] for one in told) for i in (0, 1))
     store = Baselines(Folder(str(tmp_path / "store")))
+
+    watch.seen[watch.PROMOTIONS] += kept + refused
 
     assert kept + refused == WRITERS * EACH
     assert len(store.history(HOME)) == store.verify(HOME).sequence == kept

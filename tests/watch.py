@@ -16,9 +16,12 @@ from drift_audit.emulator.server import Emulator
 CALLS, NO_DEADLINE, PAYLOAD, WRITE = "calls", "without a deadline", "for a payload", "that write"
 KEY = "for the sealing key"
 FAULTS, SCHEDULES = "single faults met", "schedules of several"
+FLIPS, PROMOTIONS = "bytes of a baseline changed", "promotions accounted for"
+SAME, WORLDS = "runs with the same bytes", "worlds read back from every format"
+COMBINATIONS = "combinations of what decides the verdict"
 
 seen: Counter[str] = Counter()
-"""Every call of this process that was watched, and those among them that must not be."""
+"""Every call of this process that was watched, those among them that must not be, and what campaigns count."""
 
 
 class Misbehaved(AssertionError):

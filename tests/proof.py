@@ -1,0 +1,282 @@
+"""
+`python -m tests.proof [NAME...]`: the campaigns, and docs/proof.md of what they came to.
+
+A campaign holds one promise against all that could break it. It is a module of the tests that prints
+its figures, or ordinary tests that count what they try. The page is written from docs/proof.json, which
+nobody edits: a campaign that runs replaces its own entry there, and no other. The exit code is 1 where a
+promise did not hold or a figure falls short.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from tests import watch
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "proof.json"
+PAGE = ROOT / "docs" / "proof.md"
+COLUMNS = 110
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure and what it must be: at least so much, or exactly that where it is a count of failures."""
+
+    figure: str
+    words: str
+    least: float | None = None
+    exactly: int | None = None
+
+    def met(self, figures: Mapping[str, float]) -> bool:
+        """Whether it was counted and is as it must be."""
+        value = figures.get(self.figure)
+        if value is None:
+            return False
+        return value >= self.least if self.least is not None else value == self.exactly
+
+    @property
+    def limit(self) -> str:
+        """What it must be, as a reader writes it."""
+        return f"{self.exactly}" if self.least is None else f"at least {number(self.least)}"
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """
+    One promise, how it is tried and what must come of it. `control` is the test that puts something
+    broken in the place of the real thing and asserts that the campaign notices.
+    """
+
+    name: str
+    promise: str
+    how: str
+    command: tuple[str, ...]
+    goals: tuple[Goal, ...]
+    control: str
+
+    @property
+    def shown(self) -> str:
+        """What a reader would type."""
+        return " ".join(("python", "-m", *self.command))
+
+
+FAILED = Goal("failed", "tests that failed", exactly=0)
+
+CAMPAIGNS = (
+    Campaign(
+        "single-faults",
+        "A bad API gives a complete snapshot, or one that is marked incomplete.",
+        "Every call that an audit makes fails in every way there is, at its first, middle and last page,"
+        " once and from there on.",
+        ("pytest", "-q", "tests/test_faults.py"),
+        (Goal(watch.FAULTS, "single faults that took effect", least=1_000), FAILED),
+        "tests/test_faults.py::test_control_naive_collector",
+    ),
+    Campaign(
+        "schedules",
+        "So do several faults at once.",
+        "Worlds made up at random, under up to six faults each, of any kind and anywhere.",
+        ("pytest", "-q", "--hypothesis-profile=proof", "tests/test_fault_schedules.py"),
+        (Goal(watch.SCHEDULES, "schedules", least=20_000), FAILED),
+        "tests/test_fault_schedules.py::test_control_naive_collector",
+    ),
+    Campaign(
+        "crash",
+        "A crash never leaves half a file.",
+        "Writers are killed at random moments, and their system calls fail one after the other"
+        " ([more](crash-safety.md)).",
+        ("tests.crash", "--kills=2000"),
+        (
+            Goal("kills", "kills", least=2_000),
+            Goal("failed_calls", "system calls that failed", least=200),
+            Goal("torn_lost_or_left", "files torn, lost or left behind", exactly=0),
+        ),
+        "tests/test_crash.py::test_control_broken_writers_are_found",
+    ),
+    Campaign(
+        "promotion",
+        "Two promotions at once never lose one, and a baseline that was touched is refused.",
+        "Eight processes promote twenty times each; every byte of a baseline is changed in three ways.",
+        ("pytest", "-q", "tests/test_promotion.py"),
+        (
+            Goal(watch.PROMOTIONS, "promotions kept or refused by name, of 160", exactly=160),
+            Goal(watch.FLIPS, "changed bytes that were refused", least=1_000),
+            FAILED,
+        ),
+        "tests/test_promotion.py::test_control_writers_that_do_not_look_lose_promotions",
+    ),
+    Campaign(
+        "same-bytes",
+        "The same input gives the same bytes.",
+        "Hash seeds, time zones, locales, umasks, folders, and the order of pages and files are shuffled.",
+        ("pytest", "-q", "tests/test_determinism.py"),
+        (Goal(watch.SAME, "runs with one sha256 for each format", least=30), FAILED),
+        "tests/test_determinism.py::test_control_format_that_leaks_its_order",
+    ),
+    Campaign(
+        "formats",
+        "Every format says the same.",
+        "Verdict, counts, exit code and what was not seen are read back from each format of reports that"
+        " are made up at random.",
+        ("pytest", "-q", "-k", "say_the_same or readers_notice", "tests/test_renderer.py"),
+        (Goal(watch.WORLDS, "reports", least=500), FAILED),
+        "tests/test_renderer.py::test_readers_notice_what_is_lost",
+    ),
+    Campaign(
+        "verdict",
+        "Clean is never said of something that was not seen.",
+        "Every combination of what can fall short, and of what decides the exit code.",
+        ("pytest", "-q", "tests/test_coverage.py", "tests/test_report.py"),
+        (Goal(watch.COMBINATIONS, "combinations, all of those there are", exactly=528), FAILED),
+        "tests/test_coverage.py::test_report_that_was_edited_to_say_clean",
+    ),
+)
+"""Every campaign, in the order of the page."""
+
+
+def run(campaign: Campaign) -> dict[str, Any]:
+    """Run one; what it came to, as docs/proof.json keeps it."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        made = _tests if campaign.command[0] == "pytest" else _module
+        figures, problems = made(campaign, Path(folder))
+    return {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "seconds": round(time.monotonic() - began),
+        "figures": figures,
+        "problems": problems,
+    }
+
+
+def _module(campaign: Campaign, folder: Path) -> tuple[dict[str, float], list[str]]:
+    """A module of the tests, which prints its figures."""
+    done = _done(campaign.command, folder, stdout=subprocess.PIPE)
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        return {}, [f"it ended with {done.returncode} and told no figures"]
+    return found["figures"], found["problems"]
+
+
+def _tests(campaign: Campaign, folder: Path) -> tuple[dict[str, float], list[str]]:
+    """Ordinary tests: what they counted, and those that failed. One that was skipped proves nothing."""
+    results, counted = folder / "tests.xml", folder / "figures.json"
+    more = (f"--junitxml={results}", f"--figures={counted}", "-n", str(os.cpu_count() or 1))
+    _done((*campaign.command, *more), folder)
+    if not (results.exists() and counted.exists()):
+        return {}, ["its tests did not run"]
+    cases = list(ET.parse(results).getroot().iter("testcase"))
+    wrong = {
+        f"{case.get('classname')}.{case.get('name')}: {word}"
+        for case in cases
+        for word in ("failure", "error", "skipped")
+        if case.find(word) is not None
+    }
+    figures = {**json.loads(counted.read_text()), "tests": len(cases), "failed": len(wrong)}
+    return figures, sorted(wrong)
+
+
+def _done(command: Sequence[str], folder: Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "TMPDIR": str(folder)}
+    whole = [sys.executable, "-m", *command]
+    return subprocess.run(whole, cwd=ROOT, env=env, text=True, check=False, **more)
+
+
+def number(value: float) -> str:
+    """A figure as a reader writes it."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+
+
+_HEAD = """\
+What drift-audit promises, how each promise is tried, and what came of it. Every figure is written by the
+command beside it; `make proof` runs all of them. A campaign whose check cannot fail proves nothing, so each
+has a control: something broken on purpose, which a test of every commit puts in the place of the real thing,
+and which must be noticed. The tests of every commit also run a short form of each campaign.
+
+None of it has been tried against Google Cloud itself: the API is a local server that speaks its protocol."""
+
+
+def page(results: Mapping[str, Any], campaigns: Sequence[Campaign] = CAMPAIGNS) -> str:
+    """The page: what falls short, then every promise with its figures."""
+    lines = ["# Proof", "", _HEAD, "", "## What falls short", "", *_short(results, campaigns), ""]
+    lines += ["## Promises", ""]
+    for campaign in campaigns:
+        lines += _promise(campaign, results.get(campaign.name))
+    return "\n".join(lines)
+
+
+def _short(results: Mapping[str, Any], campaigns: Sequence[Campaign]) -> Iterator[str]:
+    found = False
+    for campaign in campaigns:
+        for told in _shortfalls(campaign, results.get(campaign.name)):
+            found = True
+            yield fill(f"- {campaign.promise} {told}", COLUMNS, subsequent_indent="  ")
+    if not found:
+        yield "Nothing: every figure is at or beyond its goal."
+
+
+def _shortfalls(campaign: Campaign, result: Mapping[str, Any] | None) -> Iterator[str]:
+    if result is None:
+        yield "The campaign has not been run."
+        return
+    for goal in campaign.goals:
+        if not goal.met(result["figures"]):
+            value = result["figures"].get(goal.figure)
+            told = "not counted" if value is None else number(value)
+            yield f"{goal.words}: {told} instead of {goal.limit}."
+    yield from result["problems"]
+
+
+def _promise(campaign: Campaign, result: Mapping[str, Any] | None) -> Iterator[str]:
+    yield f"### {campaign.promise.rstrip('.')}"
+    yield ""
+    yield fill(campaign.how, COLUMNS, break_on_hyphens=False)
+    yield ""
+    yield "| | measured | goal |"
+    yield "| --- | --- | --- |"
+    for goal in campaign.goals:
+        value = result["figures"].get(goal.figure) if result else None
+        yield f"| {goal.words} | {'-' if value is None else number(value)} | {goal.limit} |"
+    yield ""
+    made = ""
+    if result:
+        made = f", {result['date']}, Python {result['python']}, {number(result['seconds'])} s"
+    yield f"`{campaign.shown}`{made}. Control: `{campaign.control}`."
+    yield ""
+
+
+def main(names: list[str]) -> int:
+    """Run what is asked for, or all of it; write the figures and the page."""
+    known = {campaign.name: campaign for campaign in CAMPAIGNS}
+    if unknown := [name for name in names if name not in known]:
+        print(f"no such campaign: {', '.join(unknown)}; there are {', '.join(known)}")
+        return 2
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    short = []
+    for name in names or known:
+        print(f"{name}: {known[name].shown}", flush=True)
+        results[name] = run(known[name])
+        RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        PAGE.write_text(page(results))
+        short += [f"{name}: {told}" for told in _shortfalls(known[name], results[name])]
+    print(*short, sep="\n")
+    return 1 if short else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import html5lib
@@ -21,6 +24,11 @@ from tests.builders import HOME, NOW
 from tests.command import run
 from tests.reports import WAIVED, finding, report, service
 from tests.test_renderer import HOSTILE, full_report
+
+CHECKER = Path(__file__).parent / "node/node_modules/vnu-jar/build/dist/vnu.jar"
+NO_CHECKER = (
+    "THE NU HTML CHECKER OR JAVA IS NOT INSTALLED (npm ci --prefix tests/node): no page was checked"
+)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=ABSENT)
 
@@ -149,6 +157,21 @@ def test_markup_is_valid(pages, name):
 
     assert len(ids) == len(set(ids))
     assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
+
+
+@pytest.mark.skipif(not (CHECKER.exists() and shutil.which("java")), reason=NO_CHECKER)
+def test_checker_of_html_is_content(pages, tmp_path):
+    """The Nu HTML checker finds no error in markup or style of any page; the control is a page that has one."""
+    bad = tmp_path / "bad.html"
+    bad.write_text("<!DOCTYPE html><html lang=en><title>x</title><p><div colour=red></p>")
+    command = ["java", "-jar", str(CHECKER), "--errors-only", "--format", "json"]
+    done = subprocess.run(
+        [*command, *(str(pages[name]) for name in ALL), str(bad)], capture_output=True, check=False
+    )
+    errors = json.loads(done.stderr)["messages"]
+
+    assert {one["url"] for one in errors} == {f"file:{bad}"}, errors
+    assert "Attribute “colour” not allowed" in errors[0]["message"]
 
 
 @pytest.mark.parametrize("width", [320, 768, 1440])

@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint docs picture proof mutants crash bench bench-small lock clean
+.PHONY: help demo test lint docs picture proof mutants crash bench bench-small dist sbom lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -44,10 +44,22 @@ bench: $(READY)  ## measure everything against the floor and gcloud, and write d
 bench-small: $(READY)  ## measure a small part, in a minute or two
 	$(BIN)/python -m bench.run --profile=small --json=bench/results/small.json
 
-lock: $(READY)  ## pin the development dependencies anew, with hashes
+LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --quiet $(UPGRADE)
+EXTRAS := detect gcs github jira metrics notify
+
+dist: $(READY)  ## build wheel and sdist, the same bytes wherever they are built
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d dist
+
+sbom: $(READY)  ## write what users install beside drift-audit, with hashes, to dist/sbom.cdx.json
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m tests.sbom dist/sbom.cdx.json
+
+lock: $(READY)  ## pin what pyproject.toml names, with hashes; newer versions with UPGRADE=--upgrade
 	$(BIN)/pip install -q uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dev.txt
+	$(LOCK) pyproject.toml --extra dev -o requirements-dev.txt
+	$(LOCK) pyproject.toml $(EXTRAS:%=--extra %) -c requirements-dev.txt -o requirements.txt
+	$(LOCK) .github/tools.in -c requirements-dev.txt -o .github/tools.txt
 
 clean:  ## remove what the other targets made
 	rm -rf .venv .mutants .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -44,16 +44,16 @@ bench: $(READY)  ## measure everything against the floor and gcloud, and write d
 bench-small: $(READY)  ## measure a small part, in a minute or two
 	$(BIN)/python -m bench.run --profile=small --json=bench/results/small.json
 
-LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-header --quiet $(UPGRADE)
-EXTRAS := detect gcs github jira metrics notify
-
 dist: $(READY)  ## build wheel and sdist, the same bytes wherever they are built
 	rm -rf dist
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d dist
 
 sbom: $(READY)  ## write what users install beside drift-audit, with hashes, to dist/sbom.cdx.json
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m tests.sbom dist/sbom.cdx.json
+
+LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --quiet $(UPGRADE)
+EXTRAS := detect gcs github jira metrics notify
 
 lock: $(READY)  ## pin what pyproject.toml names, with hashes; newer versions with UPGRADE=--upgrade
 	$(BIN)/pip install -q uv

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -270,8 +271,11 @@ def owned():
 
 def tracked():
     """Every file of the repository."""
-    names = [p.relative_to(ROOT) for p in ROOT.rglob("*") if p.is_file()]
-    return [f"/{n}" for n in names if n.parts[0] not in {".git", ".venv", ".mutants", "dist"}]
+    found = []
+    for folder, below, files in os.walk(ROOT):
+        below[:] = [b for b in below if b in {".github", ".ci"} or b[0] not in "._"]
+        found += [f"/{Path(folder, name).relative_to(ROOT)}" for name in files]
+    return found
 
 
 def covers(pattern, name):

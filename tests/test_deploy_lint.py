@@ -211,9 +211,9 @@ def committed(folder, name, text):
 def test_pre_commit_holds_the_manifest_against_the_policy(folder):
     """A manifest that lacks a required key is not committed; one that has it is."""
     git(folder, "init", "-q")
+    with (folder / "drift-audit.toml").open("a") as policy:
+        policy.write('[[service]]\nrequired = { SERVICE_SECRET = { from = "secret" } }\n')
     git(folder, "add", ".pre-commit-config.yaml", "drift-audit.toml")
-    edited(folder, "drift-audit.toml", 'JWT_SECRET_KEY = { from = "secret" }\n', "")
-    git(folder, "add", "drift-audit.toml")
     name, whole_env = "deploy/service.yaml", [{**SECRET, "name": "SERVICE_SECRET"}]
     lacking = committed(folder, name, yaml.safe_dump(service(env=[PASSWORD])))
     whole = committed(folder, name, yaml.safe_dump(service(env=whole_env)))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from drift_audit import names
-from drift_audit.frozen import Frozen, is_unset
+from drift_audit.frozen import Frozen, Instant, is_unset
 
 State = Literal["absent", "empty", "literal", "secret", "unreadable"]
 """The five states of a key. They are never merged: an empty key is not an absent one."""
@@ -71,7 +71,7 @@ class LiteralValue(Frozen):
 VersionState = Literal["enabled", "disabled", "destroyed", "not-found", "unseen"]
 
 
-Moment = Annotated[AwareDatetime | None, Field(exclude_if=is_unset)]
+Moment = Annotated[Instant | None, Field(exclude_if=is_unset)]
 """A time that is written down only where there is one."""
 
 

@@ -13,10 +13,10 @@ import operator
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from drift_audit.binding import Moment
-from drift_audit.frozen import Frozen
+from drift_audit.frozen import Frozen, Instant
 from drift_audit.snapshot import Address
 
 
@@ -92,7 +92,7 @@ class First(Frozen):
     previous: str = ""
     creator: str = ""
     client: str = ""
-    create_time: AwareDatetime | None = None
+    create_time: Instant | None = None
     certain: bool = True
 
 
@@ -184,7 +184,7 @@ class Known(Frozen):
     severity: SeverityWord
     address: Address
     says: str
-    since: AwareDatetime
+    since: Instant
     carried: Mark = False
     waived: Mark = False
 

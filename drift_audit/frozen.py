@@ -4,9 +4,10 @@ What every value of the program is: closed, and never changed.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
 
 class Frozen(BaseModel):  # noqa: PLW1641  # pydantic hashes what is frozen
@@ -41,3 +42,15 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 def is_unset(value: object) -> bool:
     """For `exclude_if`: a field that is written down only where it says something."""
     return not value
+
+
+def _on_the_calendar(at: dt.datetime) -> dt.datetime:
+    try:
+        at.astimezone(dt.UTC)
+    except OverflowError:
+        raise ValueError("a time that UTC has none for") from None
+    return at
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_on_the_calendar)]
+"""A time, as it was written; pages tell it in UTC, so that there must be one there too."""

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, Protocol
 
-from pydantic import AwareDatetime
-
 from drift_audit.binding import Binding, LiteralValue, SecretReference, Source, State
 from drift_audit.finding import Cause
-from drift_audit.frozen import Frozen
+from drift_audit.frozen import Frozen, Instant
 from drift_audit.inventory import Service, by_age
 from drift_audit.snapshot import Address, Snapshot, Status, Unseen
 from drift_audit.timeline import Steps, What, follow
@@ -68,7 +66,7 @@ class Deploy(Frozen):
 
     revision: str
     uid: str
-    create_time: AwareDatetime | None = None
+    create_time: Instant | None = None
     creator: str = ""
     client: str = ""
 

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from pydantic import AwareDatetime, ConfigDict
+from pydantic import ConfigDict
 
 from drift_audit.finding import Finding, Known, Skip
-from drift_audit.frozen import Frozen
+from drift_audit.frozen import Frozen, Instant
 from drift_audit.inventory import Scope
 from drift_audit.report import Counts, Report, Trend, Verdict
 from drift_audit.service_report import ServiceReport
@@ -27,14 +27,14 @@ class Glance(Frozen):
     model_config = ConfigDict(extra="ignore")  # of what is kept, this much is read
 
     run: str
-    generated_at: AwareDatetime
+    generated_at: Instant
     verdict: Verdict
     exit_code: int
     headline: str
     scope: Scope
     counts: Counts = Counts()
     trend: Trend = Trend()
-    complete_at: AwareDatetime | None = None
+    complete_at: Instant | None = None
 
     @property
     def complete(self) -> bool:

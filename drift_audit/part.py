@@ -11,10 +11,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from pydantic import AwareDatetime, model_validator
+from pydantic import model_validator
 
 from drift_audit.finding import Skip, Threshold
-from drift_audit.frozen import Frozen
+from drift_audit.frozen import Frozen, Instant
 from drift_audit.inventory import Inventory, Scope, Twins
 from drift_audit.limits import Limits
 from drift_audit.policy import Policy
@@ -80,7 +80,7 @@ class Part(Frozen):
     schema_version: Literal[1] = 1
     document: Literal["drift-audit/part"] = "drift-audit/part"
     shard: Shard = Shard()
-    now: AwareDatetime
+    now: Instant
     terms: Terms
     inventory: Inventory
     judged: tuple[Judged, ...] = ()

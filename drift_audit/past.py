@@ -9,9 +9,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from pydantic import AwareDatetime
-
-from drift_audit.frozen import Frozen
+from drift_audit.frozen import Frozen, Instant
 from drift_audit.snapshot import Address, Snapshot
 
 MOST = 20
@@ -28,8 +26,8 @@ class Served(Frozen):
 
     revision: str
     uid: str
-    created: AwareDatetime | None = None
-    last: AwareDatetime
+    created: Instant | None = None
+    last: Instant
     rolled_back: bool = False
 
     @property
@@ -46,7 +44,7 @@ class Served(Frozen):
 class Seen(Frozen):
     """Findings or waivers, by their ids, that have been there in every audit since a time."""
 
-    since: AwareDatetime
+    since: Instant
     ids: tuple[str, ...]
 
 
@@ -58,7 +56,7 @@ class Past(Frozen):
     """
 
     service: Address
-    since: AwareDatetime | None = None
+    since: Instant | None = None
     served: tuple[Served, ...] = ()
     findings: tuple[Seen, ...] = ()
     waivers: tuple[Seen, ...] = ()

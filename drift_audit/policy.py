@@ -38,6 +38,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
@@ -62,6 +63,9 @@ from drift_audit.snapshot import Address, Kind
 from drift_audit.waiver import Bounded
 
 FILE = "drift-audit.toml"
+
+LIMIT = 2**20
+"""The largest policy in bytes: thousands of waivers. At that size TOML takes a second to read."""
 
 
 def _pattern(text: str) -> str:
@@ -290,9 +294,13 @@ def read_policy(
     Raises PolicyError with the place: `drift-audit.toml: service[2].required.KEY.from: …`.
     """
     try:
+        _check_keys(text)
         data: Any = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{file}: not TOML: {_where(error)}") from None
+    except (RecursionError, ValueError):  # of what tomllib does not look out for
+        reason = "nested too deep, or a name or number that is too long"
+        raise PolicyError(f"{file}: not TOML that can be read: {reason}") from None
     for name in filter(None, table.split(".")):
         if demanded and isinstance(data, dict) and name not in data:
             raise PolicyError(f"{file}: there is no table [{table}] in it")
@@ -305,6 +313,17 @@ def read_policy(
     if rules is not None:
         _check_rules(policy, file, rules)
     return policy
+
+
+_PARTS = 50
+_PART = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+"""
+_LONG_KEY = re.compile(rf"(?<![\w.-])(?:{_PART}\.[ \t]*+){{{_PARTS}}}", re.ASCII)
+
+
+def _check_keys(text: str) -> None:
+    """Refuse dotted keys of very many parts: what tomllib needs grows with their square."""
+    if _LONG_KEY.search(text):
+        raise ValueError(f"a name of more than {_PARTS} parts")
 
 
 def _where(error: tomllib.TOMLDecodeError) -> str:

@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
 from drift_audit.errors import ExitCode
 from drift_audit.finding import Finding, Known, Severity, Skip, Threshold
 from drift_audit.fleet_report import Capacity, SharedSecret
-from drift_audit.frozen import Frozen, is_unset
+from drift_audit.frozen import Frozen, Instant, is_unset
 from drift_audit.headline import differs, headline
 from drift_audit.inventory import Scope
 from drift_audit.rules import RULES
@@ -96,7 +96,7 @@ class Trend(Frozen):
     resolved, and when an audit of this scope was complete before this one, if one ever was.
     """
 
-    last_complete: AwareDatetime | None = None
+    last_complete: Instant | None = None
     new: int = 0
     continuing: int = 0
     resolved: tuple[Known, ...] = ()
@@ -118,7 +118,7 @@ class Report(Frozen):
     schema_version: Literal[1] = 1
     document: Literal["drift-audit/report"] = "drift-audit/report"
     tool: Tool
-    generated_at: AwareDatetime
+    generated_at: Instant
     verdict: Verdict
     exit_code: int
     headline: str

@@ -4,13 +4,11 @@ What one comparison came to, as the report tells it: states and names of secrets
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime
-
 from drift_audit import names
 from drift_audit.binding import SecretReference, State
 from drift_audit.differ import Change, Item, state_of
 from drift_audit.finding import Finding, Remedy
-from drift_audit.frozen import Frozen
+from drift_audit.frozen import Frozen, Instant
 from drift_audit.history import How
 from drift_audit.snapshot import Address, Kind, Label, Setting, Snapshot
 
@@ -40,7 +38,7 @@ class RevisionFacts(Frozen):
     """Who made a revision, when, with what, and how it stood when we looked."""
 
     revision: str
-    create_time: AwareDatetime | None = None
+    create_time: Instant | None = None
     creator: str = ""
     client: str = ""
     labels: tuple[Label, ...] = ()
@@ -63,7 +61,7 @@ class Stretch(Frozen):
     revision: str
     last: str = ""
     count: int = 1
-    create_time: AwareDatetime | None = None
+    create_time: Instant | None = None
     percent: int = 0
 
 

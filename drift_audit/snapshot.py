@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    AwareDatetime,
     Field,
     StrictBool,
     StrictInt,
@@ -22,7 +21,7 @@ from pydantic import (
 
 from drift_audit import names
 from drift_audit.binding import Binding, LiteralValue, Mount, SecretReference, Target
-from drift_audit.frozen import Frozen, is_unset
+from drift_audit.frozen import Frozen, Instant, is_unset
 
 UNKNOWN = "-"
 """Stands for a project, region or service that the input does not name."""
@@ -110,7 +109,7 @@ class Identity(Frozen):
     revision: str = ""
     uid: str = ""
     generation: int | None = None
-    create_time: AwareDatetime | None = None
+    create_time: Instant | None = None
     creator: str = ""
     client: str = ""
     client_version: str = ""

@@ -417,3 +417,12 @@ def test_annotation_that_is_no_scalar():
     with pytest.raises(Refused, match=r"^wrong-type: ") as error:
         service(metadata="{annotations: {run.googleapis.com/mesh: {x: y}}}")
     assert error.value.path[-2:] == ("annotations", "run.googleapis.com/mesh")
+
+
+@pytest.mark.parametrize("other", ["configMapKeyRef", "fieldRef", "resourceFieldRef"])
+def test_two_sources_of_one_key(other):
+    """A key that names a secret and something else is refused: none of the two is passed over."""
+    env = f"{{name: A, valueFrom: {{secretKeyRef: {{name: jwt, key: '7'}}, {other}: {{name: x}}}}}}"
+
+    with pytest.raises(Refused, match="value-and-reference: a key that comes from several places"):
+        source(env)

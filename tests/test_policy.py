@@ -167,6 +167,8 @@ def test_wrong_policy(text, message):
     [
         ("a = [", "not TOML: at end of document", ""),
         ("[a]\n[a]", "not TOML: at line 2, column 3", ""),
+        ("a = " + "[" * 5_000, "not TOML that can be read: nested too deep, or a name or number that is too long", ""),
+        ("a = " + "9" * 5_000, "not TOML that can be read: nested too deep, or a name or number that is too long", ""),
         ("X = 1", "X: Extra inputs are not permitted", "drift-audit schema show policy"),
         (
             '[[service]]\nrequired = {A = {pattern = "a", from = "secret"}}',
@@ -299,3 +301,19 @@ def test_misspelled_rules(text, message):
     with pytest.raises(PolicyError, match=re.escape(message)):
         read_policy(text, rules={"key-lost"})
     assert read_policy(text.replace("key-lots", "key-lost"), rules={"key-lost"})
+
+
+@pytest.mark.parametrize("part", ["a", "a-1 ", '"."', '"\\""', "'x' "])
+def test_names_of_very_many_parts(part):
+    """A dotted name of very many parts is refused before it is read: that takes memory by its square."""
+    dotted = ".".join([part] * 5_000)
+
+    with pytest.raises(PolicyError, match="a name or number that is too long"):
+        read_policy(f"{dotted} = 1")
+
+
+def test_dots_in_text():
+    """What a person writes may hold as many dots as it likes."""
+    text = 'reveal = ["' + "a." * 200 + '"]\n'
+
+    assert read_policy(text).reveal == ("a." * 200,)

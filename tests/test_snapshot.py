@@ -247,3 +247,13 @@ def test_edited_snapshots_do_not_read(section, of):
     with pytest.raises(ValidationError) as error:
         Snapshot.model_validate_json(json.dumps(document))
     assert "cnry" not in str(error.value)
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_times_off_the_calendar(time):
+    """A time that no page could tell in UTC is refused, not carried until a page is written."""
+    document = json.loads(GOLDEN.read_text())
+    document["identity"]["create_time"] = time
+
+    with pytest.raises(ValidationError, match="a time that UTC has none for"):
+        Snapshot.model_validate_json(json.dumps(document))

@@ -27,7 +27,7 @@ from drift_audit.finding import NEVER, Severity
 from drift_audit.names import KINDS, Kind, Paced
 from drift_audit.part import Shard
 from drift_audit.patterns import Patterns, load
-from drift_audit.policy import FILE, Policy, read_policy
+from drift_audit.policy import FILE, LIMIT, Policy, read_policy
 from drift_audit.rules import RULES
 from drift_audit.seal import Sealer, SealKey
 
@@ -99,7 +99,7 @@ def policy_file(config: str | None) -> str | None:
 
 def _policy_text(path: str) -> str:
     try:
-        return files.read(path).decode("utf-8-sig")
+        return files.read(path, limit=LIMIT).decode("utf-8-sig")
     except InputError as error:
         raise PolicyError(f"cannot read the policy: {error}") from None
     except UnicodeDecodeError:

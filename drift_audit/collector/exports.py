@@ -155,8 +155,11 @@ def read(path: str) -> Documents:
 
     Raises InputError with file, line and rule, never with what stands there.
     """
-    name = "stdin" if path == files.STDIN else path
-    data = files.read(path)
+    return parse(files.read(path), "stdin" if path == files.STDIN else path)
+
+
+def parse(data: bytes, name: str) -> Documents:
+    """The same of what a file of that name holds."""
     try:
         terraform.check(data)
         text = strict.decode(data)

@@ -279,12 +279,19 @@ class _PerContainer:
         source = nodes.mapping(entry.get("valueFrom"), *path, "valueFrom")
         found: Doc = {field: entry[field] for field in ("name", "value") if field in entry}
         if "secretKeyRef" in source:
+            if any(source.get(kind) for kind in OTHER_SOURCES):
+                reason = "a key that comes from several places"
+                raise Refused("value-and-reference", reason, path=(*path, "valueFrom"))
             ref = nodes.mapping(source["secretKeyRef"], *path, "valueFrom", "secretKeyRef")
             return found | {"valueSource": {"secretKeyRef": _secret(ref, self._aliases)}}
         unknown = entry.keys() - {"name", "value", "valueFrom"}
         if unknown and "value" not in entry and not source:
             source = dict.fromkeys(unknown, True)  # a misspelled value: it comes from somewhere
         return found | ({"valueSource": source} if source else {})
+
+
+OTHER_SOURCES = ("configMapKeyRef", "fieldRef", "resourceFieldRef")
+"""What Kubernetes has besides; of all of them a key may name one (`core/v1 EnvVarSource`)."""
 
 
 def _secret(ref: Doc, aliases: Mapping[str, str]) -> Doc:

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Literal
 
-from pydantic import AwareDatetime, ValidationError
+from pydantic import ValidationError
 
 from drift_audit import __version__
+from drift_audit.frozen import Instant
 from drift_audit.inventory import Remembered
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Address
@@ -37,7 +38,7 @@ class _Head(Head):
 
     document: Literal["drift-audit/archive"] = "drift-audit/archive"
     tool: str
-    full_at: AwareDatetime
+    full_at: Instant
 
 
 class Archive:

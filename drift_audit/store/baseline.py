@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from drift_audit.binding import Seal
 from drift_audit.errors import StoreError
-from drift_audit.frozen import Frozen
+from drift_audit.frozen import Frozen, Instant
 from drift_audit.history import Baseline
 from drift_audit.snapshot import Seen, Snapshot, Status
 
@@ -37,7 +37,7 @@ class StoredBaseline(Frozen):
     sequence: int = Field(ge=1)
     previous: str = ""
     promoted_by: str
-    promoted_at: AwareDatetime
+    promoted_at: Instant
     reason: str
     snapshot: Snapshot
     waivers: tuple[str, ...] | None = None

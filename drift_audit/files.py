@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from drift_audit.errors import InputError, OutputError
 
@@ -40,7 +41,7 @@ def read(path: str, *, limit: int = LIMIT) -> bytes:
 def _read_stdin(limit: int) -> bytes:
     try:
         with open(0, "rb", closefd=False) as file:
-            return file.read(limit + 1)
+            return _up_to(limit, file)
     except OSError as error:
         raise InputError(f"{STDIN}: unreadable: {reason(error)}") from None
 
@@ -56,9 +57,22 @@ def _read_regular(path: str, limit: int) -> bytes:
             hint = "pipe it in and name it -" if path.startswith("/dev/fd/") else ""
             raise InputError(f"{path}: not-a-file: not a regular file", hint=hint)
         with open(descriptor, "rb", closefd=False) as file:
-            return file.read(limit + 1)
+            return _up_to(limit, file)
     finally:
         os.close(descriptor)
+
+
+_AT_ONCE = 2**24
+"""Bytes that memory is taken for before they are there."""
+
+
+def _up_to(limit: int, file: BinaryIO) -> bytes:
+    """What a file holds, and no more than one byte beyond the limit."""
+    parts, left = [], limit + 1
+    while left and (part := file.read(min(left, _AT_ONCE))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def _refused(path: str, error: OSError) -> InputError:

@@ -317,7 +317,7 @@ def read_policy(
 
 _PARTS = 50
 _PART = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+"""
-_LONG_KEY = re.compile(rf"(?<![\w.-])(?:{_PART}\.[ \t]*+){{{_PARTS}}}", re.ASCII)
+_LONG_KEY = re.compile(rf"(?m)(?:^|[\[{{,])[ \t]*+(?:{_PART}\.[ \t]*+){{{_PARTS}}}", re.ASCII)
 
 
 def _check_keys(text: str) -> None:

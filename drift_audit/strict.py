@@ -210,6 +210,8 @@ def _constant(_: str) -> NoReturn:
 
 _BETWEEN = re.compile(r"[ \t\n\r,:]*")
 _ATOM = re.compile(r"[-+.\w]+")
+_CONSTANT = re.compile(r"-?Infinity|NaN")
+"""What json takes for one, whatever follows: nothing behind it need be well formed."""
 
 
 def _offsets(text: str) -> Iterator[tuple[Path, int]]:
@@ -244,9 +246,7 @@ def _first_offence(text: str) -> int:
     while True:
         path, i = next(offsets)
         atom = _ATOM.match(text, i)
-        odd = atom and (
-            len(atom.group()) > DIGITS or atom.group().strip("-") in ("NaN", "Infinity")
-        )
+        odd = atom and (len(atom.group()) > DIGITS or _CONSTANT.match(text, i))
         broken = path and isinstance(path[-1], str) and _is_broken(path[-1])
         if path in seen or odd or broken:
             return i

@@ -17,9 +17,10 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.command import CPU_SECONDS, MEMORY, PATIENCE, Ran, environment
 
@@ -46,14 +47,14 @@ def measured(*arguments: str, cwd: Path, env: Mapping[str, str]) -> Measured:
         child = os.fork()
         if not child:
             command = [sys.executable, "-m", "drift_audit", *arguments]
-            _become(cwd, streams, lambda: os.execve(sys.executable, command, dict(env)))  # noqa: S606
+            _become(cwd, streams, lambda: os.execve(sys.executable, command, dict(env)))
         return _ended(child, streams)
 
 
 class Forked(AbstractContextManager["Forked"]):
     """A process that waits for commands to run."""
 
-    def __enter__(self) -> Forked:
+    def __enter__(self) -> Self:
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.forked"],
             env=environment(Path.cwd(), measured=False),
@@ -72,7 +73,9 @@ class Forked(AbstractContextManager["Forked"]):
         self._server.stdin.write(f"{json.dumps(asked)}\n")
         self._server.stdin.flush()
         told = json.loads(self._server.stdout.readline())
-        return Measured(Ran(told["code"], told["out"], told["err"]), told["seconds"], told["memory"])
+        return Measured(
+            Ran(told["code"], told["out"], told["err"]), told["seconds"], told["memory"]
+        )
 
 
 def _become(cwd: Path, streams: list[Path], act: Any) -> None:
@@ -100,7 +103,9 @@ def _ended(child: int, streams: list[Path]) -> Measured:
     _, status, used = os.wait4(child, 0)
     out, err = (path.read_text() if path.exists() else "" for path in streams)
     seconds = used.ru_utime + used.ru_stime
-    return Measured(Ran(os.waitstatus_to_exitcode(status), out, err), seconds, used.ru_maxrss * 1024)
+    return Measured(
+        Ran(os.waitstatus_to_exitcode(status), out, err), seconds, used.ru_maxrss * 1024
+    )
 
 
 def _serve() -> None:
@@ -117,7 +122,7 @@ def _serve() -> None:
             if not child:
                 os.environ.clear()
                 os.environ.update(asked["env"])
-                _become(Path(asked["cwd"]), streams, lambda: main(list(asked["arguments"])))  # noqa: B023
+                _become(Path(asked["cwd"]), streams, partial(main, asked["arguments"]))
             done = _ended(child, streams)
             told = {**vars(done.ran), "seconds": done.seconds, "memory": done.memory}
             sys.stdout.write(f"{json.dumps(told)}\n")

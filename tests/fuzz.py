@@ -209,7 +209,13 @@ def _other_node(document: Any, chance: random.Random) -> Any:
 
 def _places(node: Any) -> list[tuple[Any, Any, Any]]:
     """Every node below one, with what holds it and where."""
-    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    inner = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
     found = []
     for at, one in inner:
         found += [(node, at, one), *_places(one)]
@@ -268,9 +274,11 @@ def _search(target: str, folder: Path, options: Sequence[str], *, control: bool)
         counts.add(taken=taken)
 
     # atheris.Mutate of 3.0 looks for a search in another copy of libFuzzer than that which runs
-    mutator = Mutator(
-        seeds(target), lambda *given: sys.modules["atheris.core_with_libfuzzer"].Mutate(*given)
-    )
+
+    def mutate(data: bytes, most: int) -> bytes:
+        return bytes(sys.modules["atheris.core_with_libfuzzer"].Mutate(data, most))
+
+    mutator = Mutator(seeds(target), mutate)
     atheris.Setup([sys.argv[0], *options], once, custom_mutator=mutator)
     atheris.Fuzz()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -211,8 +212,6 @@ def reading_policies(read: Read = read_policy) -> Law:
 
 def naive_policy(text: str, **more: Any) -> Policy:
     """The control: a reader that takes it for granted that lists hold tables."""
-    import tomllib
-
     for entry in tomllib.loads(text).get("service", []):
         entry.get("match", "*").lower()
     return read_policy(text, **more)

@@ -73,6 +73,16 @@ def test_too_big(tmp_path):
     assert refused(path) == ": too-big: larger than 8 MiB"
 
 
+def test_memory_is_taken_for_what_is_there(tmp_path):
+    """A large limit costs nothing: a small file is read where there is little memory."""
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * (files._AT_ONCE + 1))
+
+    assert files.read(str(path), limit=2**62) == path.read_bytes()
+    with pytest.raises(InputError, match="too-big"):
+        files.read(str(path), limit=files._AT_ONCE)
+
+
 def test_process_substitution_gets_a_hint(tmp_path):
     """Who hands over a pipe by its number is told what to do instead."""
     reader, writer = os.pipe()

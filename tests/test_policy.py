@@ -167,8 +167,16 @@ def test_wrong_policy(text, message):
     [
         ("a = [", "not TOML: at end of document", ""),
         ("[a]\n[a]", "not TOML: at line 2, column 3", ""),
-        ("a = " + "[" * 5_000, "not TOML that can be read: nested too deep, or a name or number that is too long", ""),
-        ("a = " + "9" * 5_000, "not TOML that can be read: nested too deep, or a name or number that is too long", ""),
+        (
+            "a = " + "[" * 5_000,
+            "not TOML that can be read: nested too deep, or a name or number that is too long",
+            "",
+        ),
+        (
+            "a = " + "9" * 5_000,
+            "not TOML that can be read: nested too deep, or a name or number that is too long",
+            "",
+        ),
         ("X = 1", "X: Extra inputs are not permitted", "drift-audit schema show policy"),
         (
             '[[service]]\nrequired = {A = {pattern = "a", from = "secret"}}',

@@ -1,0 +1,79 @@
+"""
+Laws over any bytes: the stored inputs and some thousands of mutations keep them, and what is broken does not.
+
+The long form, guided by coverage, is `python -m tests.fuzz`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from tests.fuzz import LONGEST, MISSING, TARGETS, Mutator, available, campaign, law, seeds
+
+MUTATIONS = 300
+SEARCHED = 3_000
+
+searched = pytest.mark.skipif(not available(), reason=MISSING)
+
+
+def mutations(target):
+    """Mutations of the seeds that need no atheris: bytes are turned round in place of its own."""
+    chance = random.Random(target)
+    given = seeds(target)
+    mutate = Mutator(given, lambda data, most: data[::-1][:most])
+    return [mutate(chance.choice(given), LONGEST, chance.getrandbits(32)) for _ in range(MUTATIONS)]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_laws_hold(target):
+    """What is stored and what is made of it is taken or refused as the law says, and some of each is."""
+    holds = law(target)
+    came = Counter(holds(data) for data in [*seeds(target), *mutations(target)])
+
+    assert came[True] > MUTATIONS / 20
+    assert target == "markdown" or came[False] > MUTATIONS / 20
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_broken_is_found(target):
+    """Something careless in the place of ours breaks the law with what is stored alone."""
+    holds = law(target, control=True)
+    broken = 0
+    for data in [*seeds(target), *mutations(target)]:
+        try:
+            holds(data)
+        except Exception:  # noqa: BLE001  # whatever it raises: a law that broke, or a crash
+            broken += 1
+
+    assert broken > 1
+
+
+def test_mutations_are_those_of_their_seed():
+    """The same seed gives the same mutations, and none is longer than allowed."""
+    made = mutations("json-importer")
+
+    assert made == mutations("json-importer")
+    assert max(map(len, made)) <= LONGEST
+    assert len(set(made)) > MUTATIONS * 0.8
+
+
+@searched
+@pytest.mark.parametrize("target", TARGETS)
+def test_short_search(target, tmp_path):
+    """A few thousand executions find nothing."""
+    tally = campaign(target, SEARCHED, 0, tmp_path)
+
+    assert tally.problems == []
+    assert tally.executions == SEARCHED
+
+
+@searched
+def test_search_finds_what_is_broken(tmp_path):
+    """The search itself finds a careless policy reader, and keeps the input that broke it."""
+    tally = campaign("policy", SEARCHED, 0, tmp_path, control=True)
+
+    assert tally.crashes > 0
+    assert [*(tmp_path / "broken").glob("*.txt")]

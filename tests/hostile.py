@@ -89,12 +89,12 @@ def judge(case: Case, folder: Path, run: Run) -> Outcome:
     done = run(*case.run, cwd=folder, env=env)
     code, err = done.ran.code, done.ran.err
     written = _written(folder, case)
-    found = leaks(written + done.ran.block.encode(), [*case.canaries, BESIDE_CANARY])
+    shown = written + _bytes(done.ran.block)
+    found = leaks(shown, [*case.canaries, BESIDE_CANARY])
     wrong = [f"ended with {code}, and not as {case.expect}"] if code not in case.codes else []
     wrong += [f"does not say {case.says}"] if not re.search(case.says, err) else []
     wrong += [f"a value as {form}" for form in found]
     wrong += ["a traceback"] if "Traceback" in err or code in (1, 70) else []
-    shown = written + done.ran.block.encode()
     wrong += ["the payload as it was written" for raw in case.inert if _bytes(raw) in shown]
     wrong += [f"{done.seconds:.1f} CPU seconds"] if done.seconds > CPU_SECONDS else []
     wrong += ["too much memory"] if done.memory > MEMORY else []
@@ -204,7 +204,7 @@ def _odd_files() -> Iterator[Case]:
     yield _odd("Z18", lambda path: path.symlink_to("nowhere"), "link: ")
     yield _odd("Z19", os.mkfifo, "not-a-file")
     yield _odd("Z20", Path.mkdir, "", expect="incomplete|reject|usage")
-    yield _odd("Z22", lambda path: (path.touch(), os.truncate(path, 8 * 2**30)), "too-big")
+    yield _odd("Z22", _sparse, "too-big")
     yield Case(
         "Z23",
         "reject",
@@ -222,6 +222,12 @@ def _odd_files() -> Iterator[Case]:
         yield _odd(number, os.mkfifo, "not-a-file", place=place, run=run, expect="reject|usage")
     bomb = "".join(f'[[waiver]]\nrule = "a{i}"\n' for i in range(60_000))
     yield _text("Z28", bomb, "usage", "toml", says="too-big", run=("audit", "--config"))
+
+
+def _sparse(path: Path) -> None:
+    """A file that says it holds eight gigabytes, and holds nothing."""
+    path.touch()
+    os.truncate(path, 8 * 2**30)
 
 
 def _filler(size: int) -> str:

@@ -22,6 +22,7 @@ from tests.canary import leaks, unpacked
 from tests.command import CPU_SECONDS, MEMORY, SEALED, environment
 from tests.forked import Measured
 from tests.manifests import service
+from tests.test_nasty import POLICY
 
 CORPUS = Path(__file__).parent / "nasty"
 OWN = CORPUS / "own"
@@ -30,6 +31,7 @@ BESIDE = "service.json"
 
 BESIDE_CANARY = "cnry-own-7f3a9c51e2"
 KEY_FILE = "seal.key"
+POLICY_FILE = "policy.toml"
 
 Run = Callable[..., Measured]
 """Runs a command in a folder with an environment."""
@@ -39,7 +41,6 @@ CODES = {
     "accept-or-reject-names": {0, 4, 10},
     "drift": {10},
     "incomplete": {3},
-    "no-drift": {0},
     "output": {5},
     "reject": {4},
     "reject-or-audit-all": {0, 4, 10},
@@ -52,7 +53,7 @@ CODES = {
 class Case:
     """
     One input. `make` puts it into a folder, `run` is the command; `says` is what standard error must
-    hold, `findings` the rules that must speak, by their own ids.
+    hold, `tells` standard output, `findings` the rules that must speak, by their own ids.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Case:
     run: tuple[str, ...]
     make: Callable[[Path], None]
     says: str = ""
+    tells: str = ""
     canaries: tuple[str, ...] = ()
     inert: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
@@ -93,6 +95,7 @@ def judge(case: Case, folder: Path, run: Run) -> Outcome:
     found = leaks(shown, [*case.canaries, BESIDE_CANARY])
     wrong = [f"ended with {code}, and not as {case.expect}"] if code not in case.codes else []
     wrong += [f"does not say {case.says}"] if not re.search(case.says, err) else []
+    wrong += [f"does not tell {case.tells}"] if not re.search(case.tells, done.ran.out) else []
     wrong += [f"a value as {form}" for form in found]
     wrong += ["a traceback"] if "Traceback" in err or code in (1, 70) else []
     wrong += ["the payload as it was written" for raw in case.inert if _bytes(raw) in shown]
@@ -158,13 +161,20 @@ def corpus() -> Iterator[Case]:
         command = ["compare", *files] if case["pair"] else ["audit", f"--input={files[0]}"]
         yield Case(
             id=case["id"],
-            expect=case["expect"],
-            run=(*command, "--no-config", *outputs),
-            make=lambda folder: None,
+            expect="accept" if case["pair"] else case["expect"],
+            run=(*command, f"--config={POLICY_FILE}", *outputs),
+            make=_with_policy,
+            tells={"drift": "result: drift", "no-drift": "result: (?!drift)"}.get(
+                case["expect"], ""
+            ),
             canaries=tuple(c for one in pair for c in one["canaries"]),
             inert=tuple(raw for one in pair for raw in one["inert_raw"]),
-            made=frozenset({BESIDE}),
+            made=frozenset({BESIDE, POLICY_FILE}),
         )
+
+
+def _with_policy(folder: Path) -> None:
+    (folder / POLICY_FILE).write_text(POLICY)
 
 
 # What is too large or too odd to store

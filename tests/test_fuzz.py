@@ -14,7 +14,9 @@ import pytest
 from tests.fuzz import LONGEST, MISSING, TARGETS, Mutator, available, campaign, law, seeds
 
 MUTATIONS = 300
-SEARCHED = 3_000
+SEARCHED = 2_000
+ENOUGH = 3
+"""Inputs that break something careless; some of them would take it long."""
 
 searched = pytest.mark.skipif(not available(), reason=MISSING)
 
@@ -47,8 +49,10 @@ def test_what_is_broken_is_found(target):
             holds(data)
         except Exception:  # noqa: BLE001  # whatever it raises: a law that broke, or a crash
             broken += 1
+        if broken == ENOUGH:
+            return
 
-    assert broken > 1
+    raise AssertionError(f"{broken} inputs broke the law")
 
 
 def test_mutations_are_those_of_their_seed():

@@ -316,7 +316,8 @@ def _node(event: Any, events: Iterator[Any]) -> Node:
         return found
     pairs: dict[str, Node] = {}
     while not isinstance(event := next(events), yaml.MappingEndEvent):
-        pairs[_key(event, pairs)] = _node(next(events), events)
+        key = _key(event, pairs)  # before what follows it is read
+        pairs[key] = _node(next(events), events)
     return pairs
 
 

@@ -27,7 +27,7 @@ from drift_audit.finding import Cause, Finding, First, Remedy, Severity, Waived
 from drift_audit.inventory import Inventory
 from drift_audit.policy import Policy, read_policy
 from drift_audit.renderer.cut import Cut
-from drift_audit.renderer.encode import code, command, sentence
+from drift_audit.renderer.encode import code, command, legible, sentence
 from drift_audit.renderer.templates import for_markdown
 from drift_audit.report import Report
 from drift_audit.rules import RULES
@@ -86,7 +86,7 @@ def importing(parse: Parse = exports.parse) -> Law:
             told, found = _imported(parse, data)
         except InputError as error:
             told = f"{error}\n{error.hint}"
-            demand(len(str(error).splitlines()) == 1, "a refusal of several lines")
+            demand(legible(error).isprintable(), "a refusal that a terminal would obey")
             demand(str(error).startswith("file"), "a refusal without its file")
             demand(not _leaks(told, data), "a refusal quotes a value")
             return False

@@ -158,6 +158,8 @@ def test_text_in_yaml(scalar):
         (b"a: !!binary eA==", "yaml-tag", 1),
         (b"a: !x {}", "yaml-tag", 1),
         (b"? {a: b}\n: c", "not-a-string", 1),
+        (b"? {}\n: c", "not-a-string", 1),
+        (b"{{}}", "not-a-string", 1),
         (b"~: c", "not-a-string", 1),
         (b"a:\n\tb: 1", "not-yaml", 2),
         (b"a: b: c", "not-yaml", 1),

@@ -48,7 +48,7 @@ BYTES = 0.2
 STARTS = 5
 """How often a target is started again after an input has ended it."""
 
-MISSING = "atheris is not installed: pip install 'drift-audit[fuzz]'"
+MISSING = "THERE IS NO ATHERIS FOR THIS MACHINE (make installs it on Linux x86-64): nothing was searched for"
 
 
 def available() -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 from drift_audit.renderer import FORMATS
 from tests.canary import leaks, unpacked
 from tests.command import CPU_SECONDS, MEMORY, SEALED, environment
-from tests.forked import Measured
+from tests.limited import Measured
 from tests.manifests import service
 from tests.test_nasty import POLICY
 

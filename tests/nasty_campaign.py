@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.command import Ran
-from tests.forked import Measured, measured
 from tests.hostile import BESIDE, Case, corpus, generated, judge, stored
+from tests.limited import Measured, measured
 from tests.test_nasty import naive
 
 SLOW_WHEN_NAIVE = {"D15"}

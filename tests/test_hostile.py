@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.forked import Forked
 from tests.hostile import generated, judge, stored
+from tests.limited import Forked
 from tests.nasty_campaign import careless
 
 CASES = [*stored(), *generated()]

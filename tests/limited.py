@@ -2,7 +2,7 @@
 Runs the real command in children of a process that has loaded it already, each with the limits and in
 the folder that it is given. That takes a fifth of the time of a start.
 
-`python -m tests.forked` is that process: it reads what to run as lines of JSON, and answers in the same way.
+`python -m tests.limited` is that process: it reads what to run as lines of JSON, and answers in the same way.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Forked(AbstractContextManager["Forked"]):
 
     def __enter__(self) -> Self:
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.forked"],
+            [sys.executable, "-m", "tests.limited"],
             env=environment(Path.cwd(), measured=False),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

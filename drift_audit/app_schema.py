@@ -25,7 +25,7 @@ from pydantic import (
 
 from drift_audit.binding import Binding, Empty, Mount
 from drift_audit.errors import InputError
-from drift_audit.frozen import Frozen
+from drift_audit.frozen import Frozen, place_in
 from drift_audit.snapshot import Snapshot
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -125,8 +125,7 @@ def read_schema(data: str | bytes, where: str) -> AppSchema:
     try:
         return AppSchema.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        place = place_in(error, "the file")
         raise InputError(
             f"{where}: bad-schema: not a list of required keys of this version: {place}",
             hint=WRITES,

@@ -5,9 +5,17 @@ What every value of the program is: closed, and never changed.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+)
 
 
 class Frozen(BaseModel):  # noqa: PLW1641  # pydantic hashes what is frozen
@@ -33,6 +41,27 @@ class Entry(Frozen):
     """Part of the policy file. TOML has no tuples, so lists are taken for them."""
 
     model_config = ConfigDict(strict=False)
+
+
+ANOTHER = "(another name)"
+"""What stands for a name in a document that is no field of ours: it could be anything."""
+
+
+def place_in(error: ValidationError, whole: str) -> str:
+    """
+    Where the first fault of a document is, in dots, by the names of our own fields alone: pydantic
+    quotes those that a document has besides. `whole` is said where it is no field.
+    """
+    ours = {name for one in _below(Frozen) for name in one.model_fields}
+    parts = error.errors(include_input=False, include_url=False)[0]["loc"]
+    told = (str(p) if isinstance(p, int) or p in ours else ANOTHER for p in parts)
+    return ".".join(told) or whole
+
+
+def _below(model: type[Frozen]) -> Iterator[type[Frozen]]:
+    for one in model.__subclasses__():
+        yield one
+        yield from _below(one)
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]

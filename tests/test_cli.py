@@ -212,6 +212,8 @@ def test_output_into_a_pipe(here):
         ({"unseen": [{"where": "x", "reason": "y"}]}, "the file"),
         ({"counts": {}}, "the file"),
         ({"exit_code": "10"}, "exit_code"),
+        ({CANARY: {}}, "(another name)"),
+        ({"rules": {CANARY: 1}}, "rules.(another name)"),
     ],
 )
 def test_report_that_was_changed_by_hand(here, change, place):

@@ -12,6 +12,7 @@ from drift_audit.store.baseline import promotion, read_baseline
 from drift_audit.store.baselines import Baselines
 from drift_audit.store.folder import Folder
 from tests.builders import HOME, LASTING, NOW, sealer, snapshot
+from tests.manifests import CANARY
 
 
 def in_folder(root):
@@ -73,6 +74,15 @@ def test_no_baseline_file(text):
     with pytest.raises(StoreError, match=r"^x\.json: not a baseline of this version: ") as error:
         read_baseline(text.encode(), "x.json")
     assert error.value.code is ExitCode.REFUSED
+
+
+def test_names_in_a_baseline_are_not_repeated():
+    """Where a file has a field that is not ours, its name is not told: it could be anything."""
+    text = baseline().text().replace("{", f'{{"{CANARY}": 1,', 1)
+    with pytest.raises(StoreError) as error:
+        read_baseline(text.encode(), "x.json")
+
+    assert str(error.value) == "x.json: not a baseline of this version: (another name)"
 
 
 def test_foreign_baseline(tmp_path):

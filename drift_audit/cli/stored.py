@@ -22,16 +22,15 @@ def stored_report(path: str) -> Report:
     """
     from pydantic import ValidationError
 
+    from drift_audit.frozen import place_in
     from drift_audit.report import Report
 
     data = _from_bucket(path) if path.startswith(BUCKET) else files.read(path, limit=LIMIT)
     try:
         return Report.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(
-            f"{path}: bad-report: not a report of this version: {where}",
+            f"{path}: bad-report: not a report of this version: {place_in(error, 'the file')}",
             hint="drift-audit audit -o report.json writes one",
         ) from None
 

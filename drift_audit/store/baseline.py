@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from drift_audit.binding import Seal
 from drift_audit.errors import StoreError
-from drift_audit.frozen import Frozen, Instant
+from drift_audit.frozen import Frozen, Instant, place_in
 from drift_audit.history import Baseline
 from drift_audit.snapshot import Seen, Snapshot, Status
 
@@ -156,8 +156,7 @@ def read_baseline(data: bytes, where: str) -> StoredBaseline:
     try:
         found = StoredBaseline.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        place = place_in(error, "the file")
         raise StoreError(f"{where}: not a baseline of this version: {place}") from None
     document = json.loads(text)
     if _digest(document) != found.sha256 or _canonical(document) != text:

@@ -75,16 +75,15 @@ def _gzip_members(data: bytes) -> Iterator[bytes]:
 def files_below(folder: Path) -> dict[str, bytes]:
     """The content of every file below a folder, names included: they can leak too."""
     return {
-        str(p.relative_to(folder)): str(p.name).encode() + b"\n" + unpacked(p)
+        str(p.relative_to(folder)): str(p.name).encode() + b"\n" + unpacked(p.name, p.read_bytes())
         for p in sorted(folder.rglob("*"))
         if p.is_file()
     }
 
 
-def unpacked(path: Path) -> bytes:
+def unpacked(name: str, data: bytes) -> bytes:
     """A file as it can be searched: lines that were compressed, below their head, are not any more."""
-    data = path.read_bytes()
-    if path.name.endswith(".jsonl.gz") and b"\n" in data:
+    if name.endswith(".jsonl.gz") and b"\n" in data:
         head, _, lines = data.partition(b"\n")
         data = head + b"\n" + gzip.decompress(lines)  # of all members
     return data

@@ -7,6 +7,8 @@ The parent never opens a connection: gRPC does not survive a fork. Emulators liv
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import resource
 import signal
@@ -150,37 +152,73 @@ def at_end(act: Act) -> None:
     _last.append(act)
 
 
+def warm(
+    arguments: Sequence[str], folder: Path, env: Mapping[str, str], first: Act = lambda: None
+) -> Ended:
+    """Run, and import here what that imported, so that other children find it."""
+    listed = folder.parent / "modules"
+
+    def note() -> None:
+        listed.write_text(json.dumps(sorted(sys.modules.keys() - {"__mp_main__"})))
+
+    def prepared() -> None:
+        first()
+        at_end(note)
+
+    ended = run(arguments, folder, env, first=prepared)
+    for name in json.loads(listed.read_text()):
+        importlib.import_module(name)
+    listed.unlink()
+    return ended
+
+
 # What a run talks to
 
 
+@dataclass
+class Other:
+    """Another process that runs talk to: what it said at its start, and at its end."""
+
+    said: str
+    last: str = ""
+
+
 @contextmanager
-def child(context: Callable[[], Any], told: Callable[[Any], str]) -> Iterator[str]:
-    """A context manager that lives in another process; `told` is what has to be known of it here."""
+def child(
+    context: Callable[[], Any], told: Callable[[Any], str], last: Callable[[Any], str] = str
+) -> Iterator[Other]:
+    """A context manager that lives in another process; `told` and `last` are what is asked of it."""
     reader, writer = os.pipe()
     process = os.fork()
     if not process:
-        _keep(context, told, reader, writer)
+        _keep(context, told, last, writer)
     os.close(writer)
     with os.fdopen(reader) as file:
-        said = file.readline().strip()
-    try:
-        assert said, "what a run talks to did not start"
-        yield said
-    finally:
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
+        other = Other(file.readline().strip())
+        try:
+            assert other.said, "what a run talks to did not start"
+            yield other
+            os.kill(process, signal.SIGTERM)
+            other.last = file.readline().strip()
+        finally:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
 
 
 def _keep(
-    context: Callable[[], Any], told: Callable[[Any], str], reader: int, writer: int
+    context: Callable[[], Any],
+    told: Callable[[Any], str],
+    last: Callable[[Any], str],
+    writer: int,
 ) -> NoReturn:
     try:
-        os.close(reader)
+        over = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: over.set())
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with context() as found:
             os.write(writer, f"{told(found)}\n".encode())
-            os.close(writer)
-            threading.Event().wait()
+            over.wait()
+            os.write(writer, f"{last(found)}\n".encode())
     finally:
         os._exit(1)
 
@@ -188,6 +226,11 @@ def _keep(
 def reached(emulator: Emulator) -> str:
     """The addresses of an emulator in one line."""
     return f"{emulator.address} {emulator.rest}"
+
+
+def fired(emulator: Emulator) -> str:
+    """How many faults took effect."""
+    return str(len(emulator.fired))
 
 
 def pointing(addresses: str) -> dict[str, str]:

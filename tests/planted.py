@@ -154,7 +154,7 @@ def world(plant: Planted) -> dict[str, Any]:
     held = {1: plant("payload of a secret"), 2: plant("payload of a second version")}
     return {
         "numbers": {"shop": "123456789012"},
-        "page": 2,
+        "page": 1,
         "secrets": [
             {"project": "shop", "name": "jwt", "versions": {"1": "enabled", "2": "enabled"}, "payloads": {str(n): v for n, v in held.items()}},
             {"project": "shop", "name": "seal-key", "versions": {"1": "enabled"}, "payloads": {"1": plant.key()}},

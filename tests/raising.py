@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import ast
 import errno
-import importlib
 import json
 import os
 import shutil
@@ -124,7 +123,7 @@ EXCEPTIONS: Mapping[str, Callable[[str], BaseException]] = {
 
 @dataclass
 class Injector:
-    """Raises at one statement, the first time that any thread comes there."""
+    """Raises at one statement, the first time that any thread comes there; line 0 is any of a file."""
 
     at: Statement
     make: Callable[[str], BaseException]
@@ -144,7 +143,7 @@ class Injector:
 
     def line(self, frame: FrameType, event: str, arg: Any) -> Any:
         """What it calls for each line of one that may hold the statement."""
-        if event == "line" and frame.f_lineno == self.at[1] and not self.fired:
+        if event == "line" and self.at[1] in (0, frame.f_lineno) and not self.fired:
             self.fired = True
             raise self.make(f"{_shown(frame.f_locals)} {self.values}")
         return self.line
@@ -202,7 +201,12 @@ class Bench:
         finally:
             shutil.rmtree(folder)
 
-    def run(self, scenario: Scenario, first: Callable[[], object]) -> tuple[forked.Ended, dict[str, bytes]]:  # fmt: skip
+    def run(
+        self,
+        scenario: Scenario,
+        first: Callable[[], object],
+        run: Callable[..., forked.Ended] = forked.run,
+    ) -> tuple[forked.Ended, dict[str, bytes]]:
         """How a scenario ends, and what it wrote."""
 
         def prepared() -> None:
@@ -218,17 +222,15 @@ class Bench:
             env["DRIFT_AUDIT_SEAL_KEY_SECRET"] = "projects/shop/secrets/seal-key/versions/1"
         with self.folder() as folder:
             before = files_below(folder)
-            ended = forked.run(scenario.arguments, folder, env, first=prepared)
+            ended = run(scenario.arguments, folder, env, first=prepared)
             after = files_below(folder).items()
             return ended, {name: data for name, data in after if before.get(name) != data}
 
     def learn(self, scenario: Scenario) -> set[Statement]:
         """What a scenario executes, after what it tells was learned without a trace."""
-        listed = self.root / "modules"
-        self.truths[scenario] = self.run(scenario, partial(forked.at_end, partial(_modules, listed)))
-        if not scenario.fresh:  # so that children have it
-            for name in json.loads(listed.read_text()):
-                importlib.import_module(name)
+        if not scenario.fresh:
+            self.run(scenario, lambda: None, run=forked.warm)
+        self.truths[scenario] = self.run(scenario, lambda: None)
         ended, written = self.truths[scenario]
         assert ended.code in (0, 10, 3), (scenario, ended)
         if found := self.look.found(b"\n".join([ended.out, ended.err, *written.values()])):
@@ -296,10 +298,6 @@ def _torn(name: str, data: bytes, code: int) -> Iterator[str]:
         yield f"{name} says clean, and the run ended with {code}"
 
 
-def _modules(listed: Path) -> None:
-    listed.write_text(json.dumps(sorted(sys.modules.keys() - {"__mp_main__"})))
-
-
 def _record(listed: Path) -> None:
     """Write down at the end which statements were executed."""
     seen: set[Statement] = set()
@@ -332,9 +330,8 @@ def benched(seed: int, first: Callable[[], object] = lambda: None) -> Iterator[B
         (root / "files").mkdir()
         planted.write(root / "files", plant)
         planted.known(plant)
-        env = environment(root / "home") | {"DRIFT_AUDIT_SEAL_KEY": plant.key()}
-        with forked.child(partial(planted.playing, plant), forked.reached) as addresses:
-            env = {**environment(root / "home"), **forked.pointing(addresses)}
+        with forked.child(partial(planted.playing, plant), forked.reached) as other:
+            env = {**environment(root / "home"), **forked.pointing(other.said)}
             env["DRIFT_AUDIT_SEAL_KEY"] = plant.key()
             yield Bench(root, plant, env, Lookout(plant.values), first)
 

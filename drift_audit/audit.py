@@ -285,6 +285,7 @@ class Audit:
         skipped += unjudged.waivers_of_unknown_age(candidate, findings, before)
         history, told = histories.so_far(pair.service), Explanation(findings)
         skipped += unjudged.of_service(case, self.patterns)
+        skipped += unjudged.behind_the_facts(case, pair.known.promoted)
         if reference is not None and changes:
             history = histories.of(pair.service)
             told = explain(

@@ -7,6 +7,7 @@ in the API says which revision served before; that comes from a baseline or an e
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -34,13 +35,14 @@ How = Literal["named", "promoted", "served", "serving", "none"]
 class Baseline:
     """
     A revision that a person promoted, what they said, the ids of the waivers that there were then,
-    as far as that was written down, and what of the policy it violates with their consent.
+    as far as that was written down, what of the policy it violates with their consent, and the day.
     """
 
     snapshot: Snapshot
     why: str
     waivers: frozenset[str] | None = None
     accepted: frozenset[str] = frozenset()
+    promoted: dt.date | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class KnownGood:
     It is known to be good where it was `promoted` by a person, or `served` when an audit looked.
     `passed_over` are those that were not fit, `runners_up` those that another one came before, each
     with the reason. `unseen` is what of the history could not be read in search of it, `waivers`
-    are those that there were when it was promoted.
+    are those that there were when it was promoted, on the day `promoted`.
     """
 
     snapshot: Snapshot | None
@@ -61,6 +63,7 @@ class KnownGood:
     runners_up: tuple[str, ...] = field(default=())
     unseen: tuple[Unseen, ...] = field(default=())
     waivers: frozenset[str] | None = None
+    promoted: dt.date | None = None
 
 
 def last_known_good(
@@ -87,8 +90,13 @@ def last_known_good(
     if baseline is not None:
         if baseline.accepted.issuperset(violations(baseline.snapshot)):
             why, later = f"baseline: {baseline.why}", _later(served, baseline.snapshot)
-            known = baseline.waivers
-            return KnownGood(baseline.snapshot, why, "promoted", runners_up=later, waivers=known)
+            return KnownGood(
+                baseline.snapshot,
+                *(why, "promoted"),
+                runners_up=later,
+                waivers=baseline.waivers,
+                promoted=baseline.promoted,
+            )
         passed_over[baseline.snapshot.revision] = "the baseline violates the policy"
     whole = service
     for number, one in enumerate(served, 1):

@@ -4,6 +4,7 @@ What could not be judged, and why: each is a skip, in the report and in the verd
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -68,6 +69,31 @@ def _versions_not_looked_at(candidate: Snapshot, evidence: frozenset[Evidence]) 
                 reason="no list of its versions was given",
                 blocking=False,
             )
+
+
+GRACE = dt.timedelta(days=1)
+"""
+Clocks differ, and SOURCE_DATE_EPOCH may tell when something was committed, not when it was deployed.
+"""
+
+
+def behind_the_facts(case: Case, promoted: dt.date | None) -> Iterator[Skip]:
+    """
+    Whatever depends on the day, where the clock is behind what has happened: the revisions that are
+    compared were created, and the baseline was `promoted`, on a day that is still to come.
+    """
+    sides = [side.identity for side in (case.candidate, case.reference) if side is not None]
+    told = [(f"{one.revision} was created", one.create_time) for one in sides]
+    days = [(what, at.date()) for what, at in told if at is not None]
+    days += [("the baseline was promoted", promoted)] if promoted else []
+    what, day = max(days, key=lambda one: one[1], default=("", dt.date.min))
+    if day - case.today > GRACE:
+        yield Skip(
+            what="what depends on the day, such as the end of waivers",
+            service=case.candidate.address,
+            reason=f"the clock says {case.today}, and {what} on {day}",
+            blocking=True,
+        )
 
 
 def waivers_of_unknown_age(

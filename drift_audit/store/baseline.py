@@ -48,17 +48,22 @@ class StoredBaseline(Frozen):
     sha256: str = ""
 
     @property
+    def day(self) -> dt.date:
+        """When it was promoted."""
+        return self.promoted_at.astimezone(dt.UTC).date()
+
+    @property
     def why(self) -> str:
         """Who promoted it, when, and why, for a sentence."""
-        day = self.promoted_at.astimezone(dt.UTC).date()
         forced = f"; against the policy: {self.forced}" if self.forced else ""
-        return f"promoted on {day} by {self.promoted_by}: {self.reason}{forced}"
+        return f"promoted on {self.day} by {self.promoted_by}: {self.reason}{forced}"
 
     @property
     def reference(self) -> Baseline:
         """What audits compare with."""
         known = None if self.waivers is None else frozenset(self.waivers)
-        return Baseline(self.snapshot, self.why, known, frozenset(self.violates or ()))
+        violates = frozenset(self.violates or ())
+        return Baseline(self.snapshot, self.why, known, violates, self.day)
 
     @property
     def sealed_with(self) -> frozenset[str]:

@@ -219,6 +219,8 @@ def _keep(
             os.write(writer, f"{told(found)}\n".encode())
             over.wait()
             os.write(writer, f"{last(found)}\n".encode())
+    except BaseException:  # noqa: BLE001  # it must not come back into the parent's code
+        traceback.print_exc()
     finally:
         os._exit(1)
 

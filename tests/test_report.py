@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
 
 import pytest
 
-from drift_audit.errors import ExitCode
+from drift_audit.__main__ import Interrupted, Terminated, _end, _guarded
+from drift_audit.cli.nights import ended
+from drift_audit.cli.trail import Trail
+from drift_audit.errors import DriftAuditError, ExitCode, OutputError
 from drift_audit.finding import First, Severity, Skip
 from drift_audit.report import Report, exit_code
 from drift_audit.snapshot import Unseen
@@ -46,6 +50,66 @@ def test_exit_codes_are_the_documented_ones():
         "CLEAN": 0, "USAGE": 2, "INCOMPLETE": 3, "REFUSED": 4, "OUTPUT": 5, "DRIFT": 10,
         "DEFECT": 70, "INTERRUPTED": 130, "TERMINATED": 143,
     }  # fmt: skip
+
+
+ENDED = [code for code in ExitCode if code < ExitCode.DEFECT]
+"""What a command itself can end with."""
+
+ARRIVES = {
+    "nothing": (None, None),
+    "SIGINT": (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+    "SIGINT, with logs": (Interrupted(), ExitCode.INTERRUPTED),
+    "SIGTERM": (Terminated(), ExitCode.TERMINATED),
+    "a defect": (ValueError(), ExitCode.DEFECT),
+    **{one.__name__: (one("x"), one.code) for one in DriftAuditError.__subclasses__()},
+}
+
+
+@pytest.fixture
+def signals():
+    """What this process does with signals, as it was before."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize("arrives", ARRIVES)
+@pytest.mark.parametrize("code", ENDED)
+def test_exit_truth_table_of_a_process(code, arrives, measured, kept, signals):
+    """
+    Whatever arrives wins over what the command would have said, and what was lost besides makes 5 of a
+    verdict, of nothing else: 0 is left to the run in which all went well.
+    """
+    error, instead = ARRIVES[arrives]
+
+    def command():
+        if error:
+            raise error
+        return ended(code, kept=kept)
+
+    trail = Trail("audit")
+    trail._metrics = Measures(measured)  # type: ignore[assignment]  # takes no look at what it writes
+    first = _guarded(command)
+    final = _guarded(lambda: _end([trail.end], first))
+    lost = not measured or (not kept and instead is None)
+    known = instead or code
+
+    assert final == (ExitCode.OUTPUT if lost and known in (0, 10) else known)
+    assert (final == 0) == (code == 0 and instead is None and measured and kept)
+
+
+class Measures:
+    """A file of metrics that takes them, or does not."""
+
+    def __init__(self, takes):
+        self.takes = takes
+
+    def write(self, *_):
+        if not self.takes:
+            raise OutputError("cannot write m")
 
 
 LOSS = {"changes": [change()], "findings": [finding()]}

@@ -73,7 +73,8 @@ def _versions_not_looked_at(candidate: Snapshot, evidence: frozenset[Evidence]) 
 
 GRACE = dt.timedelta(days=1)
 """
-Clocks differ, and SOURCE_DATE_EPOCH may tell when something was committed, not when it was deployed.
+Clocks differ, and SOURCE_DATE_EPOCH may tell when something was committed, which is before it is
+deployed.
 """
 
 

@@ -13,6 +13,7 @@ The figures are printed as JSON; the exit code is 1 where a broken gate let some
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import random
@@ -32,6 +33,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from drift_audit.store import bucket
 from tests import forked, planted
 from tests.command import SEALED, environment
 from tests.planted import Planted
@@ -99,7 +101,9 @@ class Gate:
     def env(self, more: Mapping[str, str | None] | None = None) -> dict[str, str]:
         """The environment of a run; what is None is not in it."""
         found = {**environment(self.root / "home"), **forked.pointing(self.addresses), **SEALED}
-        return {name: value for name, value in {**found, **(more or {})}.items() if value is not None}
+        return {
+            name: value for name, value in {**found, **(more or {})}.items() if value is not None
+        }
 
     def passes(self, words: Sequence[str], **options: Any) -> forked.Ended:
         """Run the intact gate, which must let it pass."""
@@ -181,6 +185,14 @@ def _baseline(gate: Gate) -> None:
         (folder / BASELINE).unlink()
         (folder / BASELINE).symlink_to(folder / "elsewhere")
 
+    def file(folder: Path) -> None:
+        shutil.rmtree(folder / "store")
+        (folder / "store").touch()
+
+    def emptied(folder: Path) -> None:
+        shutil.rmtree(folder / "store")
+        (folder / "store").mkdir()
+
     def folder_(folder: Path) -> None:
         (folder / BASELINE).unlink()
         (folder / BASELINE).mkdir()
@@ -193,8 +205,8 @@ def _baseline(gate: Gate) -> None:
     gate.blocks("the baseline is gone", lambda f: (f / BASELINE).unlink())
     gate.blocks("the baseline and its history are gone", forgotten)
     gate.blocks("the store is gone", lambda f: shutil.rmtree(f / "store"))
-    gate.blocks("the store is a file", lambda f: (shutil.rmtree(f / "store"), (f / "store").touch()))  # fmt: skip
-    gate.blocks("the store is empty", lambda f: (shutil.rmtree(f / "store"), (f / "store").mkdir()))
+    gate.blocks("the store is a file", file)
+    gate.blocks("the store is empty", emptied)
     gate.blocks("the baseline is empty", _at(BASELINE, lambda _: b""))
     gate.blocks("the baseline is cut", _at(BASELINE, lambda data: data[: len(data) // 2]))
     gate.blocks("the baseline was edited", _at(BASELINE, lambda d: d.replace(b"second", b"edited")))
@@ -209,19 +221,22 @@ def _baseline(gate: Gate) -> None:
 
 def _impatient() -> None:
     """A store in a bucket waits two minutes for an answer: here less."""
-    from drift_audit.store import bucket
-
     bucket.PATIENCE = 1.0
 
 
 def _policy(gate: Gate) -> None:
     policy = Path("policy.toml")
+
+    def folder_(folder: Path) -> None:
+        (folder / policy).unlink()
+        (folder / policy).mkdir()
+
     gate.blocks("the policy is gone", lambda f: (f / policy).unlink())
     gate.blocks("the policy is empty", lambda f: (f / policy).write_text(""))
     gate.blocks("the policy is cut", _at(policy, lambda data: data[:-30]))
     gate.blocks("the policy is no text", _at(policy, lambda _: b"\xff\xfe\x00"))
     gate.blocks("the policy is misspelled", _at(policy, lambda d: d.replace(b"required", b"requierd")))  # fmt: skip
-    gate.blocks("the policy is a folder", lambda f: ((f / policy).unlink(), (f / policy).mkdir()))
+    gate.blocks("the policy is a folder", folder_)
     gate.blocks("the policy requires more", _at(policy, lambda d: d.replace(b"JWT", b"JWT_KEY")))
     gate.blocks("its schema is gone", _at(policy, lambda d: d.replace(b"required = {", b'schema = "none.json"\nrequired = {')))  # fmt: skip
     gate.blocks("a service is not there", _at(policy, lambda d: d.replace(b"/web", b"/gone")), gates=[AUDIT])  # fmt: skip
@@ -270,8 +285,6 @@ def _streams(gate: Gate) -> None:
 
 def _small_disk(kind: str) -> None:
     """The folder on a disk of its own, which takes nothing any more."""
-    import ctypes
-
     libc = ctypes.CDLL(None, use_errno=True)
     here = Path.cwd()
     uid, gid = os.getuid(), os.getgid()
@@ -319,7 +332,7 @@ def _python(gate: Gate) -> None:
         def first() -> None:
             for name in [n for n in sys.modules if n.startswith((*names, "drift_audit"))]:
                 del sys.modules[name]
-            sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # as the import system takes it
+            sys.modules.update(dict.fromkeys(names))
 
         return first
 
@@ -470,8 +483,8 @@ def opened() -> Iterator[Gate]:
             gate = Gate(root, other.said)
             promotions = (("api", "first"), ("api", "second"), ("web", "first"))
             for service, reason in promotions:
-                words = [*PROMOTE, f"--service={service}", f"--reason={reason}"]
-                ended = forked.warm(words, intact, gate.env())
+                said = [*PROMOTE, f"--service={service}", f"--reason={reason}"]
+                ended = forked.warm(said, intact, gate.env())
                 assert ended.code == 0, ended
             for words in GATES:
                 with gate.folder() as folder:

@@ -136,15 +136,13 @@ def _redirect(out: Path, err: Path) -> None:
 
 def _ran(arguments: list[str]) -> int:
     """The exit code that the interpreter would give."""
-    from drift_audit.__main__ import main
-
     try:
-        main(arguments)
+        importlib.import_module("drift_audit.__main__").main(arguments)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 1
     except BaseException as error:  # noqa: BLE001  # as the interpreter does
         sys.excepthook(type(error), error, error.__traceback__)
-        return 1
+    return 1
 
 
 def at_end(act: Act) -> None:

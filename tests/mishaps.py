@@ -18,7 +18,7 @@ from typing import Any
 
 from tests import forked, planted
 from tests.bucket import NAME
-from tests.leakage import PROGRAM, Day
+from tests.day import PROGRAM, Day
 from tests.raising import EXCEPTIONS, Injector
 from tests.tickets import SINKS
 
@@ -169,7 +169,7 @@ BROKEN: dict[str, Callable[[Day], Any]] = {
     "named.keys": lambda d: {"settings": "a:S", "keys": [], _value(d): 1},
     "no.keys": lambda d: f'{{"keys": "{_value(d)}',
     "projects.txt": lambda d: f"shop\n{_value(d)} {_value(d)}!\n",
-    "short.key": lambda d: _value(d),
+    "short.key": _value,
     "no.key": lambda d: b"\xff\xfe" + _value(d).encode("utf-16-le"),
     "wrong.world": lambda d: f"services: [{{project: shop, env: {{A: {_value(d)}}}}}]",
     "cut.world": lambda d: f"services: [{{project: '{_value(d)}",
@@ -196,7 +196,7 @@ def _keys() -> Iterator[Mishap]:
     yield "a bucket that denies", partial(_bucket, denied="prod")
     yield "a bucket that is not there", lambda d: d.run(*audit[:2], "--store=gs://none-such", "--night", live=True)  # fmt: skip
     for word in ("show", "log"):
-        yield f"no baseline to {word}", lambda d, w=word: d.run("baseline", w, "shop/r1/none")
+        yield f"no baseline to {word}", partial(_said, "baseline", word, "shop/r1/none")
     yield "a baseline is demanded", lambda d: d.run(*audit, "--service=web", "--require-baseline", live=True)  # fmt: skip
 
 
@@ -233,8 +233,13 @@ def _tickets() -> Iterator[Mishap]:
         yield f"{sink.name} answers nonsense", partial(_refused, sink.name, 0)
     token = "DRIFT_AUDIT_NOTIFY_OPS"
     for url in ("nonsense://u:{}@h/", "json://bot:{}@127.0.0.1:1/", "{}"):
-        yield f"a chat at {url[:10]}", lambda d, u=url: d.run("attach", "notify", "r.json", "ops", env={token: u.format(d.plant("URL of a chat"))})  # fmt: skip
+        yield f"a chat at {url[:10]}", partial(_chat, token, url)
     yield "no token", lambda d: d.run("attach", "github", "r.json", "acme/shop#12", env={"GITHUB_TOKEN": None})  # fmt: skip
+
+
+def _chat(token: str, url: str, day: Day) -> forked.Ended:
+    told = {token: url.format(day.plant("URL of a chat"))}
+    return day.run("attach", "notify", "r.json", "ops", env=told)
 
 
 def _refused(name: str, code: int, day: Day) -> forked.Ended:
@@ -249,6 +254,12 @@ def _refused(name: str, code: int, day: Day) -> forked.Ended:
         desk.always = desk.garbage = None
     took = name == "notify" and not code  # whatever a chat says with 200 is a yes
     return forked.Ended(2, ended.out, ended.err) if took and ended.code == 0 else ended
+
+
+def _said(*words_and_day: Any) -> forked.Ended:
+    *words, day = words_and_day
+    ended: forked.Ended = day.run(*words)
+    return ended
 
 
 def _streams() -> Iterator[Mishap]:
@@ -343,12 +354,15 @@ LOUD = {
 
 def _loud() -> Iterator[Mishap]:
     for name, value in LOUD.items():
-        only = {name: value}
-        yield f"{name}={value}", lambda d, e=only: d.run(*AUDIT[:2], live=True, env=e, real=True)
+        yield f"{name}={value}", partial(_shouting, {name: value})
     yield "all of it, denied", lambda d: d.run("audit", "--no-config", "--project=none", env=LOUD, real=True)  # fmt: skip
     yield "no credentials", partial(_account, None)
     yield "an account that is none", partial(_account, {"type": "service_account"})
     yield "an account that cannot sign in", partial(_account, {"type": "service_account", "client_email": "a@b", "token_uri": "http://127.0.0.1:1/"})  # fmt: skip
+
+
+def _shouting(env: dict[str, str], day: Day) -> forked.Ended:
+    return day.run(*AUDIT[:2], live=True, env=env, real=True)
 
 
 def _account(told: dict[str, str] | None, day: Day) -> forked.Ended:

@@ -79,7 +79,9 @@ class Lookout:
 
     def found(self, data: bytes) -> list[str]:
         """How values show, with the place where one was planted, as far as that can be told."""
-        told = [f"{self._whose(data)}: {name}" for form, name in self._forms.items() if form in data]
+        told = [
+            f"{self._whose(data)}: {name}" for form, name in self._forms.items() if form in data
+        ]
         for form, (name, whole) in self._hashes.items():
             if form in data and whole in data:
                 told.append(name)
@@ -134,7 +136,9 @@ def world(plant: Planted) -> dict[str, Any]:
             "JWT": {"secret": "jwt", "version": "2"},
             "LOST": plant("env: LOST"),
         },
-        "sidecars": [{"name": "proxy", "image": "r/proxy", "env": {"P": plant("env of a sidecar")}}],
+        "sidecars": [
+            {"name": "proxy", "image": "r/proxy", "env": {"P": plant("env of a sidecar")}}
+        ],
     }
     second = {
         "name": "api-00002-b",
@@ -226,7 +230,7 @@ def playing(
     planned = [Fault.parse(fault) for fault in faults]
     emulator = Emulator(read_world(document or world(plant), "world"), faults=planned)
     if document is None:
-        furnish(emulator._desk._state, plant)  # noqa: SLF001  # a world cannot say all of it
+        furnish(emulator._desk._state, plant)  # a world cannot say all of it
     with emulator:
         yield emulator
 

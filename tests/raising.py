@@ -18,7 +18,6 @@ import argparse
 import ast
 import errno
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from typing import Any
 import pydantic
 from google.api_core import exceptions as google
 
+from drift_audit.cli import notice
 from tests import forked, planted
 from tests.canary import files_below
 from tests.command import environment
@@ -369,7 +369,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _talkative() -> None:
     """The control: a program that says of a defect what the exception says."""
-    from drift_audit.cli import notice
 
     def defect(message: str, error: BaseException, *, hint: str = "") -> None:
         notice.failed(message, str(error), hint=hint)

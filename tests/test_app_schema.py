@@ -225,7 +225,10 @@ def test_document_that_a_policy_cannot_have(shop, schema, says):
         (json.dumps(document() | {"keys": []}), "keys"),
         (json.dumps(document({"field": "a", "names": []})), "keys.0.names"),
         (json.dumps(document({"field": "a", "names": [""]})), "keys.0.names.0"),
-        (json.dumps(document({"field": "a", "names": ["A"], "default": CANARY})), "keys.0.(another name)"),
+        (
+            json.dumps(document({"field": "a", "names": ["A"], "default": CANARY})),
+            "keys.0.(another name)",
+        ),
         (json.dumps(document() | {CANARY: 1}), "(another name)"),
         (
             json.dumps(document({"field": "a", "names": ["A"], "required": CANARY})),

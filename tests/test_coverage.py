@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import json
 from typing import Any
@@ -208,6 +209,39 @@ def test_shortfall_ends_with_3(tmp_path, more, share):
 
     assert (code, told["verdict"]) == (3, "incomplete")
     assert told["coverage"][share] < told["coverage"][whole]
+
+
+def on(day):
+    at = dt.datetime.fromisoformat(f"{day}T12:00:00+00:00")
+    return {"SOURCE_DATE_EPOCH": str(int(at.timestamp()))}
+
+
+@pytest.mark.parametrize(
+    ("promoted", "day", "reason"),
+    [
+        ("", "2026-01-15", ""),
+        ("", "2026-01-02", ""),
+        ("", "2026-01-01", "the clock says 2026-01-01, and api-3 was created on 2026-01-03"),
+        ("2026-01-10", "2026-01-10", ""),
+        ("2026-01-10", "2026-01-09", ""),
+        ("2026-01-10", "2026-01-08", "the clock says 2026-01-08, and the baseline was promoted on 2026-01-10"),
+    ],
+)  # fmt: skip
+def test_clock_behind_what_has_happened(tmp_path, promoted, day, reason):
+    """Under a clock that is more than a day behind the facts, nobody knows which waivers are in force."""
+    scope = ["--project=shop", "--region=r1", "--kind=service", "--service=api", "--fail-on=never"]
+    with playing_document(world()) as emulator:
+        env = reached(emulator)
+        if promoted:
+            words = ["baseline", "promote", "api-2", *scope[:-1], "--reason=r", "--by=me"]
+            assert run(*words, cwd=tmp_path, env=env | on(promoted)).code == 0
+        ran = run("audit", *scope, "-o", "r.json", cwd=tmp_path, env=env | on(day))
+    told = json.loads((tmp_path / "r.json").read_text())
+
+    assert ran.code == (3 if reason else 0), ran.block
+    assert {s["reason"] for s in told["skipped"] if "day" in s["what"]} == (
+        {reason} if reason else set()
+    )
 
 
 EXPECTS = '[scope]\nexpect = ["shop/r1/api", "shop/r1/gone"]\n'

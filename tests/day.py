@@ -52,6 +52,7 @@ class Day:
     figures: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
+    newest: int = 0
 
     def run(
         self,
@@ -105,8 +106,11 @@ class Day:
         for name, data in files_below(self.folder).items():
             if there.get(name) != data:
                 self.looked(_sink(name), name.encode() + b"\n" + data, words)
-        for name, (_, data) in self.cloud.objects.items():
+        for name, (generation, data) in self.cloud.objects.items():
+            if generation <= self.newest:
+                continue
             self.looked(f"bucket, {_part(name)}", unpacked(name, data), words)
+        self.newest = self.cloud.generation
         for name, desk in self.desks.items():
             secret = {"authorization", "cookie"}
             for one in desk.asked:

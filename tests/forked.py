@@ -140,6 +140,8 @@ def _ran(arguments: list[str]) -> int:
         importlib.import_module("drift_audit.__main__").main(arguments)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except BaseException as error:  # noqa: BLE001  # as the interpreter does
         sys.excepthook(type(error), error, error.__traceback__)
     return 1

@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first = leaking if given.control else lambda: None
     with opened(given.seed, few=given.few, first=first) as day:
         goes_well(day)
-        mishaps.happen(day)
+        mishaps.happen(day, control=given.control)
         figures = {
             "canaries": len(day.plant.values),
             "sinks": sum(map(bool, day.sinks.values())),
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         problems = day.problems
     with raising.benched(given.seed, first) as bench:
-        raising.campaign(bench, given.every, given.seed)
+        raising.campaign(bench, given.every, given.seed, few=given.few)
     figures["raised_at_statements"] = bench.figures["raised"]
     figures["statements_reached"] = bench.figures["reached"]
     problems += bench.problems

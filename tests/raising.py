@@ -88,6 +88,7 @@ IMPORTING = (
     Scenario("audit --no-config --read-limits -o r.json", live=True, fresh=True),
     Scenario("doctor --no-config --format=json", live=True, fresh=True),
 )
+FEW = (SCENARIOS[0], SCENARIOS[4], IMPORTING[0])
 PREVIEW = Scenario(
     "preview --no-config --project=shop --region=europe-west1 --reference=SERVING -o r.json"
     " -- gcloud run services update api --remove-env-vars=LEVEL"
@@ -336,11 +337,12 @@ def benched(seed: int, first: Callable[[], object] = lambda: None) -> Iterator[B
             yield Bench(root, plant, env, Lookout(plant.values), first)
 
 
-def campaign(bench: Bench, every: int, seed: int) -> None:
-    """Every so many statements, each with the exception whose turn it is."""
+def campaign(bench: Bench, every: int, seed: int, *, few: bool = False) -> None:
+    """Every so many statements, each with the exception whose turn it is; of a `few` commands alone."""
     where: dict[Statement, Scenario] = {}
     preview = [PREVIEW] if every == 1 and shutil.which("gcloud") else []
-    for scenario in (*SCENARIOS, *preview, *IMPORTING):
+    scenarios = (*SCENARIOS, *preview, *IMPORTING)
+    for scenario in FEW if few else scenarios:
         for at in bench.learn(scenario):
             if KNOWN[at[0]][at[1]] != scenario.fresh:
                 where.setdefault(at, scenario)

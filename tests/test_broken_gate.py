@@ -12,7 +12,7 @@ KILLS, STATEMENTS = 6, 10
 
 def test_broken_gates_block(tmp_path):
     """An intact gate ends with 0, and one that was broken in any of eighty ways never does."""
-    given = (f"--kills={KILLS}", f"--statements={STATEMENTS}")
+    given = ("--few", f"--kills={KILLS}", f"--statements={STATEMENTS}")
     code, figures, problems = campaign(tmp_path, *given, name="broken_gate")
 
     assert (code, problems) == (0, [])
@@ -24,7 +24,7 @@ def test_broken_gates_block(tmp_path):
 def test_control_gate_that_tolerates_blindness(tmp_path):
     """A gate that passes what it could not look at is found out."""
     code, _, problems = campaign(
-        tmp_path, "--kills=0", "--statements=0", "--control", name="broken_gate"
+        tmp_path, "--few", "--kills=0", "--statements=0", "--control", name="broken_gate"
     )
     told = "\n".join(problems)
 

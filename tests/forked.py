@@ -167,7 +167,8 @@ def warm(
 
     ended = run(arguments, folder, env, first=prepared)
     for name in json.loads(listed.read_text()):
-        importlib.import_module(name)
+        with suppress(ImportError):  # parts of packages that have no name of their own
+            importlib.import_module(name)
     listed.unlink()
     return ended
 

@@ -29,6 +29,7 @@ from drift_audit.snapshot import Address
 from drift_audit.targets import targets
 
 KEY_BYTES = 32
+NO_KEY = "not 32 or more bytes in base64 or hexadecimal"
 _SMALL = re.compile(r"\s*[0-9]{1,6}\s*", re.ASCII)
 VALUE_LIMIT = 32_768
 """The longest value Cloud Run takes, in bytes (`cloud-run-api.md` §1.2)."""
@@ -104,7 +105,7 @@ class SealKey:
                 continue
             if len(material) >= KEY_BYTES:
                 return SealKey(material, lasting=True)
-        raise ValueError("not 32 or more bytes in base64 or hexadecimal")
+        raise ValueError(NO_KEY)
 
     @property
     def text(self) -> str:

@@ -18,7 +18,7 @@ import click
 from drift_audit import files, names
 from drift_audit.cli.notice import notice
 from drift_audit.errors import InputError, SourceError, StoreError
-from drift_audit.seal import KEY_BYTES, SealKey
+from drift_audit.seal import KEY_BYTES, NO_KEY, SealKey
 
 VARIABLE = "DRIFT_AUDIT_SEAL_KEY"
 FILE_VARIABLE = "DRIFT_AUDIT_SEAL_KEY_FILE"
@@ -203,7 +203,6 @@ def create() -> SealKey:
 def _parse(text: str, where: str) -> SealKey:
     try:
         return SealKey.parse(text)
-    except ValueError as error:
-        raise StoreError(
-            f"{where}: {error}", hint="head -c 32 /dev/urandom | base64 makes a key"
-        ) from None
+    except ValueError:  # whose words could quote what was parsed
+        hint = "head -c 32 /dev/urandom | base64 makes a key"
+        raise StoreError(f"{where}: {NO_KEY}", hint=hint) from None

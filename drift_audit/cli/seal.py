@@ -24,7 +24,7 @@ from drift_audit.errors import CommandError, InputError, StoreError
 from drift_audit.headline import number
 from drift_audit.names import KINDS
 from drift_audit.renderer.encode import visible
-from drift_audit.seal import KEY_BYTES, Rekeying, SealKey
+from drift_audit.seal import KEY_BYTES, NO_KEY, Rekeying, SealKey
 
 if TYPE_CHECKING:
     from drift_audit.audit import Source
@@ -230,8 +230,8 @@ def _new_key(path: str, *, dry: bool) -> SealKey:
             return SealKey.parse(data.decode("ascii", "replace"))
         except InputError as error:
             raise StoreError(f"the new key: {error}") from None
-        except ValueError as error:
-            raise StoreError(f"the new key: {path}: {error}") from None
+        except ValueError:
+            raise StoreError(f"the new key: {path}: {NO_KEY}") from None
     key = SealKey(secrets.token_bytes(KEY_BYTES), lasting=True)
     if not dry:
         files.create(place, f"{key.text}\n", mode=0o600)

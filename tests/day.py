@@ -152,11 +152,12 @@ class Day:
             said = ended.err.decode(errors="replace")[-300:]
             self.problems.append(f"{what} ended with {ended.code}: {said}")
 
-    def well(self, *arguments: str, codes: Sequence[int] = (0, 10), **options: Any) -> None:
+    def well(self, *arguments: str, codes: Sequence[int] = (0, 10), **options: Any) -> forked.Ended:
         """A run that goes well."""
         self.figures["success_runs"] += 1
         ended = self.run(*arguments, **options)
         self.expect(" ".join(arguments), ended, *codes)
+        return ended
 
 
 def _format(words: Sequence[str]) -> str:

@@ -46,7 +46,8 @@ def goes_well(day: Day, *, control: bool = False) -> None:
         day.well(*whole, *kept, *written, "--metrics-file=r.prom", "--log-format=json", live=True, env=env)  # fmt: skip
         day.well("audit", "--no-config", *kept, live=True, env={"SOURCE_DATE_EPOCH": "1768578400"})
         promote = ["baseline", "promote", "api-00001-a", "--service=api", "--reason=r", "--by=me", f"--store={store}"]  # fmt: skip
-        day.well(*promote, live=True)
+        told = day.well(*promote, "--dry-run", live=True).out.decode()
+        day.well(*promote, f"--sha256={told.split()[-1]}", live=True)
         day.well("audit", "--no-config", f"--store={store}", "-o", "r.json", live=True)
         day.well("baseline", "list", f"--store={store}")
         day.well("history", "api", "--format=json", f"--store={store}", live=True)
@@ -61,7 +62,7 @@ def goes_well(day: Day, *, control: bool = False) -> None:
     for format_ in formats:
         day.well("render", "r.json", f"--format={format_}")
         if not day.few:
-            day.well("audit", "--no-config", f"--format={format_}", live=True)
+            day.well("audit", f"--format={format_}", live=True)
     day.well("compare", "before.json", "after.json", "--no-config", "--format=html")
     day.well("compare", "SERVING", "plan.json", "--no-config", "--format=markdown", live=True)
     day.well("audit", "--input=folder", "--no-config", "--format=json", "--verbosity=debug")
@@ -93,7 +94,7 @@ def _more_goes_well(day: Day) -> None:
     day.well("init", "--into=made", "--with=terraform,gcloud,github", "--no-key", codes=(0,))
     day.well("schema", "check", "keys.json", "--input=before.json")
     day.well("history", "--kept", "*", "--store=store", codes=(0, 3, 4))
-    app = {"PYTHONPATH": f"{day.folder}:{day.env['PYTHONPATH']}"}
+    app = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": f"{day.folder}:{day.env['PYTHONPATH']}"}
     day.well("schema", "export", "app:Settings", "-o", "r.keys.json", env=app, meanwhile=day.watch)
     if shutil.which("gcloud"):
         _previews(day)
@@ -103,8 +104,8 @@ def _previews(day: Day) -> None:
     flags = ["--no-config", "--project=shop", "--region=europe-west1", "--reference=SERVING"]
     update = ["--", "gcloud", "run", "services", "update", "api"]
     given = f"--update-env-vars=NEW={day.plant('a command of gcloud')}"
-    day.well("preview", *flags, *update, "--remove-env-vars=LEVEL", meanwhile=day.watch)
-    day.well("preview", *flags, "--format=json", "-o", "r.html", *update, given)
+    day.well("preview", *flags, *update, "--remove-env-vars=LEVEL", codes=(3,), meanwhile=day.watch)
+    day.well("preview", *flags, "--format=json", "-o", "r.html", *update, given, codes=(3,))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -39,15 +39,22 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     gc.disable()  # what is imported now stays to the end: `_run` takes it out of every collection
     _open_closed_streams()
     _lock_down()
-    signal.signal(signal.SIGTERM, _terminate)
     words = sys.argv[1:] if arguments is None else arguments
-    endings: list[Ending] = []
-    code = _guarded(lambda: _run(words, endings))
-    if endings:
-        code = _guarded(lambda: _end(endings, code))
+    code = _guarded(lambda: _whole(words))
     if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         _leave(code)
     sys.exit(int(code))
+
+
+def _whole(words: list[str]) -> int:
+    """Run the command, and let it end. Here alone, where it is caught, SIGTERM is an exception."""
+    endings: list[Ending] = []
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = _guarded(lambda: _run(words, endings))
+        return _guarded(lambda: _end(endings, code)) if endings else code
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _guarded(act: Callable[[], int]) -> int:

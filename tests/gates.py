@@ -123,7 +123,7 @@ class Gate:
                     self.problems.append(f"{place}: ended with {ended.code}")
                 if ended.code in (1, 70) and "is not installed" not in what:
                     self.problems.append(f"{place}: a defect: {ended.err[-300:]!r}")
-                if clean(folder / "r.json") and ended.code not in (5, -9, -15, 143, 130):
+                if clean(folder / "r.json") and ended.code not in (5, -2, -9, -15, 130, 143):
                     self.problems.append(f"{place}: left a report that says clean")
                 if _baselines(folder) - there:
                     self.problems.append(f"{place}: made a baseline")

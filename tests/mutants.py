@@ -1,22 +1,32 @@
 """
-`python -m tests.mutants [--again | NAME...]`: faults in the core that no test notices, one by one.
+`python -m tests.mutants [--again] [--control] [--at-once N] [NAME...]`: faults in the core that no
+test notices, one by one.
 
-mutmut makes them and runs the tests that reach each; `[tool.mutmut]` in pyproject.toml says where
-and with which. It leaves decorated functions alone, and every rule is one, so it is given a copy in
-which `@d def f` is written as `def f` and `f = d(f)`: the same program. What survives is what
-`tests/survivors.yaml` lists with a reason, no more and no less. Names are those of modules or
-functions, with globs; without any, everything is tried. `--again` is for whoever writes cases: what
-was killed in a function that is as it was stays killed, and the rest is tried once more.
+mutmut makes them and runs the tests that reach each. `[tool.mutmut]` in pyproject.toml says how, and
+its `groups` say where and with which tests. It leaves decorated functions alone, and every rule is
+one, so it is given a copy in which `@d def f` is written as `def f` and `f = d(f)`: the same program.
+Every group has a copy of its own. What survives is what `tests/survivors.yaml` lists with a reason,
+no more and no less. Names are those of groups, modules or functions, the last two with globs;
+without any, everything is tried. `--again` is for whoever writes cases: what was killed in a function
+that is as it was stays killed, and the rest is tried once more. With `--control` sealing is tried
+with tests that look at nothing, which must be found.
+
+The figures are printed as JSON, and all else goes to standard error; the exit code is 1 where there
+are problems.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -26,13 +36,21 @@ import libcst as cst
 import yaml
 
 ROOT = Path(__file__).parents[1]
-COPY = ROOT / ".mutants"
+COPIES = ROOT / ".mutants"
 COPIED = "drift_audit tests docs templates baselines pyproject.toml README.md CHANGELOG.md".split()
 SURVIVORS = Path(__file__).with_name("survivors.yaml")
 MUTMUT = Path(sys.executable).with_name("mutmut")
-AT_ONCE = 2
 LEAST = 0.9
 """The share of mutants that the tests of a module must kill."""
+
+WEAK = """
+from drift_audit.seal import Sealer, SealKey
+from drift_audit.snapshot import Address
+
+def test_weak():
+    Sealer(SealKey(b"k" * 32, lasting=True), reveal=["*"]).seal(Address(key="A"), "value")
+"""
+"""A test that runs what it is given, and looks at nothing."""
 
 KILLED = frozenset({"killed", "timeout"})
 STALE = frozenset({"survived", "timeout", "no tests"})
@@ -81,54 +99,142 @@ def undecorated(source: str) -> str:
     return cst.parse_module(source).visit(Undecorated()).code
 
 
-def main(arguments: list[str]) -> int:
-    """Make the copy, run mutmut on it, and hold what survived against the list."""
-    again, globs = arguments == ["--again"], [f"{n}*" for n in arguments if n != "--again"]
-    copy(keep=again)
-    alive = [n for n, status in results([]).items() if status in STALE] if again else []
-    for names in ([], alive) if alive else (globs,):
-        command = [str(MUTMUT), "run", f"--max-children={AT_ONCE}", *names]
-        if failed := subprocess.run(command, cwd=COPY, check=False).returncode:
-            return failed
-    found = results(globs)
-    survived = {name for name, status in found.items() if status not in KILLED}
-    mutations = [mutation(name, mutmut("show", name)) for name in sorted(survived)]
+@dataclass(frozen=True)
+class Group:
+    """Modules of one kind, as globs of paths, and the tests that are to notice faults in them."""
+
+    name: str
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+
+    @property
+    def copy(self) -> Path:
+        """Where the project stands as mutmut is to see it."""
+        return COPIES / self.name
+
+    @property
+    def names(self) -> list[str]:
+        """The modules as one imports them."""
+        paths = (path.relative_to(ROOT) for glob in self.modules for path in ROOT.glob(glob))
+        return [".".join(path.with_suffix("").parts) for path in paths]
+
+    def globs(self, asked: Sequence[str]) -> list[str] | None:
+        """What of the group was asked for: globs of mutants, none for all, None for nothing."""
+        if not asked or self.name in asked:
+            return []
+        found = [f"{a}*" for a in asked if any(_meets(a, module) for module in self.names)]
+        return found or None
+
+
+def _meets(asked: str, module: str) -> bool:
+    """Whether a name is that of a module, of something in it, or of what it is in."""
+    return asked.startswith(f"{module}.") or fnmatchcase(module, f"{asked}*")
+
+
+CONTROL = Group("control", ("drift_audit/seal.py",), ("tests/test_weak.py",))
+CONTROLLED = "drift_audit.seal.x__printable*"
+
+
+def groups() -> list[Group]:
+    """All groups, as pyproject.toml has them."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutmut"]
+    return [
+        Group(one["name"], tuple(one["modules"]), tuple(one["tests"])) for one in settings["groups"]
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try what is asked for, hold what survived against the list, and print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="groups, modules or functions")
+    parser.add_argument("--again", action="store_true", help="try only what was not killed")
+    parser.add_argument("--control", action="store_true", help="tests that look at nothing")
+    parser.add_argument("--at-once", type=int, default=2, help="mutants that are tried at a time")
+    given = parser.parse_args(arguments)
+    if given.control:
+        tried = {CONTROL: [CONTROLLED]}
+    else:
+        tried = {g: globs for g in groups() if (globs := g.globs(given.names)) is not None}
+    found: dict[str, str] = {}
+    survived: list[Mutation] = []
+    for group, globs in tried.items():
+        run(group, globs, again=given.again, at_once=given.at_once)
+        results = of_group(group, globs)
+        found |= results
+        alive = sorted(name for name, status in results.items() if status not in KILLED)
+        survived += [mutation(name, mutmut(group, "show", name)) for name in alive]
     modules = {place(name)[0] for name in found}
     known = [one for one in listed() if one.module in modules]
-    told = [*figures(found), *complaints(found, mutations, known, whole=not globs)]
-    print("", *told, sep="\n")
-    return int(any(not line.startswith(" ") for line in told))
+    whole = not any(tried.values())
+    told = [*figures(found), *complaints(found, survived, known, whole=whole)]
+    print("", *told, sep="\n", file=sys.stderr)
+    problems = [line for line in told if not line.startswith(" ")]
+    print(json.dumps({"figures": counted(found, survived, known), "problems": problems}, indent=1))
+    return int(bool(problems))
 
 
-def results(globs: list[str]) -> dict[str, str]:
-    """The mutants that were asked for, with their statuses."""
-    found = read(mutmut("results", "--all", "true"))
+def run(group: Group, globs: Sequence[str], *, again: bool, at_once: int) -> None:
+    """Make the copy of a group, and let mutmut try what was asked for."""
+    copy(group, keep=again)
+    alive = [n for n, status in of_group(group, []).items() if status in STALE] if again else []
+    for names in ([], alive) if alive else (globs,):
+        command = [str(MUTMUT), "run", f"--max-children={at_once}", *names]
+        ran = subprocess.run(
+            command, cwd=group.copy, check=False, stdout=sys.stderr, env=environment()
+        )
+        if ran.returncode:
+            sys.exit(f"mutmut failed on the group {group.name}")
+
+
+def of_group(group: Group, globs: Sequence[str]) -> dict[str, str]:
+    """The mutants of a group that were asked for, with their statuses."""
+    found = read(mutmut(group, "results", "--all", "true"))
     return {n: s for n, s in found if not globs or any(fnmatchcase(n, glob) for glob in globs)}
 
 
-def copy(*, keep: bool) -> None:
+def copy(group: Group, *, keep: bool) -> None:
     """
     The project as mutmut is to see it, with or without the mutants of the last time; which tests
     reach what is always found out anew.
     """
     for name in COPIED if keep else [""]:
-        shutil.rmtree(COPY / name, ignore_errors=True)
-    (COPY / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
-    COPY.mkdir(exist_ok=True)
+        shutil.rmtree(group.copy / name, ignore_errors=True)
+    (group.copy / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
+    group.copy.mkdir(exist_ok=True, parents=True)
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, COPY / name, ignore=shutil.ignore_patterns("__pycache__"))
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, group.copy / name, ignore=ignored)
         else:
-            shutil.copy(source, COPY / name)
-    for path in (COPY / "drift_audit").rglob("*.py"):
+            shutil.copy(source, group.copy / name)
+    settings = group.copy / "pyproject.toml"
+    settings.write_text(configured(settings.read_text(), group))
+    if group is CONTROL:
+        (group.copy / "tests" / "test_weak.py").write_text(WEAK)
+    for path in (group.copy / "drift_audit").rglob("*.py"):
         path.write_text(undecorated(path.read_text()))
 
 
-def mutmut(*arguments: str) -> str:
+def configured(settings: str, group: Group) -> str:
+    """The settings of the project, with what mutmut reads of a group among its own."""
+    here = {"only_mutate": group.modules, "pytest_add_cli_args_test_selection": group.tests}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in here.items()]  # lists are TOML too
+    return settings.replace("[tool.mutmut]\n", "\n".join(["[tool.mutmut]", *lines, ""]), 1)
+
+
+def mutmut(group: Group, *arguments: str) -> str:
     """What a command of mutmut prints."""
     command = [str(MUTMUT), *arguments]
-    return subprocess.run(command, cwd=COPY, check=True, capture_output=True, text=True).stdout
+    ran = subprocess.run(
+        command, cwd=group.copy, check=True, capture_output=True, text=True, env=environment()
+    )
+    return ran.stdout
+
+
+def environment() -> dict[str, str]:
+    """What mutmut runs in: nobody measures the coverage of a copy."""
+    return {name: v for name, v in os.environ.items() if not name.startswith("COVERAGE")}
 
 
 def read(results: str) -> Iterator[tuple[str, str]]:
@@ -179,6 +285,19 @@ def figures(results: dict[str, str]) -> Iterator[str]:
         yield f"{mark} {dead:5} of {there:5} killed, {share:5.1f} %  {module or 'in all'}"
 
 
+def counted(
+    results: dict[str, str], found: Iterable[Mutation], known: Iterable[Mutation]
+) -> dict[str, Any]:
+    """The same as plain counts, and how many of what survived the list has a reason for."""
+    made = Counter(place(name)[0] for name in results)
+    killed = Counter(place(name)[0] for name, status in results.items() if status in KILLED)
+    explained = Counter(one.module for one in (Counter(found) & Counter(known)).elements())
+    counts = {"faults": made, "noticed": killed, "explained": explained}
+    totals = {word: count.total() for word, count in counts.items()}
+    modules = {module: {w: count[module] for w, count in counts.items()} for module in sorted(made)}
+    return {**totals, "modules": modules}
+
+
 def complaints(
     results: dict[str, str], found: Iterable[Mutation], known: Iterable[Mutation], *, whole: bool
 ) -> Iterator[str]:
@@ -192,4 +311,4 @@ def complaints(
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

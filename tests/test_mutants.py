@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,18 @@ import pytest
 import yaml
 
 from tests.mutants import (
+    CONTROLLED,
     ROOT,
     SURVIVORS,
+    Group,
     Mutation,
     complaints,
+    configured,
+    counted,
     figures,
+    groups,
     listed,
+    main,
     mutation,
     place,
     read,
@@ -138,6 +146,74 @@ def test_figures_tell_what_is_too_little():
     assert [line.startswith(" ") for line in figures(good)] == [True, True]
     assert [line.startswith("too few") for line in figures(bad)] == [True, True]
     assert [line.startswith("too few") for line in figures({})] == [True]
+
+
+def test_counts_of_each_module():
+    """Of what survived it is counted how much the list explains, each entry for as often as it stands."""
+    other = Mutation("drift_audit.seal", "f", "a", "b")
+    found = {f"drift_audit.rules.env.x_f__mutmut_{n}": "survived" for n in range(3)}
+    found |= {"drift_audit.seal.x_f__mutmut_1": "timeout"}
+
+    assert counted(found, [ONE, ONE, ONE], [ONE, other]) == {
+        "faults": 4, "noticed": 1, "explained": 1,
+        "modules": {
+            "drift_audit.rules.env": {"faults": 3, "noticed": 0, "explained": 1},
+            "drift_audit.seal": {"faults": 1, "noticed": 1, "explained": 0},
+        },
+    }  # fmt: skip
+
+
+ENV = Group("some", ("drift_audit/rules/e*v.py", "drift_audit/seal.py"), ("tests/test_rules.py",))
+
+
+@pytest.mark.parametrize(
+    ("asked", "globs"),
+    [
+        ([], []),
+        (["some"], []),
+        (["drift_audit.seal"], ["drift_audit.seal*"]),
+        (["drift_audit.rules"], ["drift_audit.rules*"]),
+        (["drift_audit.rules.env.x_key"], ["drift_audit.rules.env.x_key*"]),
+        (["drift_audit.policy", "drift_audit.s*l"], ["drift_audit.s*l*"]),
+        (["drift_audit.policy"], None),
+        (["other"], None),
+    ],
+)
+def test_what_is_asked_of_a_group(asked, globs):
+    """A group is tried whole, or as far as its modules were named, or not at all."""
+    assert ENV.globs(asked) == globs
+
+
+def test_settings_of_a_group():
+    """mutmut reads the modules and the tests of the group, beside what is so for all of them."""
+    settings = configured((ROOT / "pyproject.toml").read_text(), ENV)
+    told = tomllib.loads(settings)["tool"]["mutmut"]
+
+    assert (tuple(told["only_mutate"]), told["source_paths"]) == (ENV.modules, ["drift_audit"])
+    assert tuple(told["pytest_add_cli_args_test_selection"]) == ENV.tests
+
+
+def test_groups_name_what_is_there():
+    """Every glob of a group finds modules, no module is in two of them, and the tests are there."""
+    names = [name for group in groups() for name in group.names]
+
+    assert len(names) == len(set(names))
+    for group in groups():
+        assert all([*ROOT.glob(glob)] for glob in group.modules), group.name
+        files = [test.partition("::") for test in group.tests if test.startswith("tests/")]
+        assert files
+        for file, _, function in files:
+            assert f"def {function}(" in (ROOT / file).read_text() if function else (ROOT / file).exists()
+
+
+def test_control_tests_that_look_at_nothing(capsys):
+    """Where tests run a function and look at nothing, its faults survive, and that is told."""
+    ended = main(["--control", "--at-once=1"])
+    told = json.loads(capsys.readouterr().out)
+
+    assert ended == 1
+    assert told["figures"]["faults"] > told["figures"]["noticed"] + told["figures"]["explained"]
+    assert any("_printable" in problem for problem in told["problems"]), CONTROLLED
 
 
 def test_listed_survivors_stand_in_the_source():

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
+import json
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from drift_audit.seal import VALUE_LIMIT, SealKey, traits
+from drift_audit.binding import Target
+from drift_audit.patterns import Patterns
+from drift_audit.seal import LOOKED_AT, VALUE_LIMIT, Rekeying, SealKey, character_trait, traits
 from tests.builders import HOME, KEY, LASTING, sealer
 from tests.canary import leaks
 
@@ -128,6 +134,31 @@ def test_no_key(text):
     assert not text or text not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ab" * 32,
+        "a b\nc d " * 16,
+        base64.b64encode(b"\xff" * 32).decode(),
+        f"{'/w8P' * 6}\n{'/w8P' * 6}",
+    ],
+)
+def test_key_in_either_encoding(text):
+    """32 bytes are enough, in hexadecimal or base64, broken into lines or not; they are a lasting key."""
+    compact = "".join(text.split())
+    hexadecimal = set(compact) <= set("abcdef")
+    material = bytes.fromhex(compact) if hexadecimal else base64.b64decode(compact)
+
+    assert SealKey.parse(text) == SealKey(material, lasting=True)
+
+
+@pytest.mark.parametrize("text", [f"{'/w8P' * 11}!", f"z!{'/w8P' * 11}", "ab" * 31, "é" * 64])
+def test_keys_are_read_strictly(text):
+    """What has a wrong character is refused with the same words, and nothing is read past it."""
+    with pytest.raises(ValueError, match=r"\Anot 32 or more bytes in base64 or hexadecimal\Z"):
+        SealKey.parse(text)
+
+
 def test_key_does_not_show():
     """The key is in no representation of itself."""
     assert "llll" not in repr(LASTING)
@@ -156,11 +187,58 @@ def test_key_does_not_show():
         ("dev-secret-abc", {"placeholder"}),
         ("a b," * 8192, set()),
         ("a b," * 8192 + "c", {"over-limit"}),
+        ("\ud800a" * 8192, {"control-character"}),
+        ("\ud800a" * 8192 + "a", {"control-character", "over-limit"}),
+        ("'", set()),
+        ("''", {"quoted"}),
+        ("'a\"", set()),
+        ("XaX", set()),
+        (" 'a'", {"edge-whitespace"}),
+        ("^:^a=1", {"delimited"}),
+        ("x^:^a=1", set()),
+        ("a,B_C=1", {"joined"}),
+        ("A_B=1,c", set()),
+        ("A_B=1,c,D_E=2", {"joined"}),
+        ("A_B=1,c D_E=2", set()),
+        ("tbd\u200b ", {"edge-whitespace", "invisible"}),
+        (f"{'a, ' * (LOOKED_AT // 3)}B_C=1,D_E=1", {"over-limit"}),
     ],
 )
 def test_traits(value, wanted):
     """What is odd about a value has a name; what is ordinary has none."""
     assert traits("NOTE", value) == wanted
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("", {"blank"}),
+        (" ", {"blank"}),
+        ("changeme", {"placeholder"}),
+        ("CHANGE_ME\n", {"edge-whitespace", "placeholder"}),
+        ("hunter2", {"credential", "credential-by-name"}),
+        ("a ${X} b", {"placeholder"}),
+        ("postgres://app:hunter2@db/x${Y}", {"credential", "credential-by-password", "placeholder"}),
+    ],
+)
+def test_traits_of_what_is_called_a_password(value, wanted):
+    """What is there under such a name is a credential, unless a template was never filled in."""
+    assert traits("DB_PASSWORD", value) == wanted
+
+
+@pytest.mark.parametrize(
+    ("chars", "trait"),
+    [
+        ("a ~\t\n\r\u00e9\u03a9\ufdcf\ufdf0\ufffc", ""),
+        ("\u061c\u200e\u200f\u202a\u202e\u2066\u2069", "bidi"),
+        ("\u00a0\u00ad\u200b\u2060\u3000\u115f\u3164\uffa0\U000e0041", "invisible"),
+        ("\x00\x1f\x7f\u0085\u2028\u2029\ud800\udfff", "control-character"),
+        ("\ufdd0\ufdd1\ufdef\ufffe\uffff\U0001fffe\U0010ffff", "control-character"),
+    ],
+)
+def test_traits_of_characters(chars, trait):
+    """Each character has the one trait of its kind, and ordinary ones, foreign ones too, have none."""
+    assert {char: character_trait(char) for char in chars} == dict.fromkeys(chars, trait)
 
 
 def test_twins_are_places_in_different_services():
@@ -225,3 +303,180 @@ def test_mark_tells_what_was_read_as_a_number():
     marks = [sealer(numbers=numbers).mark("x", b"data") for numbers in ([], ["POOL"], ["SIZE"])]
 
     assert len(set(marks)) == 3
+
+
+# What is stored must be the same under every later version, so it is written down here once more.
+
+
+def digest(key, *parts):
+    """The keyed digest of a list of texts, as anybody can make it who has the key."""
+    message = json.dumps(["drift-audit/v1", *parts]).encode()
+    return hmac.new(key.material, message, hashlib.sha256).hexdigest()
+
+
+PLACE = ["shop", "europe-west1", "api"]
+
+
+@pytest.mark.parametrize(("key", "place"), [(LASTING, PLACE), (KEY, [])])
+@pytest.mark.parametrize(
+    ("where", "parts"),
+    [
+        ({"key": "A"}, ["key", "A"]),
+        ({"setting": "args"}, ["setting", "args"]),
+    ],
+)
+@pytest.mark.parametrize("values", [["x"], ['a "b"', "é\ud800\U0001f600"]])
+def test_seals_are_what_they_were(key, place, where, parts, values):
+    """A seal is the digest of place, kind, name and values, and its id that of the place alone."""
+    fresh = replace(key)  # what a key remembers of itself is no older than this test
+    sealed = sealer(key=fresh).seal(HOME.at("app", **where), *values).sealed
+
+    assert sealed.digest == digest(key, *place, *parts, *values)
+    assert sealed.key_id == fresh.id(HOME) == digest(key, "key id", *place)[:12]
+
+
+def test_seals_of_several_services_by_one_sealer():
+    """What a sealer has sealed before changes no seal."""
+    seal = sealer(key=LASTING)
+    places = [HOME.but(**{part: "x"}) for part in ("project", "region", "service")]
+    for home in [HOME, *places, HOME]:
+        sealed = seal.seal(home.at(key="A"), "v").sealed
+
+        assert sealed == sealer(key=LASTING).seal(home.at(key="A"), "v").sealed
+        assert sealed.key_id == LASTING.id(home)
+
+
+def test_marks_of_keys_are_what_they_were():
+    """The mark of a key is the digest of what it is for and of the bytes, kept apart by a null."""
+    wanted = hmac.new(LASTING.material, b"night\0data", hashlib.sha256).hexdigest()
+
+    assert LASTING.mark("night", b"data") == wanted
+
+
+PATTERNS = Patterns("lib 1.0", {})
+
+
+@pytest.mark.parametrize(
+    ("options", "context"),
+    [
+        ({}, ["kept"]),
+        ({"keep": False}, ["left out"]),
+        ({"reveal": ["A", "B"]}, ["kept", "A", "B"]),
+        ({"reveal": ["A"], "numbers": ["N"]}, ["kept", ["A"], ["N"]]),
+        ({"patterns": PATTERNS}, ["kept", {"patterns": "lib 1.0: "}]),
+    ],
+)
+def test_marks_are_what_they_were(options, context):
+    """The mark of bytes tells how they were read: what was kept, shown, and held against patterns."""
+    told = json.dumps(["drift-audit/v1 mark", "original", *context])
+    wanted = LASTING.mark(told, b"data")
+    given = {name: iter(o) if isinstance(o, list) else o for name, o in options.items()}
+    seal = sealer(key=LASTING, **given)
+
+    assert [seal.mark("original", b"data") for _ in range(2)] == [wanted, wanted]
+
+
+def test_twins_of_a_part_of_a_run():
+    """One of several parts tells every credential, with a mark that is that of the run and the value."""
+    seal = sealer()
+    for key, value in (("B_SECRET", "two"), ("A_SECRET", "one"), ("C_SECRET", "one")):
+        seal.seal(HOME.at("app", key=key), value)
+    context = json.dumps(["drift-audit/v1 twins", "r1"])
+    marks = [KEY.mark(context, bytes.fromhex(digest(KEY, "twin", v))) for v in ("one", "two")]
+
+    assert [(mark, [at.key for at, _ in places]) for mark, places in seal.twins("r1")] == [
+        (marks[0], ["A_SECRET", "C_SECRET"]),
+        (marks[1], ["B_SECRET"]),
+    ]
+    assert seal.twins() == []
+
+
+def test_twins_are_told_in_order_and_without_marks():
+    """Groups stand in the order of their first places, each place with its seal; lists count whole."""
+    seal = sealer()
+    web = HOME.but(service="web")
+    for home in (web, HOME):
+        seal.seal(home.at("app", key="Z_SECRET"), "z")
+        seal.seal(home.at("app", setting="args"), "--token=hunter22", "b")
+        seal.seal(home.at("app", key="PLAIN"), "info")
+    wanted = [
+        tuple((at, sealer().seal(at, *values).sealed) for at in (home.at("app", **where) for home in (HOME, web)))
+        for where, values in (
+            ({"key": "Z_SECRET"}, ["z"]),
+            ({"setting": "args"}, ["--token=hunter22", "b"]),
+        )
+    ]  # fmt: skip
+
+    assert seal.twins() == [("", places) for places in wanted]
+
+
+def test_twins_without_seals():
+    """Where values are left out, twins are found all the same."""
+    seal = sealer(keep=False)
+    places = [home.at(key="A_SECRET") for home in (HOME, HOME.but(service="web"))]
+    for at in places:
+        seal.seal(at, "v")
+
+    assert seal.twins() == [("", tuple((at, None) for at in places))]
+
+
+def test_another_key_for_the_same_run():
+    """With another key a sealer shows, keeps and tries what it did, and seals otherwise."""
+    options = {"reveal": ["A"], "numbers": ["N"], "keep": False, "patterns": PATTERNS}
+    for given in (options, options | {"keep": True}):
+        other = sealer(**given).with_key(LASTING)
+
+        assert other.mark("x", b"d") == sealer(key=LASTING, **given).mark("x", b"d")
+        assert other.seal(AT, "v") == sealer(key=LASTING, **given).seal(AT, "v")
+        assert (other.lasting, other.patterns) == (True, "lib 1.0")
+    assert (sealer().lasting, sealer().patterns) == (False, "")
+
+
+def test_seals_under_a_new_key():
+    """Every seal of the first key is told with the seal of the same value, there, under the new one."""
+    sealing = Rekeying(KEY, LASTING)
+    places = [(AT, ["x"]), (HOME.at("app", setting="args"), ["a", "b"])]
+    first = [sealing.seal(at, *values).sealed for at, values in places]
+    second = [sealer(key=LASTING).seal(at, *values).sealed for at, values in places]
+
+    assert first == [sealer().seal(at, *values).sealed for at, values in places]
+    assert sealing.seals == dict(zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("where", "options", "found"),
+    [
+        ({"key": "ORDERS"}, {}, (Target(kind="label", name="orders", port=8080),)),
+        ({"key": "ORDERS"}, {"keep": False}, ()),
+        ({"key": "ORDERS_TOKEN"}, {}, ()),
+        ({"setting": "args"}, {}, ()),
+    ],
+)
+def test_where_a_value_leads(where, options, found):
+    """A key that is no secret tells where its value leads, where values are kept; nothing else does."""
+    sealed = sealer(**options).seal(HOME.at("app", **where), "http://orders:8080")
+
+    assert sealed.targets == found
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (["a", "b"], ()),
+        (["a ", "b\u202e"], ("bidi", "edge-whitespace")),
+        (["hunter2", "changeme"], ("placeholder",)),
+        (["-v", "--token=hunter22"], ("credential", "credential-by-name")),
+    ],
+)
+def test_traits_of_a_list(values, wanted):
+    """A list has the traits of all its texts, in order."""
+    assert sealer().seal(HOME.at("app", setting="args"), *values).traits == wanted
+
+
+@pytest.mark.parametrize("value", ["v", "1234567", "x\n"])
+def test_what_is_revealed_of_other_keys(value):
+    """A key whose numbers may be read is not one that is revealed, and one that is shows everything."""
+    at = HOME.at(key="POOL")
+
+    assert sealer(reveal=["P*"], numbers=["SIZE"]).seal(at, value).clear == value
+    assert sealer(reveal=["S*"], numbers=["POOL"]).seal(at, value).clear is None

@@ -52,7 +52,7 @@ class Stale(Unanswered):
 class _Again(Unanswered):
     """The same call may succeed later, `wait` seconds from now at the earliest."""
 
-    def __init__(self, reason: str, wait: float = 0.0, *, slowly: bool = False) -> None:
+    def __init__(self, reason: str, wait: float, *, slowly: bool = False) -> None:
         super().__init__(reason)
         self.wait, self.slowly = wait, slowly
 

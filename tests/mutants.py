@@ -59,6 +59,14 @@ STALE = frozenset({"survived", "timeout", "no tests"})
 SAME_ANYWAY = frozenset({"staticmethod", "classmethod"})
 """Decorators that mutmut knows."""
 
+COMMANDS = """
+import json, sys
+from mutmut.__main__ import cli
+for command in json.loads(sys.argv[1]):
+    cli.main(command, standalone_mode=False)
+"""
+
+_SHOWN = re.compile(r"\n# (?=\S+__mutmut_\d+: )")
 _NAME = re.compile(r"(?P<module>.+)\.x(?:ǁ(?P<owner>\w+)ǁ|_)(?P<function>\w+)__mutmut_\d+")
 
 
@@ -161,8 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run(group, globs, again=given.again, at_once=given.at_once)
         results = of_group(group, globs)
         found |= results
-        alive = sorted(name for name, status in results.items() if status not in KILLED)
-        survived += [mutation(name, mutmut(group, "show", name)) for name in alive]
+        survived += shown(group, [n for n, status in results.items() if status not in KILLED])
     modules = {place(name)[0] for name in found}
     known = [one for one in listed() if one.module in modules]
     whole = not any(tried.values())
@@ -188,7 +195,7 @@ def run(group: Group, globs: Sequence[str], *, again: bool, at_once: int) -> Non
 
 def of_group(group: Group, globs: Sequence[str]) -> dict[str, str]:
     """The mutants of a group that were asked for, with their statuses."""
-    found = read(mutmut(group, "results", "--all", "true"))
+    found = read(mutmut(group, ("results", "--all", "true")))
     return {n: s for n, s in found if not globs or any(fnmatchcase(n, glob) for glob in globs)}
 
 
@@ -223,13 +230,20 @@ def configured(settings: str, group: Group) -> str:
     return settings.replace("[tool.mutmut]\n", "\n".join(["[tool.mutmut]", *lines, ""]), 1)
 
 
-def mutmut(group: Group, *arguments: str) -> str:
-    """What a command of mutmut prints."""
-    command = [str(MUTMUT), *arguments]
+def mutmut(group: Group, *commands: Sequence[str]) -> str:
+    """What commands of mutmut print, one after the other in one process: it takes long to start."""
+    told = [sys.executable, "-c", COMMANDS, json.dumps(commands)]
     ran = subprocess.run(
-        command, cwd=group.copy, check=True, capture_output=True, text=True, env=environment()
+        told, cwd=group.copy, check=True, capture_output=True, text=True, env=environment()
     )
     return ran.stdout
+
+
+def shown(group: Group, names: Iterable[str]) -> list[Mutation]:
+    """Mutants by what they change, in the order of their names."""
+    told = mutmut(group, *(("show", name) for name in sorted(names)))
+    diffs = [part.partition("\n")[2] for part in _SHOWN.split(f"\n{told}")[1:]]
+    return [mutation(name, diff) for name, diff in zip(sorted(names), diffs, strict=True)]
 
 
 def environment() -> dict[str, str]:

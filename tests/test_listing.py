@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import Any
 
 import pytest
 from google.api_core.exceptions import InvalidArgument, NotFound, PermissionDenied
@@ -71,10 +72,9 @@ def listing(client, unreachable=lambda _: None):
 
 def listed(client, **more):
     """What a list comes to: names with etags, and how it broke off."""
-    found = []
+    found: list[tuple[str, str]] = []
     try:
-        for message in items(listing(client, **more), budget()):
-            found.append((message.name, message.etag))
+        found.extend((m.name, m.etag) for m in items(listing(client, **more), budget()))
     except (Unanswered, Missing) as error:
         return found, error
     return found, None
@@ -136,12 +136,12 @@ def test_items_without_an_id_of_their_own():
 
 def test_places_that_were_not_reached():
     """What a page could not reach is heard before its items, on every page, also where nobody listens."""
-    heard = []
+    heard: list[str] = []
     pages = page("a", token="1", unreachable=["x", "y"]), page(unreachable=["z"])
 
     assert listed(Client(*pages), unreachable=heard.append)[1] is None
     assert heard == ["x", "y", "z"]
-    assert Listing("x", Client(), None, "services", QUOTA, len).unreachable("z") is None
+    Listing("x", Client(), None, "services", QUOTA, len).unreachable("z")
 
 
 @pytest.mark.parametrize("pages", [[page("a", token="1")], [page("a", token="1"), page("b", token="2"), page("c", token="1")]])  # fmt: skip
@@ -230,7 +230,7 @@ def test_next_page_is_asked_for_ahead():
 def test_who_gives_up_waits_for_no_page():
     """A list that nobody reads on is left at once, whatever is still on its way."""
     client = Waiting(page("a", token="1"), page("b"))
-    found = items(listing(client), budget())
+    found: Any = items(listing(client), budget())
     next(found)
     client.second.wait(2)
     found.close()

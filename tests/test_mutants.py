@@ -203,7 +203,11 @@ def test_groups_name_what_is_there():
         files = [test.partition("::") for test in group.tests if test.startswith("tests/")]
         assert files
         for file, _, function in files:
-            assert f"def {function}(" in (ROOT / file).read_text() if function else (ROOT / file).exists()
+            assert (
+                f"def {function}(" in (ROOT / file).read_text()
+                if function
+                else (ROOT / file).exists()
+            )
 
 
 def test_control_tests_that_look_at_nothing(capsys):

@@ -629,7 +629,13 @@ def test_services_are_counted_once():
 def test_findings_of_all_services_by_weight():
     """The most severe come first, whichever service they are of, then by rule and address."""
     found = report(
-        service(findings=[finding("key-emptied", Severity.LOW), finding("key-emptied", key="Z"), finding("key-emptied")]),
+        service(
+            findings=[
+                finding("key-emptied", Severity.LOW),
+                finding("key-emptied", key="Z"),
+                finding("key-emptied"),
+            ]
+        ),
         service(name="web", findings=[finding("key-added")]),
         findings=[finding("key-moved", Severity.CRITICAL)],
     )
@@ -772,7 +778,12 @@ def test_error_and_the_next_thing_to_type():
     """An error says its message, and has a hint where there is one."""
     one, other = DriftAuditError("it failed"), DriftAuditError("it failed", hint="try again")
 
-    assert (str(one), one.hint, str(other), other.hint) == ("it failed", "", "it failed", "try again")
+    assert (str(one), one.hint, str(other), other.hint) == (
+        "it failed",
+        "",
+        "it failed",
+        "try again",
+    )
 
 
 @pytest.mark.parametrize("kind", [SeverityWord, Threshold])
@@ -808,7 +819,9 @@ def test_identity_of_a_finding_is_what_it_was():
 def test_findings_of_this_night():
     """A finding is new in the audit that saw it first, and in no other; order is that of a finding."""
     new, old = finding(since=NOW), finding(since=NOW - dt.timedelta(days=1))
-    known = Known(id=new.id, rule=new.rule, severity=new.severity, address=new.address, says="x", since=NOW)
+    known = Known(
+        id=new.id, rule=new.rule, severity=new.severity, address=new.address, says="x", since=NOW
+    )
 
     assert [one.is_new(NOW) for one in (new, old, finding())] == [True, False, False]
     assert known.order == new.order == (-4, "key-lost", "shop/europe-west1/api/env/-/A")

@@ -218,7 +218,10 @@ def test_traits(value, wanted):
         ("CHANGE_ME\n", {"edge-whitespace", "placeholder"}),
         ("hunter2", {"credential", "credential-by-name"}),
         ("a ${X} b", {"placeholder"}),
-        ("postgres://app:hunter2@db/x${Y}", {"credential", "credential-by-password", "placeholder"}),
+        (
+            "postgres://app:hunter2@db/x${Y}",
+            {"credential", "credential-by-password", "placeholder"},
+        ),
     ],
 )
 def test_traits_of_what_is_called_a_password(value, wanted):
@@ -423,11 +426,11 @@ def test_twins_without_seals():
 def test_another_key_for_the_same_run():
     """With another key a sealer shows, keeps and tries what it did, and seals otherwise."""
     options = {"reveal": ["A"], "numbers": ["N"], "keep": False, "patterns": PATTERNS}
-    for given in (options, options | {"keep": True}):
-        other = sealer(**given).with_key(LASTING)
+    for chosen in (options, options | {"keep": True}):
+        other = sealer(**chosen).with_key(LASTING)
 
-        assert other.mark("x", b"d") == sealer(key=LASTING, **given).mark("x", b"d")
-        assert other.seal(AT, "v") == sealer(key=LASTING, **given).seal(AT, "v")
+        assert other.mark("x", b"d") == sealer(key=LASTING, **chosen).mark("x", b"d")
+        assert other.seal(AT, "v") == sealer(key=LASTING, **chosen).seal(AT, "v")
         assert (other.lasting, other.patterns) == (True, "lib 1.0")
     assert (sealer().lasting, sealer().patterns) == (False, "")
 

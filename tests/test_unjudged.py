@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from drift_audit.binding import LiteralValue, SecretReference
+from drift_audit.binding import LiteralValue
 from drift_audit.inventory import Evidence, Inventory, Scope
 from drift_audit.limits import Limits, SqlInstance, VpcConnector
 from drift_audit.past import Past
-from drift_audit.policy import Policy, read_policy
+from drift_audit.policy import read_policy
 from drift_audit.rules import Case, Fleet
 from drift_audit.rules.waivers import Before
 from drift_audit.snapshot import Seen
@@ -75,7 +75,12 @@ def test_settings_of_the_service_on_one_side(there, here):
 def test_secrets_whose_versions_nobody_listed():
     """Each secret without a known version is told once, where the versions of others were listed."""
     unknown = {"secret": "b", "version": "1"}
-    env = {"Z": {"secret": "z"}, "B": unknown, "C": unknown, "D": {"secret": "d", "state": "unseen"}}
+    env = {
+        "Z": {"secret": "z"},
+        "B": unknown,
+        "C": unknown,
+        "D": {"secret": "d", "state": "unseen"},
+    }
     looked = case(snapshot(env), evidence=frozenset({Evidence.SECRET_VERSIONS}))
 
     assert told(of_service(looked)) == [
@@ -206,9 +211,7 @@ def test_limits_that_could_not_be_read():
             for n, name in enumerate((C_READ, C_SPLIT, C_UNREAD))
         ),
     ]
-    limits = Limits(
-        databases=(SqlInstance(name=READ),), connectors=(VpcConnector(name=C_READ),)
-    )
+    limits = Limits(databases=(SqlInstance(name=READ),), connectors=(VpcConnector(name=C_READ),))
     run = fleet(*candidates, policy=LIMITS_POLICY, limits=limits)
 
     assert told(of_run(run)) == [

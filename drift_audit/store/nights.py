@@ -78,7 +78,8 @@ class Nights:
                 return self._home.where(folder)
             if there is None and self._written(folder, night, pages):
                 return self._home.where(folder)
-        raise StoreError(f"{self._home.where(FOLDER)}{date}: too many nights of one run")
+        where = self._home.where(f"{FOLDER}{date}")
+        raise StoreError(f"{where}: too many nights of one run")
 
     def kept(self) -> Iterator[Kept]:
         """Every night, the newest first. Several are read beside each other, and no more held."""

@@ -25,7 +25,7 @@ from drift_audit.finding import (
     Threshold,
 )
 from drift_audit.fleet_report import Capacity, SharedSecret
-from drift_audit.headline import differs, number, some
+from drift_audit.headline import differs, headline, number, some
 from drift_audit.inventory import Scope
 from drift_audit.report import Coverage, Report, Tool, assemble, exit_code
 from drift_audit.rules import RULES
@@ -458,10 +458,13 @@ def test_severities_are_ordered():
     """From info to critical, and no higher."""
     assert Severity.HIGH >= Severity.LOW
     assert not Severity.LOW >= Severity.HIGH
-    assert (Severity.HIGH.raised, Severity.CRITICAL.raised) == (
-        Severity.CRITICAL,
-        Severity.CRITICAL,
-    )
+    assert [one.raised.word for one in Severity] == [
+        "low",
+        "medium",
+        "high",
+        "critical",
+        "critical",
+    ]
 
 
 def test_rules_that_fired_are_explained():
@@ -603,11 +606,14 @@ def test_everything_that_is_known_is_in_the_report():
 
 def test_headline_of_what_was_not_to_be_compared():
     """Where nothing was to be compared, nobody is told that a reference was missing."""
-    alone = made(services=[service(reference=None), service(name="web")], alone=True)
+    services = [service(reference=None), service(name="web")]
+    alone = made(services=services, alone=True)
     failing = made(services=[service(findings=[finding()])], alone=True)
     blind = made(unseen=BLIND, alone=True)
 
     assert alone.headline == "no required key is missing in 2 services"
+    assert headline(services, [], [], [], None) == made(services=services).headline
+    assert made(services=services).headline == "no difference, but 1 service had no reference"
     assert failing.headline == "api: A is gone"
     assert blind.headline == (
         "1 thing in scope could not be read; no required key is missing in 1 service"

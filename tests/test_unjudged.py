@@ -232,6 +232,7 @@ def test_limits_that_could_not_be_read():
 
 NOBODY = Before()
 REMEMBERED = Before(past=Past(service=HOME))
+PROMOTED = Before(promoted=frozenset(), changed=[finding().address])
 
 
 @pytest.mark.parametrize(
@@ -241,6 +242,8 @@ REMEMBERED = Before(past=Past(service=HOME))
         ([finding()], NOBODY, False),
         ([], NOBODY, False),
         ([finding(waived=WAIVED)], REMEMBERED, False),
+        ([finding(waived=WAIVED)], PROMOTED, False),
+        ([finding(waived=WAIVED), finding(key="B", waived=WAIVED)], PROMOTED, True),
     ],
 )
 def test_waivers_of_unknown_age(findings, before, skipped):

@@ -219,7 +219,7 @@ def copy(group: Group, *, keep: bool) -> None:
     settings.write_text(configured(settings.read_text(), group))
     if group is CONTROL:
         (group.copy / "tests" / "test_weak.py").write_text(WEAK)
-    for path in (group.copy / "drift_audit").rglob("*.py"):
+    for path in (path for glob in group.modules for path in group.copy.glob(glob)):
         path.write_text(undecorated(path.read_text()))
 
 

@@ -210,10 +210,10 @@ def test_groups_name_what_is_there():
             )
 
 
-def test_control_tests_that_look_at_nothing(capsys):
+def test_control_tests_that_look_at_nothing(capfd):
     """Where tests run a function and look at nothing, its faults survive, and that is told."""
     ended = main(["--control", "--at-once=1"])
-    told = json.loads(capsys.readouterr().out)
+    told = json.loads(capfd.readouterr().out)
 
     assert ended == 1
     assert told["figures"]["faults"] > told["figures"]["noticed"] + told["figures"]["explained"]

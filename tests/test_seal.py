@@ -483,3 +483,33 @@ def test_what_is_revealed_of_other_keys(value):
 
     assert sealer(reveal=["P*"], numbers=["SIZE"]).seal(at, value).clear == value
     assert sealer(reveal=["S*"], numbers=["POOL"]).seal(at, value).clear is None
+
+
+class Vendor:
+    """A detector that knows one text, under one name."""
+
+    secret_type = "Vendor Key"
+
+    def analyze_string(self, string):
+        return iter(["found"] if string.startswith("ACCOUNT=cnry") else [])
+
+
+BY_VENDOR = "credential-by-pattern:Vendor Key"
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "wanted"),
+    [
+        ("ACCOUNT", ["cnry "], ("credential", BY_VENDOR, "edge-whitespace")),
+        ("ACCOUNT", ["v"], ()),
+        ("ACCOUNT", ["v ", "w"], ("edge-whitespace",)),
+        ("ACCOUNT", ["v", "cnry"], ("credential", BY_VENDOR)),
+        ("OTHER", ["cnry"], ()),
+        ("DB_PASSWORD", ["cnry"], ("credential", "credential-by-name")),
+    ],
+)
+def test_what_patterns_add(key, values, wanted):
+    """What the patterns find of a key and its value is added to what is known of it, and nothing else."""
+    patterns = Patterns("lib 1.0", {"Vendor": Vendor()})
+
+    assert sealer(patterns=patterns).seal(HOME.at(key=key), *values).traits == wanted

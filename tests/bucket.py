@@ -40,6 +40,8 @@ class Cloud:
     generation: int = 1000
     url: str = ""
     opened: list[Any] = field(default_factory=list)
+    kinds: dict[str, str] = field(default_factory=dict)
+    """What browsers are to take each object for."""
 
     def home(self, prefix: str = "") -> Bucket:
         """The bucket as the program opens it; closed when the bucket is."""
@@ -111,7 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
         boundary = self.headers["Content-Type"].partition("boundary=")[2].strip("\"'").encode()
         _, first, second, _ = body.split(b"--" + boundary)
         told = json.loads(first.partition(b"\r\n\r\n")[2])
-        data = second.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
+        about, _, data = second.removesuffix(b"\r\n").partition(b"\r\n\r\n")
+        self.cloud.kinds[told["name"]] = about.decode().partition("content-type: ")[2]
         if self._stopped(f"{url.path}/{told['name']}"):
             return
         if found[1] != NAME:

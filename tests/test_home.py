@@ -206,6 +206,120 @@ def test_bucket_that_does_not_answer():
         opened(cloud).read("a")
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("a/b.json", "application/json"),
+        ("a/b.html", "text/html"),
+        ("a/b.md", "text/markdown"),
+        ("a/b.jsonl.gz", "application/gzip"),
+        ("a/.gitignore", "text/plain"),
+        ("json", "application/json"),
+        ("a", "text/plain"),
+    ],
+)
+def test_what_a_browser_takes_a_file_for(path, kind):
+    """A page opens as a page, and what is compressed is not taken for text."""
+    with bucket() as cloud:
+        opened(cloud).write(path, b"1", over=None)
+
+        assert cloud.kinds == {f"some/prefix/{path}": kind}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "where"), [("", ""), ("/", ""), ("a", "a/"), ("a/b/", "a/b/"), ("//a//", "a/")]
+)
+def test_prefixes(prefix, where):
+    """A home lies below its prefix, with or without slashes around it."""
+    with bucket() as cloud:
+        home = cloud.home(prefix)
+        home.write("x/y", b"1", over=None)
+
+        assert home.where("x/y") == f"gs://{NAME}/{where}x/y"
+        assert list(cloud.objects) == [f"{where}x/y"]
+        assert (home.names(), home.names("x/"), home.read("x/y").data) == (["x/"], ["y"], b"1")
+
+
+def test_generations_of_a_bucket():
+    """Versions and generations are those that the bucket counts, as text."""
+    with bucket() as cloud:
+        home = opened(cloud)
+        for path in "abcdef":
+            home.write(f"x/{path}", b"1", over=None)
+        wanted = {path: str(cloud.objects[f"some/prefix/x/{path}"][0]) for path in "abcdef"}
+
+        assert home.versions("x/") == wanted
+        assert home.read("x/a") == (b"1", wanted["a"])
+        assert home.names_all(["x/", "y/"]) == {"x/": [*"abcdef"], "y/": []}
+
+
+HINT = f"gcloud storage ls gs://{NAME}"
+CALLS = {
+    "read": lambda home: home.read("a"),
+    "write": lambda home: home.write("a", b"1", over=None),
+    "list": lambda home: home.names("a"),
+}
+
+
+@pytest.mark.parametrize("verb", CALLS)
+@pytest.mark.parametrize(
+    ("settings", "told", "hint"),
+    [
+        ({"denied": "/o"}, "permission denied", HINT),
+        ({"faults": (400,)}, "BadRequest: it did not answer as it should", ""),
+    ],
+)
+def test_refusals_word_for_word(verb, settings, told, hint):
+    """What a bucket refuses is told by what was tried, where, and why, with the next thing to type."""
+    with bucket() as cloud, pytest.raises(StoreError) as error:
+        cloud.denied, cloud.faults = settings.get("denied", ""), [*settings.get("faults", ())]
+        CALLS[verb](opened(cloud))
+
+    assert str(error.value) == f"cannot {verb} gs://{NAME}/some/prefix/a: {told}"
+    assert error.value.hint == hint
+
+
+@pytest.mark.parametrize("verb", CALLS)
+def test_missing_bucket_word_for_word(verb):
+    """A bucket that is not there is no empty one, whatever is asked of it."""
+    with bucket() as cloud:
+        home = open_bucket("gs://nobodys", cloud.url, credentials=pytest.fail)
+        cloud.opened.append(home._client)
+        with pytest.raises(StoreError) as error:
+            CALLS[verb](home)
+
+    assert str(error.value) == f"cannot {verb} gs://nobodys/a: no such bucket"
+    assert error.value.hint == "gcloud storage ls gs://nobodys"
+
+
+def test_conflicts_and_limits_word_for_word():
+    """A file that somebody else wrote, that is too large, or that is empty, is told by its path."""
+    with bucket() as cloud:
+        home = opened(cloud)
+        home.write("a", b"1" * 9, over=None)
+        cloud.write("some/prefix/b", b"", None)
+        cloud.write("some/prefix/large", b"1" * (8 * 2**20 + 1), None)
+        told = []
+        for call in (
+            lambda: home.write("a", b"2", over=None),
+            lambda: home.read("a", limit=8),
+            lambda: home.read("large"),
+            lambda: home.read("b"),
+        ):
+            with pytest.raises(StoreError) as error:
+                call()
+            told.append(str(error.value).removeprefix(f"gs://{NAME}/some/prefix/"))
+
+        assert told == [
+            "a: somebody else wrote it in the meantime",
+            "a: too-big: larger than 0 MiB",
+            "large: too-big: larger than 8 MiB",
+            "b: empty",
+        ]
+        assert home.read("a", limit=9).data == b"1" * 9
+        home.write("a", b"1" * 9, over=None)  # what lies there is what was to be written
+
+
 def test_empty_file():
     """A file without content is none of ours."""
     with bucket() as cloud:
@@ -217,8 +331,11 @@ def test_empty_file():
 @pytest.mark.parametrize("name", ["gs://", "gs://A", "gs:///x", "gs://a b/c"])
 def test_names_of_no_bucket(name):
     """What is no name of a bucket is refused before anything is asked."""
-    with pytest.raises(StoreError, match="not the name of a bucket"):
+    with pytest.raises(StoreError) as error:
         open_bucket(name, "http://127.0.0.1:1", credentials=pytest.fail)
+
+    assert str(error.value) == f"{name}: not the name of a bucket"
+    assert error.value.hint == "give gs://BUCKET/PREFIX"
 
 
 def test_credentials_that_cannot_be_used(monkeypatch):
@@ -233,7 +350,8 @@ def test_credentials_that_cannot_be_used(monkeypatch):
 
     with closing(home._client), pytest.raises(StoreError, match="no usable credentials") as error:
         home.read("a")
-    assert "canary" not in str(error.value)
+    assert str(error.value) == f"cannot read gs://{NAME}/a: no usable credentials"
+    assert error.value.hint == "gcloud auth application-default login"
 
 
 def test_what_a_killed_run_has_left_is_swept(tmp_path):

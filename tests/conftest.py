@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from drift_audit.store.folder import Folder
 from tests import watch
@@ -19,6 +19,13 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before anything imports grpc
 settings.register_profile("default", deadline=None, max_examples=100)
 settings.register_profile("gate", deadline=None, max_examples=100, derandomize=True)
 settings.register_profile("proof", deadline=None, max_examples=1_000)
+settings.register_profile(  # a fault that is noticed is not made smaller
+    "mutants",
+    deadline=None,
+    max_examples=30,
+    derandomize=True,
+    phases=(Phase.explicit, Phase.generate),
+)
 settings.load_profile("default")
 
 

@@ -273,6 +273,31 @@ def test_entries_that_never_won_are_incomparable_too():
     assert incomparable(one, same) == ()
 
 
+def test_what_cannot_be_compared_by_its_place():
+    """Each value that cannot be compared is named where the candidate has it, in order, and once."""
+    sides = [
+        {
+            "containers": {
+                main: {"env": {"Z": "1", "A": "1", own: "1"}, "ingress": True},
+                "side": {"env": {"A": "1"}, "settings": {"args": {"sealed": "x"}}},
+            }
+        }
+        for main, own in (("old", "GONE"), ("new", "ADDED"))
+    ]
+    one, two = (snapshot(s, seal=sealer(key=k)) for s, k in zip(sides, (KEY, LASTING), strict=True))
+
+    assert [str(at).removeprefix("shop/europe-west1/api/") for at, _ in incomparable(one, two)] == [
+        "env/new/A",
+        "env/new/Z",
+        "env/side/A",
+        "setting/side/args",
+    ]
+    assert [str(c.at).removeprefix("shop/europe-west1/api/") for c in compare(one, two)] == [
+        "env/new/ADDED",
+        "env/new/GONE",
+    ]
+
+
 def test_another_place_is_incomparable():
     """Lasting seals of one configuration under two projects are no thousand changes."""
     key = sealer(key=LASTING)

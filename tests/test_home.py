@@ -271,9 +271,10 @@ CALLS = {
 )
 def test_refusals_word_for_word(verb, settings, told, hint):
     """What a bucket refuses is told by what was tried, where, and why, with the next thing to type."""
-    with bucket() as cloud, pytest.raises(StoreError) as error:
+    with bucket() as cloud:
         cloud.denied, cloud.faults = settings.get("denied", ""), [*settings.get("faults", ())]
-        CALLS[verb](opened(cloud))
+        with pytest.raises(StoreError) as error:
+            CALLS[verb](opened(cloud))
 
     assert str(error.value) == f"cannot {verb} gs://{NAME}/some/prefix/a: {told}"
     assert error.value.hint == hint

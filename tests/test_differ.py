@@ -183,6 +183,7 @@ def test_same_at_agrees_with_compare(one, other):
         ({"A": ["1", "2"]}, {"A": "2"}, {"shadowed"}),
         ({"A": "2"}, {"A": ["2", "2"]}, {"shadowed"}),
         ({"A": ["1", "2"]}, {"A": ["2", "1"]}, {"shadowed", "digest"}),
+        ({"A": ["1", "2", "3"]}, {"A": ["2", "1", "3"]}, {"shadowed"}),
     ],
 )
 def test_parts(before, after, parts):
@@ -366,6 +367,7 @@ def test_service_address_is_the_same_everywhere():
     """A service as a whole has no place in it that could differ."""
     one, two = snapshot({"A": "1"}), snapshot({"A": "2"})
 
+    assert place_of(two.address) is None
     assert same_at(two.address, one, two)
 
 
@@ -377,6 +379,28 @@ def test_log_of_deepdiff_is_an_error():
     ):
         logging.getLogger("deepdiff.diff").warning("max number of passes reached")
     logging.getLogger("deepdiff.diff").info("and later it is quiet again")
+
+
+def test_comparison_that_was_given_up():
+    """A comparison during which deepdiff says that it gave up has no result."""
+
+    class Loud(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            logging.getLogger("deepdiff.diff").warning("max number of passes reached")
+            return str.__eq__(self, other)
+
+        def __ne__(self, other):
+            return not self == other
+
+    quiet = snapshot({"settings": {"cpu": "1"}})
+    [cpu] = quiet.settings
+    one, two = (quiet.but(settings=(cpu.but(value=Loud(cores)),)) for cores in "12")
+
+    with pytest.raises(AssertionError, match=r"\Adeepdiff did not compare everything: WARNING\Z"):
+        compare(one, two)
 
 
 def test_control_default_deepdiff_hides_changes():

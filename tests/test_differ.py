@@ -186,6 +186,7 @@ def test_same_at_agrees_with_compare(one, other):
         ({"A": ["1", "2"]}, {"A": ["2", "1"]}, {"shadowed", "digest"}),
         ({"A": ["1", "2", "3"]}, {"A": ["2", "1", "3"]}, {"shadowed"}),
         ({"A": {"secret": "s"}}, {"A": "1"}, {"state", "project", "secret", "version", "digest"}),
+        ({"A": {"secret": "s"}}, {}, {"state", "project", "secret", "version"}),
         ({"settings": {"cpu": "1"}}, {"settings": {"cpu": "2"}}, {"value"}),
         ({"settings": {"cpu": "1"}}, {"env": {}}, {"value"}),
     ],
@@ -233,8 +234,10 @@ def test_service_level_needs_both_sides():
         for s in ({"ingress": "all"}, {"ingress": "internal"}, None)
     )
 
+    plain = snapshot({"env": {}, "service": {"traffic": "x"}})
+
     assert [c.at.setting for c in compare(known, other)] == ["service.ingress"]
-    assert compare(known, unknown) == ()
+    assert compare(known, unknown) == compare(plain, unknown) == compare(unknown, plain) == ()
 
 
 def test_keys_that_look_like_paths():

@@ -13,6 +13,7 @@ from drift_audit.seal import SealKey
 from drift_audit.store.folder import Folder
 from drift_audit.store.home import Conflict
 from drift_audit.store.marked import (
+    LIMIT,
     Head,
     Marked,
     again,
@@ -107,6 +108,30 @@ def test_files_that_somebody_touched(tmp_path, caplog, change):
     assert warned(caplog) == [
         ("WARNING", f"{path}: written by another version, or another key: it is lost")
     ]
+
+
+class Asked(Folder):
+    """A folder that remembers how large a file it was asked for might be."""
+
+    def __init__(self, root):
+        super().__init__(str(root))
+        self.limits: list[int] = []
+
+    def read(self, path, *, limit=0):
+        self.limits.append(limit)
+        return super().read(path, limit=limit)
+
+
+def test_files_may_be_large(tmp_path):
+    """A location is read as far as one may go, by whoever reads, asks or writes."""
+    put(tmp_path)
+    home = Asked(tmp_path)
+    found = Marked(home, ".x.gz", Kind, mark, lost="")
+    found.read(PLACE)
+    found.believes(PLACE)
+    found.write(PLACE, lambda there: there or (Kind(), {}))
+
+    assert home.limits[:3] == [LIMIT] * 3
 
 
 def test_file_of_another_key_or_place(tmp_path):

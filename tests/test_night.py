@@ -12,9 +12,9 @@ from drift_audit.inventory import Scope
 from drift_audit.night import Glance, Night, ServiceNight, after, news, summary
 from drift_audit.report import Trend
 from drift_audit.snapshot import Unseen
-from drift_audit.store.folder import Folder
+from drift_audit.store.folder import MOST, Folder
 from drift_audit.store.home import Conflict
-from drift_audit.store.nights import BESIDE, Nights
+from drift_audit.store.nights import BESIDE, LIMIT, Nights
 from tests.builders import HOME, NOW
 from tests.reports import WAIVED, finding, report, service
 
@@ -270,9 +270,13 @@ class Counting(Folder):
         super().__init__(str(root))
         self.read_at_once, self.listed_at_once = [], []
 
-    def read_all(self, paths, **limit):
+    def read(self, path, *, limit=0):
+        assert limit in (LIMIT, MOST)
+        return super().read(path, limit=limit)
+
+    def read_all(self, paths, *, limit=0):
         self.read_at_once.append(len(paths))
-        return super().read_all(paths, **limit)
+        return super().read_all(paths, limit=limit)
 
     def names_all(self, folders):
         self.listed_at_once.append(len(folders))
@@ -291,6 +295,7 @@ def test_nights_are_read_as_they_are_asked_for(tmp_path):
     assert len([*store.kept()]) == BESIDE + 4
     assert home.read_at_once[1:] == [1, BESIDE, 3]
     assert home.listed_at_once[1:] == [1, BESIDE, 3]
+    assert store.put("index.html", "x") == str(tmp_path / "_nights/index.html")
 
 
 def test_what_is_no_night(store, tmp_path):

@@ -18,6 +18,7 @@ from drift_audit.policy import Policy, read_policy
 from drift_audit.seal import SealKey
 from drift_audit.snapshot import Unseen
 from drift_audit.store.folder import Folder
+from drift_audit.store.marked import LIMIT
 from drift_audit.store.parts import Parts
 from tests.builders import HOME, LASTING, NOW
 
@@ -86,13 +87,13 @@ def test_one_part_is_what_it_is():
 
 PLACES = [(home.at(key="A"), None) for home in (WEB, HOME)]
 ONE = {
-    "locations": 3, "listed": 3, "services": (service("web"),),
+    "locations": 2, "listed": 3, "services": (service("web"),),
     "unseen": (Unseen(where="x", reason="b"), Unseen(where="y", reason="a")),
     "evidence": frozenset(), "secrets": frozenset({"s1"}), "remembered": frozenset({WEB}),
     "twins": (
+        Twins(mark="3", places=((HOME.at(key="B"), None), (WEB.at(key="0"), None))),
         Twins(mark="1", places=(PLACES[0],)),
         Twins(mark="2", places=((WEB.at(key="Z"), None),)),
-        Twins(mark="3", places=((HOME.at(key="B"), None), (WEB.at(key="B"), None))),
     ),
     "limits": Limits(
         databases=(SqlInstance(name="b"),), connectors=(VpcConnector(name="d"),),
@@ -100,7 +101,7 @@ ONE = {
     ),
 }  # fmt: skip
 TWO = {
-    "locations": 2, "listed": 1, "services": (service("api"),),
+    "locations": 3, "listed": 1, "services": (service("api"),),
     "unseen": (Unseen(where="x", reason="a"), Unseen(where="x", reason="b")),
     "evidence": frozenset(Evidence), "secrets": frozenset({"s2"}), "remembered": frozenset({HOME}),
     "twins": (
@@ -126,7 +127,7 @@ def test_parts_together():
     assert found.remembered == {HOME, WEB}
     assert [[str(at) for at, _ in twins.places] for twins in found.twins] == [
         [str(HOME.at(key="A")), str(WEB.at(key="A"))],
-        [str(HOME.at(key="B")), str(WEB.at(key="B"))],
+        [str(HOME.at(key="B")), str(WEB.at(key="0"))],
     ]
     assert [twins.mark for twins in found.twins] == ["", ""]
     assert [one.name for one in found.limits.databases] == ["a", "b"]
@@ -203,13 +204,13 @@ def test_task_that_is_tried_again(parts, tmp_path, hours, same):
 def test_newest_run(parts, tmp_path):
     """The newest run is the one whose first part is the youngest; an empty folder is none."""
     assert parts.newest() is None
-    for run, days in (("b", 0), ("c", 2), ("a", 1)):
-        for number in (1, 2):
+    for run, days in (("run-b", 0), ("run-c", 2), ("run-a", 1)):
+        for number in range(1, 3 - days // 2):
             parts.keep(run, part(number, now=NOW + dt.timedelta(days=days, hours=number)))
     (tmp_path / ".archive/parts/z").mkdir()
     (tmp_path / ".archive/parts/zz").write_text("")
 
-    assert parts.newest() == "c"
+    assert parts.newest() == "run-c"
 
 
 def test_parts_that_somebody_touched(parts, tmp_path):
@@ -245,6 +246,27 @@ def test_part_of_another_version(parts, tmp_path):
 
     with pytest.raises(StoreError, match=r"1-of-2\.json\.gz: not a part of this version\Z"):
         parts.read("r1")
+
+
+class Asked(Folder):
+    """A folder that remembers how large a file it was asked for might be."""
+
+    def __init__(self, root):
+        super().__init__(str(root))
+        self.limits: set[int] = set()
+
+    def read(self, path, *, limit=0):
+        self.limits.add(limit)
+        return super().read(path, limit=limit)
+
+
+def test_parts_may_be_large(tmp_path):
+    """A part is read as far as a location of the archive may go."""
+    home = Asked(tmp_path)
+    Parts(Folder(str(tmp_path)), LASTING).keep("r1", part())
+    Parts(home, LASTING).read("r1")
+
+    assert home.limits == {LIMIT}
 
 
 def test_part_that_vanishes(tmp_path):

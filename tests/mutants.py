@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = [*figures(found), *complaints(found, survived, known, whole=whole)]
     print("", *told, sep="\n", file=sys.stderr)
     problems = [line for line in told if not line.startswith(" ")]
-    print(json.dumps({"figures": counted(found, survived, known), "problems": problems}, indent=1))
+    print(json.dumps(counted(found, survived, known) | {"problems": problems}, indent=1))
     return int(bool(problems))
 
 
@@ -302,14 +302,14 @@ def figures(results: dict[str, str]) -> Iterator[str]:
 def counted(
     results: dict[str, str], found: Iterable[Mutation], known: Iterable[Mutation]
 ) -> dict[str, Any]:
-    """The same as plain counts, and how many of what survived the list has a reason for."""
+    """The same as plain counts, with how many survivors are explained, in all and by module."""
     made = Counter(place(name)[0] for name in results)
     killed = Counter(place(name)[0] for name, status in results.items() if status in KILLED)
     explained = Counter(one.module for one in (Counter(found) & Counter(known)).elements())
     counts = {"faults": made, "noticed": killed, "explained": explained}
     totals = {word: count.total() for word, count in counts.items()}
     modules = {module: {w: count[module] for w, count in counts.items()} for module in sorted(made)}
-    return {**totals, "modules": modules}
+    return {"figures": {"modules": len(made), **totals}, "modules": modules}
 
 
 def complaints(

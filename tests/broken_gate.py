@@ -392,7 +392,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         statements(gate, given.statements, chance)
         for words in GATES:
             gate.passes(words)
-    print(json.dumps({"figures": dict(gate.figures), "problems": gate.problems}, indent=1))
+    figures = {**gate.figures, "passed": len(gate.problems)}
+    print(json.dumps({"figures": figures, "problems": gate.problems}, indent=1))
     return 1 if gate.problems else 0
 
 

@@ -118,7 +118,9 @@ def _key(folder: Path) -> Mapping[str, str]:
 def _written(folder: Path, case: Case) -> bytes:
     """What the command wrote, names included."""
     written = (p for p in sorted(folder.rglob("*")) if str(p.relative_to(folder)) not in case.made)
-    return b"\n".join(p.name.encode() + b"\n" + unpacked(p.name, p.read_bytes()) for p in written if p.is_file())
+    return b"\n".join(
+        p.name.encode() + b"\n" + unpacked(p.name, p.read_bytes()) for p in written if p.is_file()
+    )
 
 
 def _bytes(text: str) -> bytes:

@@ -309,7 +309,12 @@ def counted(
     counts = {"faults": made, "noticed": killed, "explained": explained}
     totals = {word: count.total() for word, count in counts.items()}
     modules = {module: {w: count[module] for w, count in counts.items()} for module in sorted(made)}
-    return {"figures": {"modules": len(made), **totals}, "modules": modules}
+    faults, noticed = made.total(), killed.total()
+    shares = {
+        "noticed_percent": round(100 * noticed / faults, 1) if faults else 0,
+        "neither": faults - noticed - explained.total(),
+    }
+    return {"figures": {"modules": len(made), **totals, **shares}, "modules": modules}
 
 
 def complaints(

@@ -155,7 +155,9 @@ def test_counts_of_each_module():
     found |= {"drift_audit.seal.x_f__mutmut_1": "timeout"}
 
     assert counted(found, [ONE, ONE, ONE], [ONE, other]) == {
-        "figures": {"modules": 2, "faults": 4, "noticed": 1, "explained": 1},
+        "figures": {
+            "modules": 2, "faults": 4, "noticed": 1, "explained": 1, "noticed_percent": 25.0, "neither": 2,
+        },
         "modules": {
             "drift_audit.rules.env": {"faults": 3, "noticed": 0, "explained": 1},
             "drift_audit.seal": {"faults": 1, "noticed": 1, "explained": 0},

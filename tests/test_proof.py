@@ -31,10 +31,10 @@ def told(figures, problems=()):
 
 
 def test_page_is_current():
-    """`python -m tests.proof` would write what is there, from figures of every campaign."""
+    """`python -m tests.proof` would write what is there, from figures of its campaigns alone."""
     results = json.loads(proof.RESULTS.read_text())
 
-    assert results.keys() == {campaign.name for campaign in proof.CAMPAIGNS}
+    assert results.keys() <= {campaign.name for campaign in proof.CAMPAIGNS}
     assert proof.PAGE.read_text() == proof.page(results)
 
 

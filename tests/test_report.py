@@ -92,10 +92,10 @@ ARRIVES = {
 @pytest.fixture
 def signals():
     """What this process does with signals, as it was before."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
     yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+    for one, handler in kept.items():
+        signal.signal(one, handler)
 
 
 @pytest.mark.parametrize("kept", [True, False])

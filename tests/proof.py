@@ -113,7 +113,7 @@ CAMPAIGNS = (
             "tests/test_watch.py",
         ),
         (
-            Goal(watch.CALLS, "calls", least=1_000),
+            Goal(watch.CALLS, "calls", least=300),
             Goal(watch.NO_DEADLINE, "calls without a deadline", exactly=0),
             Goal(watch.PAYLOAD, "calls for a payload", exactly=0),
             Goal(watch.WRITE, "calls that write", exactly=0),

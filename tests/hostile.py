@@ -19,10 +19,10 @@ from pathlib import Path
 
 from drift_audit.renderer import FORMATS
 from tests.canary import leaks, unpacked
-from tests.command import CPU_SECONDS, MEMORY, SEALED, environment
-from tests.limited import Measured
+from tests.command import SEALED, Ran, ended, environment
 from tests.manifests import service
 from tests.test_nasty import POLICY
+from tests.warm import CPU_SECONDS, MEMORY
 
 CORPUS = Path(__file__).parent / "nasty"
 OWN = CORPUS / "own"
@@ -32,9 +32,6 @@ BESIDE = "service.json"
 BESIDE_CANARY = "cnry-own-7f3a9c51e2"
 KEY_FILE = "seal.key"
 POLICY_FILE = "policy.toml"
-
-Run = Callable[..., Measured]
-"""Runs a command in a folder with an environment."""
 
 CODES = {
     "accept": {0, 10},
@@ -47,6 +44,26 @@ CODES = {
     "usage": {2},
 }
 """The exit codes that each word allows; `usage` is a command line or a policy that is wrong."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How a run ended, its CPU seconds, and the most memory it held, in bytes."""
+
+    ran: Ran
+    seconds: float
+    memory: int
+
+
+Run = Callable[..., Measured]
+"""Runs a command in a folder with an environment."""
+
+
+def measured(*arguments: str, cwd: Path, env: dict[str, str], fresh: bool = False) -> Measured:
+    """The real command, within its limits; `fresh` starts a process for it."""
+    done = ended(arguments, cwd, env, limited=True, fresh=fresh)
+    ran = Ran(done.code, done.out.decode(), done.err.decode())
+    return Measured(ran, done.seconds, done.memory)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ import random
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.command import Ran
-from tests.hostile import BESIDE, Case, corpus, generated, judge, stored
-from tests.limited import Measured, measured
+from tests.hostile import BESIDE, Case, Measured, corpus, generated, judge, measured, stored
 from tests.test_nasty import naive
 
 SLOW_WHEN_NAIVE = {"D15"}
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases: list[Case] = [*corpus(), *stored(), *([] if given.control else generated())]
     cases = [case for case in cases if not (given.control and case.id in SLOW_WHEN_NAIVE)]
     random.Random(given.seed).shuffle(cases)
-    run = careless if given.control else measured
+    run = careless if given.control else partial(measured, fresh=True)
     figures: dict[str, Any] = dict.fromkeys(
         ("inputs", "refused_or_flagged", "canaries", "leaks", "slowest_cpu_seconds", "most_memory_mib"), 0
     )  # fmt: skip

@@ -8,23 +8,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile import generated, judge, stored
-from tests.limited import Forked
+from tests.hostile import generated, judge, measured, stored
 from tests.nasty_campaign import careless
 
 CASES = [*stored(), *generated()]
 
 
-@pytest.fixture(scope="module")
-def run():
-    with Forked() as forked:
-        yield forked
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-def test_case(case, run, tmp_path):
+def test_case(case, tmp_path):
     """An input is taken, refused or flagged as its row says, within two CPU seconds and 512 MiB."""
-    came = judge(case, tmp_path, run)
+    came = judge(case, tmp_path, measured)
 
     assert came.problems == [], came.measured.ran.block[:2_000]
 

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Literal, TypeVar
 
 from drift_audit.collector import regions
-from drift_audit.collector.api import IN_FLIGHT, Api, Location
+from drift_audit.collector.api import IN_FLIGHT, LISTS, Api, Location
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.connection import Connection
 from drift_audit.collector.gather import Gatherer
@@ -102,7 +102,7 @@ class CloudRun:
         self._sealer, self._budget, self._progress = sealer, budget, progress
         self._connection = connection
         self._calls = ThreadPoolExecutor(IN_FLIGHT, "call")
-        self._places = ThreadPoolExecutor(IN_FLIGHT, "place")
+        self._places = ThreadPoolExecutor(LISTS, "place")
         self._api = Api(connection, budget)
         self._secrets = SecretManager(connection.secret_manager(), budget, self._calls)
         self._memory, self._depth = memory or NoMemory(), secrets

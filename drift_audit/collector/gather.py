@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from drift_audit import names
-from drift_audit.collector.api import IN_FLIGHT, Api, Family, Location
+from drift_audit.collector.api import IN_FLIGHT, LISTS, Api, Family, Location
 from drift_audit.collector.budget import Missing, Unanswered
 from drift_audit.collector.listing import Message
 from drift_audit.collector.normalise import status
@@ -46,7 +46,7 @@ def _ahead(
     under_way: deque[tuple[Item, Future[Result]]] = deque()
     for item in items:
         under_way.append((item, executor.submit(function, item)))
-        if len(under_way) > IN_FLIGHT:
+        if len(under_way) > LISTS:
             first, result = under_way.popleft()
             yield first, result.result()
     for item, result in under_way:

@@ -88,6 +88,7 @@ def test_what_a_promotion_says():
         "promoted on 2026-01-15 by me: release 2; against the policy: we must",
         frozenset({"a", "b"}),
         frozenset({"v1", "v2"}),
+        dt.date(2026, 1, 15),
     )
 
 
@@ -101,7 +102,7 @@ def test_what_a_promotion_does_not_say():
         "snapshot", "waivers", "sha256",
     }  # fmt: skip
     assert (one.sequence, one.previous, one.waivers) == (1, "", ())
-    assert one.reference == Baseline(one.snapshot, one.why, frozenset(), frozenset())
+    assert one.reference == Baseline(one.snapshot, one.why, frozenset(), frozenset(), one.day)
     assert one.why == "promoted on 2026-01-15 by me: release 1"
     assert one.but(waivers=None).reference.waivers is None
     late = made(at=NOW.astimezone(dt.timezone(dt.timedelta(hours=14))))

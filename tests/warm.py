@@ -142,6 +142,7 @@ def _serve() -> None:
     import drift_audit
     from drift_audit.__main__ import main
 
+    os.environ["GRPC_VERBOSITY"] = "NONE"  # grpc reads it when it is loaded
     for module in pkgutil.walk_packages(drift_audit.__path__, "drift_audit."):
         if module.name not in ALONE:
             import_module(module.name)

@@ -55,7 +55,7 @@ def main() -> int:
 def pytest(results: Path) -> list[str]:
     """A run of tests on all cores that writes its results down."""
     return [
-        *("pytest", "-q", "-n", str(os.cpu_count() or 1)),
+        *("pytest", "-q", "-n", str((os.cpu_count() or 1) + 1)),  # some of them wait
         f"--junitxml={results}",
         "--hypothesis-profile=gate",  # the same examples each time: a new one is no reason to fail
     ]

@@ -1,5 +1,6 @@
 """
-`python -m tests.proof [NAME...]`: the campaigns, and docs/proof.md of what they came to.
+`python -m tests.proof [NAME...|--page]`: the campaigns, and docs/proof.md of what they came to, or the
+page alone.
 
 A campaign holds one promise against all that could break it. It is a module of the tests that prints
 its figures, or ordinary tests that count what they try. The page is written from docs/proof.json, which
@@ -365,6 +366,9 @@ def _promise(campaign: Campaign, result: Mapping[str, Any] | None) -> Iterator[s
 def main(names: list[str]) -> int:
     """Run what is asked for, or all of it; write the figures and the page."""
     known = {campaign.name: campaign for campaign in CAMPAIGNS}
+    if names == ["--page"]:
+        PAGE.write_text(page(json.loads(RESULTS.read_text())))
+        return 0
     if unknown := [name for name in names if name not in known]:
         print(f"no such campaign: {', '.join(unknown)}; there are {', '.join(known)}")
         return 2

@@ -56,7 +56,8 @@ def page(results: dict[str, Any], reasons: dict[str, str]) -> str:
     lines += [*_missed(results["goals"], reasons), "", "## Goals", "", *_goals(results["goals"])]
     told = [row for row in results["goals"] if row["limit"] is None]
     lines += ["", "## Besides", "", *_besides(told)] if told else []
-    lines += ["", "## Not measured", "", *_left_out(results["goals"])]
+    left = list(_left_out(results["goals"]))
+    lines += ["", "## Not measured", "", *left] if left else []
     return "\n".join([*lines, "", _FOOT, ""])
 
 

@@ -26,9 +26,8 @@ OVERALL = 95
 UNMEASURED = [
     f"tests/test_{name}.py"
     for name in (
-        "bench browser crash deploy deploy_gcloud deploy_lint deploy_store deploy_terraform "
-        "deploy_workflow determinism docs fault_schedules faults house mutants package proof supply "
-        "walk workflows"
+        "fault_schedules faults bench browser crash deploy deploy_gcloud deploy_lint deploy_store "
+        "deploy_terraform deploy_workflow determinism docs house mutants package proof supply walk workflows"
     ).split()
 ]
 """Campaigns and tests from outside, whose thousands of runs and processes say nothing new of coverage."""
@@ -56,6 +55,7 @@ def pytest(results: Path) -> list[str]:
     """A run of tests on all cores that writes its results down."""
     return [
         *("pytest", "-q", "-n", str((os.cpu_count() or 1) + 1)),  # some of them wait
+        "--dist=worksteal",  # the longest ones are not left to one process at the end
         f"--junitxml={results}",
         "--hypothesis-profile=gate",  # the same examples each time: a new one is no reason to fail
     ]

@@ -17,7 +17,7 @@ from drift_audit.differ import same_at, state_of
 from drift_audit.history import KnownGood
 from drift_audit.inventory import Service
 from drift_audit.key_history import MOST, key_history
-from drift_audit.renderer import FORMATS, heat, renderer
+from drift_audit.renderer import FORMATS, heat, html, renderer
 from drift_audit.renderer.timeline import LEGEND, MOST_KEYS
 from drift_audit.renderer.timeline import render as as_text
 from drift_audit.report import Report
@@ -257,6 +257,18 @@ def with_history(lines=2, stretches=4, *, services=1, **more):
 
 def page(report):
     return " ".join(renderer("html")(report).split())
+
+
+def test_tables_of_a_page_of_very_many_findings():
+    """Where services are left out of the page, each of the others has its own history, and no other's."""
+    findings = [reports.finding(key=f"K{n}", waived=reports.WAIVED) for n in range(html.MOST + 1)]
+    [kept] = with_history(1).services
+    clean = reports.service(name="a-clean")
+    full = kept.but(service="b-waived", findings=tuple(findings))
+    text = page(reports.report(clean, full))
+
+    assert "a-clean" not in text
+    assert text.count('<div class="heat">') == 1
 
 
 def test_table_of_the_page():

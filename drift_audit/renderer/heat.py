@@ -6,12 +6,10 @@ the key stood. What a page can show of all services together is limited, and the
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from drift_audit.headline import number
-from drift_audit.renderer import told
-from drift_audit.report import Report
 from drift_audit.service_report import KeyHistory, KeyLine, ServiceReport, Stretch
 
 MOST = 3_000
@@ -60,11 +58,11 @@ class Map:
     rest: str
 
 
-def maps(report: Report, most: int = MOST) -> list[Map | None]:
-    """The maps of the services, in the order in which pages tell of them; None where none is."""
+def maps(services: Iterable[ServiceReport], most: int = MOST) -> list[Map | None]:
+    """The maps of the services that a page shows, in its order; None where none is."""
     left = most
     found: list[Map | None] = []
-    for service in told.services(report):
+    for service in services:
         one = _map(service, service.history, left) if service.history else None
         left -= len(one.rows) * len(one.columns) if one else 0
         found.append(one)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tests import warm
-from tests.warm import Ended
+from tests.warm import Ended, Warm
+
+ROOT = Path(__file__).parents[1]
 
 AT_START = ("COVERAGE", "GOOGLE_", "GRPC_", "LANG", "LC_", "PYTHON", "TZ")
 """What counts when a process starts: a command that is given such a variable is started for it."""
@@ -26,6 +30,11 @@ class Ran:
     code: int
     out: str
     err: str
+
+    @classmethod
+    def of(cls, done: Ended) -> Self:
+        """The same as text."""
+        return cls(done.code, done.out.decode(), done.err.decode())
 
     @property
     def told(self) -> str:
@@ -52,8 +61,8 @@ def run(
     another one is running: tests that look at the start itself, and the long campaigns, start it.
     """
     whole = environment(cwd, env, measured=not limited)
-    done = ended(arguments, cwd, whole, stdin, limited=limited, fresh=bool(env) and _counts(env))
-    return Ran(done.code, done.out.decode(), done.err.decode())
+    fresh = bool(env) and _counts(env)
+    return Ran.of(ended(arguments, cwd, whole, stdin, limited=limited, fresh=fresh))
 
 
 def ended(
@@ -69,11 +78,15 @@ def ended(
     if fresh or not _turn.acquire(blocking=False):
         return warm.cold(arguments, cwd, env, stdin, limited=limited)
     try:
-        base = environment(Path.cwd(), measured=not limited)
-        server = warm.server(tuple(base.items()))
-        return server(arguments, cwd, env, stdin, limited=limited)
+        return _server(measured=not limited)(arguments, cwd, env, stdin, limited=limited)
     finally:
         _turn.release()
+
+
+@functools.cache
+def _server(*, measured: bool) -> Warm:
+    """The process that runs commands, with or without coverage; each is started once."""
+    return Warm(environment(ROOT, measured=measured))
 
 
 def _counts(env: dict[str, str]) -> bool:
@@ -94,7 +107,7 @@ def environment(
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / ".config"),
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": str(ROOT),
         "NO_GCE_CHECK": "true",
         "SOURCE_DATE_EPOCH": "1768478400",
         **(more or {}),

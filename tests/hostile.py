@@ -62,8 +62,7 @@ Run = Callable[..., Measured]
 def measured(*arguments: str, cwd: Path, env: dict[str, str], fresh: bool = False) -> Measured:
     """The real command, within its limits; `fresh` starts a process for it."""
     done = ended(arguments, cwd, env, limited=True, fresh=fresh)
-    ran = Ran(done.code, done.out.decode(), done.err.decode())
-    return Measured(ran, done.seconds, done.memory)
+    return Measured(Ran.of(done), done.seconds, done.memory)
 
 
 @dataclass(frozen=True)

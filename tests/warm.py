@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import base64
-import functools
 import json
 import os
 import pkgutil
@@ -179,12 +178,6 @@ def _become(
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-@functools.cache
-def server(env: tuple[tuple[str, str], ...]) -> Warm:
-    """The process of this environment; it is started once."""
-    return Warm(dict(env))
 
 
 if __name__ == "__main__":

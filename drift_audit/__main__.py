@@ -31,7 +31,16 @@ class Terminated(BaseException):
 
 
 class Interrupted(BaseException):
-    """SIGINT arrived. Click answers Python's own exception with an empty line on standard error."""
+    """SIGINT arrived."""
+
+
+SIGNALS = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
+
+_arrived: list[type[BaseException]] = []
+"""
+The signals that were not answered yet. A library may raise something else in place of what is
+raised when one arrives: pydantic does so while it writes.
+"""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -47,21 +56,24 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _whole(words: list[str]) -> int:
-    """Run the command, and let it end. Here alone, where it is caught, SIGTERM is an exception."""
+    """Run the command, and let it end. Here alone signals are exceptions: here they are caught."""
     endings: list[Ending] = []
-    signal.signal(signal.SIGTERM, _terminate)
+    _on_signals(_arrive)
     try:
         code = _guarded(lambda: _run(words, endings))
         return _guarded(lambda: _end(endings, code)) if endings else code
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _on_signals(signal.SIG_DFL)
 
 
 def _guarded(act: Callable[[], int]) -> int:
     """The code that something ends with; whatever it raises is said, and has a code too."""
     try:
-        return act()
+        return _answered(act)
     except (KeyboardInterrupt, Interrupted):
+        if sys.stderr.isatty():
+            with suppress(OSError):
+                print(file=sys.stderr)  # after the ^C that the terminal shows
         return _say("interrupted", ExitCode.INTERRUPTED)
     except Terminated:
         return _say("terminated", ExitCode.TERMINATED)
@@ -74,16 +86,25 @@ def _guarded(act: Callable[[], int]) -> int:
         return ExitCode.DEFECT
 
 
+def _answered(act: Callable[[], int]) -> int:
+    """Do it; a signal that arrives is what comes of it, whatever was made of its exception."""
+    try:
+        return act()
+    finally:
+        if _arrived:
+            first = _arrived[0]
+            _arrived.clear()
+            raise first
+
+
 def _end(endings: list[Ending], code: int) -> int:
     """Let each of those end that asked for it, once, whatever arrives meanwhile."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    _on_signals(_pass_over)
     try:
         while endings:
             code = endings.pop()(code)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        _on_signals(signal.SIG_DFL)
     return code
 
 
@@ -124,12 +145,21 @@ def _lock_down() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
+def _on_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Handle signals so from now on; one that the caller has everything ignore stays ignored."""
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise Interrupted
+def _arrive(number: int, frame: FrameType | None) -> NoReturn:
+    error = SIGNALS[signal.Signals(number)]
+    _arrived.append(error)
+    raise error
+
+
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """Not the system's own way to ignore: that would be taken for the caller's wish."""
 
 
 def _wants_json(words: list[str]) -> bool:
@@ -151,7 +181,6 @@ def _run(arguments: list[str], endings: list[Ending]) -> int:
         from drift_audit.cli.logs import speak
 
         speak()
-        signal.signal(signal.SIGINT, _interrupt)
     import click
 
     from drift_audit.cli import cli

@@ -6,12 +6,22 @@ import datetime as dt
 import hashlib
 import itertools
 import json
+import os
 import signal
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError, field_serializer
+from pydantic_core import PydanticSerializationError
 
-from drift_audit.__main__ import Interrupted, Terminated, _end, _guarded
+from drift_audit.__main__ import (
+    SIGNALS,
+    Interrupted,
+    Terminated,
+    _arrive,
+    _end,
+    _guarded,
+    _on_signals,
+)
 from drift_audit.cli.nights import ended
 from drift_audit.cli.trail import Trail
 from drift_audit.differ import Change, compare
@@ -81,8 +91,8 @@ ENDED = [code for code in ExitCode if code < ExitCode.DEFECT]
 
 ARRIVES = {
     "nothing": (None, None),
-    "SIGINT": (KeyboardInterrupt(), ExitCode.INTERRUPTED),
-    "SIGINT, with logs": (Interrupted(), ExitCode.INTERRUPTED),
+    "SIGINT": (Interrupted(), ExitCode.INTERRUPTED),
+    "a question without an answer": (KeyboardInterrupt(), ExitCode.INTERRUPTED),
     "SIGTERM": (Terminated(), ExitCode.TERMINATED),
     "a defect": (ValueError(), ExitCode.DEFECT),
     **{one.__name__: (one("x"), one.code) for one in DriftAuditError.__subclasses__()},
@@ -92,7 +102,7 @@ ARRIVES = {
 @pytest.fixture
 def signals():
     """What this process does with signals, as it was before."""
-    kept = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    kept = {one: signal.getsignal(one) for one in SIGNALS}
     yield
     for one, handler in kept.items():
         signal.signal(one, handler)
@@ -123,6 +133,54 @@ def test_exit_truth_table_of_a_process(code, arrives, measured, kept, signals):
 
     assert final == (ExitCode.OUTPUT if lost and known in (0, 10) else known)
     assert (final == 0) == (code == 0 and instead is None and measured and kept)
+
+
+class Slow(BaseModel):
+    """A model that is hit by a signal while it is written."""
+
+    number: int
+
+    @field_serializer("number")
+    def hit(self, number):
+        os.kill(os.getpid(), number)
+        return number
+
+
+@pytest.mark.parametrize("swallowed", [True, False])
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signals_that_a_library_turns_into_something_else(number, swallowed, signals, capsys):
+    """The code of a signal is its own, though pydantic raises an error of its own instead."""
+    for one in SIGNALS:
+        signal.signal(one, signal.SIG_DFL)
+
+    def command():
+        try:
+            Slow(number=number).model_dump_json()
+        except PydanticSerializationError:
+            if not swallowed:
+                raise
+        return 0
+
+    _on_signals(_arrive)
+
+    assert _guarded(lambda: _guarded(command)) == 128 + number
+    assert capsys.readouterr().err in ("drift-audit: interrupted\n", "drift-audit: terminated\n")
+    assert _guarded(lambda: 0) == 0
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signals_that_the_caller_has_us_ignore(number, signals):
+    """What runs in the background of a shell is not interrupted by its keyboard."""
+    signal.signal(number, signal.SIG_IGN)
+
+    def command():
+        os.kill(os.getpid(), number)
+        return 0
+
+    _on_signals(_arrive)
+
+    assert _guarded(lambda: _end([lambda code: code], _guarded(command))) == 0
+    assert signal.getsignal(number) == signal.SIG_IGN
 
 
 class Measures:

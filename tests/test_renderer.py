@@ -29,6 +29,7 @@ from drift_audit.renderer.encode import (
     sentence,
     visible,
 )
+from drift_audit.renderer.json import canonical
 from drift_audit.renderer.text import MOST, render
 from drift_audit.report import Counts, Report, Trend
 from drift_audit.rules import RULES
@@ -496,6 +497,26 @@ def test_commands_are_whole(format):
     long = made.but(services=(first.but(remedy=Remedy(restore=LONG)), *others))
 
     assert LONG in rendered(format, long)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(PLAIN)
+def test_json_is_canonical(document):
+    """Sorted, indented, ASCII, with nothing that acts: otherwise as the standard library writes it."""
+    written = canonical(document)
+    plain = json.dumps(json.loads(written), indent=1, sort_keys=True) + "\n"
+
+    assert json.loads(written) == document
+    assert re.fullmatch(r"[\n -~]*", written)
+    assert not set(written) & set("<>&`|")
+    for char in "<>&`|\x7f":
+        plain = plain.replace(char, f"\\u{ord(char):04x}")
+    assert written == plain
 
 
 def test_json_reads_back():

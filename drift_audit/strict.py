@@ -149,13 +149,14 @@ def _json(text: str) -> Node:
     _check_size(text)
     _check_depth(text)
     try:
-        return json.loads(
+        found = json.loads(
             text,
             object_pairs_hook=_pairs,
             parse_int=_number,
             parse_float=_number,
             parse_constant=_constant,
         )
+        return _bare(found)
     except json.JSONDecodeError as error:
         raise Refused("not-json", "cannot be parsed", line=error.lineno) from None
     except Refused as refused:
@@ -185,12 +186,19 @@ def _check_depth(text: str) -> None:
 
 
 def _pairs(pairs: list[tuple[str, Node]]) -> dict[str, Node]:
-    found = {key: Bare(str(v).lower()) if isinstance(v, bool) else v for key, v in pairs}
+    found = {key: _bare(value) for key, value in pairs}
     if len(found) < len(pairs):
         raise Refused("duplicate-key", "a key stands twice in one object")
     if any(map(_is_broken, found)):
         raise Refused("encoding", "a key holds half a character")
     return found
+
+
+def _bare(node: Any) -> Node:
+    """A boolean as it was written, and those of a list; mappings were seen to when they were read."""
+    if isinstance(node, bool):
+        return Bare(str(node).lower())
+    return [_bare(item) for item in node] if isinstance(node, list) else node
 
 
 def _is_broken(key: str) -> bool:

@@ -231,6 +231,19 @@ CAMPAIGNS = (
         "tests/test_determinism.py::test_control_format_that_leaks_its_order",
     ),
     Campaign(
+        "pythons",
+        "So does every Python that is supported.",
+        "Each has an environment of its own with what is pinned, and runs the same commands: the demo, a world"
+        " that is played to it, files of several services in every format, real manifests and hostile inputs.",
+        ("tests.pythons",),
+        (
+            Goal("pythons", "versions of Python", least=3),
+            Goal("outputs", "outputs of each", least=1_000),
+            Goal("different", "that are not the same under all", exactly=0),
+        ),
+        "tests/test_pythons.py::test_control_tool_that_tells_its_python",
+    ),
+    Campaign(
         "formats",
         "Every format says the same.",
         "Verdict, counts, exit code and what was not seen are read back from each format of reports that"

@@ -39,6 +39,21 @@ def test_json_is_read_whole(document):
     [found] = load(json.dumps(document))
 
     assert plain(found) == document
+    assert {type(leaf) for leaf in leaves(found)} <= {str, Bare, type(None)}
+
+
+def leaves(node):
+    """The scalars of a document."""
+    if not isinstance(node, dict | list):
+        return [node]
+    inner = node.values() if isinstance(node, dict) else node
+    return [leaf for one in inner for leaf in leaves(one)]
+
+
+@pytest.mark.parametrize("written", ['[true, [false, {"a": [true]}]]', "- yes\n- true\n"])
+def test_booleans_in_lists(written):
+    """A boolean of a list stays as it was written, too."""
+    assert {type(leaf) for document in load(written) for leaf in leaves(document)} == {Bare}
 
 
 @given(AWKWARD)

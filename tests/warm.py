@@ -46,11 +46,11 @@ class Ended:
 
 
 class Warm:
-    """The process that waits for commands to run; `env` is what it is started with."""
+    """The process that waits for commands to run; `env` is what it is started with, and by which Python."""
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str], python: str = sys.executable) -> None:
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.warm"],
+            [python, "-m", "tests.warm"],
             env=dict(env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

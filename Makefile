@@ -62,7 +62,7 @@ lock: $(READY)  ## pin what pyproject.toml names, with hashes; newer versions wi
 	$(LOCK) .github/tools.in -c requirements-dev.txt -o .github/tools.txt
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .mutants .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .mutants .fuzz .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 
 $(READY): requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv

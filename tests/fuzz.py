@@ -5,7 +5,8 @@ for bytes that break an importer, the policy or the Markdown of a report.
 Each target is a law over bytes (`tests/laws.py`). Atheris mutates the seeds, and follows what new ways
 they take through `drift_audit` and PyYAML; most mutations are of lines, or of nodes of a document, so that they
 go deeper than a parser. A target runs in a process of its own, with 512 MiB, and is started
-again where one input ended it. What breaks a law is kept once for each place and told; the search goes on.
+again where one input ended it. What breaks a law is kept in .fuzz, once for each place, and told; the search
+goes on.
 
 With `--control` something that is broken on purpose takes the place of what is tried, and must be found.
 """
@@ -19,6 +20,7 @@ import mmap
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from tests.laws import Law
 
 HERE = Path(__file__).parent
+FOUND = HERE.parent / ".fuzz"
 TARGETS = ("yaml-importer", "json-importer", "policy", "markdown")
 
 MEMORY = 512
@@ -390,6 +393,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in given.targets or TARGETS:
             folder = (given.corpus or Path(temporary)) / name
             tally = campaign(name, given.runs, given.seed, folder, control=given.control)
+            if tally.crashes and not given.control:
+                shutil.copytree(folder / "broken", FOUND / name, dirs_exist_ok=True)
             what = name.replace("-", "_")
             figures[f"{what}_executions"] = tally.executions
             figures[f"{what}_taken"] = tally.taken

@@ -269,36 +269,39 @@ def run(campaign: Campaign) -> dict[str, Any]:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         made = _tests if campaign.command[0] == "pytest" else _module
-        figures, problems = made(campaign, Path(folder))
+        came = made(campaign, Path(folder))
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "python": platform.python_version(),
         "seconds": round(time.monotonic() - began),
-        "figures": figures,
-        "problems": problems,
+        **came,
     }
 
 
-def _module(campaign: Campaign, folder: Path) -> tuple[dict[str, float], list[str]]:
-    """A module of the tests, which prints its figures."""
+def _module(campaign: Campaign, folder: Path) -> dict[str, Any]:
+    """A module of the tests, which prints its figures, some by module of the program as well."""
     done = _done(campaign.command, folder, stdout=subprocess.PIPE)
     try:
         found = json.loads(done.stdout)
     except ValueError:
-        return {}, [f"it ended with {done.returncode} and told no figures"]
-    return found["figures"], found["problems"]
+        return _nothing(f"it ended with {done.returncode} and told no figures")
+    return {name: found[name] for name in ("figures", "problems", "modules") if name in found}
 
 
-def _tests(campaign: Campaign, folder: Path) -> tuple[dict[str, float], list[str]]:
+def _nothing(problem: str) -> dict[str, Any]:
+    return {"figures": {}, "problems": [problem]}
+
+
+def _tests(campaign: Campaign, folder: Path) -> dict[str, Any]:
     """Ordinary tests: what they counted, and those that failed. One that was skipped proves nothing."""
     results, counted = folder / "tests.xml", folder / "figures.json"
     more = (f"--junitxml={results}", f"--figures={counted}", "-n", str(os.cpu_count() or 1))
     _done((*campaign.command, *more), folder)
     if not (results.exists() and counted.exists()):
-        return {}, ["its tests did not run"]
+        return _nothing("its tests did not run")
     cases = list(ET.parse(results).getroot().iter("testcase"))
     if not cases:
-        return {}, ["there were no tests"]
+        return _nothing("there were no tests")
     wrong = {
         f"{case.get('classname')}.{case.get('name')}: {word}"
         for case in cases
@@ -306,7 +309,7 @@ def _tests(campaign: Campaign, folder: Path) -> tuple[dict[str, float], list[str
         if case.find(word) is not None
     }
     figures = {**json.loads(counted.read_text()), "tests": len(cases), "failed": len(wrong)}
-    return figures, sorted(wrong)
+    return {"figures": figures, "problems": sorted(wrong)}
 
 
 def _done(command: Sequence[str], folder: Path, **more: Any) -> subprocess.CompletedProcess[str]:
@@ -376,6 +379,19 @@ def _promise(campaign: Campaign, result: Mapping[str, Any] | None) -> Iterator[s
         made = f", {result['date']}, Python {result['python']}, {number(result['seconds'])} s"
     yield f"`{campaign.shown}`{made}. Control: `{campaign.control}`."
     yield ""
+    if result and (modules := result.get("modules")):
+        yield from _by_module(modules)
+        yield ""
+
+
+def _by_module(modules: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """The figures of each module of the program."""
+    words = list(next(iter(modules.values())))
+    yield f"| module | {' | '.join(words)} |"
+    yield f"| --- |{' --- |' * len(words)}"
+    for module, figures in modules.items():
+        told = " | ".join(number(figures[word]) for word in words)
+        yield f"| `{module.removeprefix('drift_audit.')}` | {told} |"
 
 
 def main(names: list[str]) -> int:

@@ -60,6 +60,16 @@ def test_what_falls_short_is_said(result, said):
     )
 
 
+def test_figures_of_modules_are_a_table():
+    """What a campaign counts for each module of the program stands below its figures."""
+    modules = {"drift_audit.seal": {"faults": 1_451, "noticed": 431}}
+    page = proof.page({"one": {**told({"tries": 1_000, "lost": 0}), "modules": modules}}, [ONE])
+
+    assert page.endswith(
+        "\n| module | faults | noticed |\n| --- | --- | --- |\n| `seal` | 1,451 | 431 |\n"
+    )
+
+
 @pytest.mark.parametrize("campaign", proof.CAMPAIGNS, ids=lambda one: one.name)
 def test_every_campaign_has_a_control(campaign):
     """The test that is named as the control exists, in a file of the tests of every commit."""

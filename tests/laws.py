@@ -102,7 +102,7 @@ def importing(parse: Parse = exports.parse) -> Law:
 def _imported(parse: Parse, data: bytes) -> tuple[str, Inventory]:
     """All that an import came to, as text too."""
     documents = parse(data, "file")
-    found = exports.inventory([documents], Sealer(KEY), source="files")
+    found = exports.Files([documents], Sealer(KEY)).collect()
     return f"{documents!r}\n{found!r}\n{found.model_dump_json()}", found
 
 

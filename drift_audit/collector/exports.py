@@ -260,46 +260,6 @@ def _asset(doc: dict[str, Node], path: Path) -> tuple[Node, Path]:
     return inner.get("data"), (*path, "resource", "data")
 
 
-def inventory(
-    documents: Sequence[Documents],
-    sealer: Sealer,
-    *,
-    source: str,
-    services: Sequence[str] = (),
-    kinds: Sequence[Kind] = (),
-) -> Inventory:
-    """
-    Join what files hold by service, and say what they do not show.
-
-    `services` are globs; other services, and those of other kinds, are left out. Raises InputError
-    when documents contradict.
-    """
-    parts: dict[Address, _Parts] = {}
-    documents = acquainted(documents)
-    versions, numbers = _versions(documents), _numbers(documents)
-    for one in documents:
-        for origin, res in one.resources:
-            at = res.identity.address
-            parts.setdefault(at, _Parts()).add(origin, res, listed=one.listed)
-        for origin, snapshot in one.snapshots:
-            parts.setdefault(snapshot.address, _Parts()).keep(origin, snapshot)
-    scope = Scope(source=source, services=tuple(services), kinds=tuple(kinds))
-    wanted = [at for at in sorted(parts, key=str) if scope.covers(at)]
-    joined = tuple(parts[at].service(sealer, versions, numbers) for at in wanted)
-    missed = [u for one in documents for u in one.unseen]
-    withheld = [one for d in documents for one in d.withheld]
-    missed += [w.unseen for w in withheld if _may_be_in(scope, w.identity)]
-    there = {who.service for one in documents for who in one.spoken_of}
-    return Inventory(
-        scope=scope,
-        services=joined,
-        unseen=(*missed, *absent(services, there)),
-        evidence=frozenset({Evidence.SECRET_VERSIONS} if versions else ()),
-        twins=tuple(Twins(mark=mark, places=places) for mark, places in sealer.twins()),
-        secrets=frozenset(spelled(asked_by(r for s in joined for r in s.revisions))),
-    )
-
-
 def _may_be_in(scope: Scope, who: Identity) -> bool:
     """Whether a service lies in scope; one whose name is not known yet may have any."""
     named = scope.but(services=()) if who.service == UNKNOWN else scope
@@ -359,7 +319,10 @@ class _Parts:
 
 
 class Files:
-    """A source whose services come from files that were read already."""
+    """
+    A source whose services come from files that were read already. `services` are globs; other
+    services, and those of other kinds, are left out.
+    """
 
     def __init__(
         self,
@@ -372,13 +335,33 @@ class Files:
         self._services, self._kinds = services, kinds
 
     def collect(self) -> Inventory:
-        """Everything the files hold. Raises InputError when they contradict each other."""
-        return inventory(
-            self._documents,
-            self._sealer,
-            source="files",
-            services=self._services,
-            kinds=self._kinds,
+        """
+        What the files hold, joined by service, and what they do not show. Raises InputError when
+        they contradict each other.
+        """
+        parts: dict[Address, _Parts] = {}
+        documents = acquainted(self._documents)
+        versions, numbers = self._known
+        for one in documents:
+            for origin, res in one.resources:
+                at = res.identity.address
+                parts.setdefault(at, _Parts()).add(origin, res, listed=one.listed)
+            for origin, snapshot in one.snapshots:
+                parts.setdefault(snapshot.address, _Parts()).keep(origin, snapshot)
+        scope = Scope(source="files", services=tuple(self._services), kinds=tuple(self._kinds))
+        wanted = [at for at in sorted(parts, key=str) if scope.covers(at)]
+        joined = tuple(parts[at].service(self._sealer, versions, numbers) for at in wanted)
+        missed = [u for one in documents for u in one.unseen]
+        withheld = [one for d in documents for one in d.withheld]
+        missed += [w.unseen for w in withheld if _may_be_in(scope, w.identity)]
+        there = {who.service for one in documents for who in one.spoken_of}
+        return Inventory(
+            scope=scope,
+            services=joined,
+            unseen=(*missed, *absent(self._services, there)),
+            evidence=frozenset({Evidence.SECRET_VERSIONS} if versions else ()),
+            twins=tuple(Twins(mark=mark, places=places) for mark, places in self._sealer.twins()),
+            secrets=frozenset(spelled(asked_by(r for s in joined for r in s.revisions))),
         )
 
     def chain(self, service: Service) -> Service:

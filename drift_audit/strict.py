@@ -189,7 +189,7 @@ def _pairs(pairs: list[tuple[str, Node]]) -> dict[str, Node]:
     found = {key: _bare(value) for key, value in pairs}
     if len(found) < len(pairs):
         raise Refused("duplicate-key", "a key stands twice in one object")
-    if any(map(_is_broken, found)):
+    if any(map(is_broken, found)):
         raise Refused("encoding", "a key holds half a character")
     return found
 
@@ -201,9 +201,9 @@ def _bare(node: Any) -> Node:
     return [_bare(item) for item in node] if isinstance(node, list) else node
 
 
-def _is_broken(key: str) -> bool:
-    """Tell a key with a lone surrogate: keys become names, and no output could hold it."""
-    return not key.isascii() and any("\ud800" <= c <= "\udfff" for c in key)
+def is_broken(text: str) -> bool:
+    """Tell a text with a lone surrogate: no output could hold a name with one."""
+    return not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _number(text: str) -> Bare:
@@ -255,7 +255,7 @@ def _first_offence(text: str) -> int:
         path, i = next(offsets)
         atom = _ATOM.match(text, i)
         odd = atom and (len(atom.group()) > DIGITS or _CONSTANT.match(text, i))
-        broken = path and isinstance(path[-1], str) and _is_broken(path[-1])
+        broken = path and isinstance(path[-1], str) and is_broken(path[-1])
         if path in seen or odd or broken:
             return i
         seen.add(path)
@@ -332,7 +332,7 @@ def _node(event: Any, events: Iterator[Any]) -> Node:
 def _key(event: Any, pairs: dict[str, Node]) -> str:
     line = event.start_mark.line + 1
     key = _scalar(event) if isinstance(event, yaml.ScalarEvent) else None
-    if not isinstance(key, str) or _is_broken(key):
+    if not isinstance(key, str) or is_broken(key):
         raise Refused("not-a-string", "a key that is not text", line=line)
     if event.implicit[0] and _RESOLVER.resolve(yaml.ScalarNode, key, (True, False)) == _MERGE:
         raise Refused("yaml-alias", "merge keys are not read", line=line)

@@ -16,7 +16,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from drift_audit.strict import BOOLEANS, Bare, Node, Path, Refused
+from drift_audit.strict import BOOLEANS, Bare, Node, Path, Refused, is_broken
 
 
 class NotKnown(str):
@@ -80,7 +80,7 @@ def text(node: Node, *path: str | int) -> str:
 
 
 def _utf8(written: str, path: Path) -> str:
-    if not written.isascii() and any("\ud800" <= c <= "\udfff" for c in written):
+    if is_broken(written):
         raise Refused("encoding", f"{_last(path)} holds half a character", path=path)
     return written
 

@@ -62,6 +62,13 @@ def survey(node: Any, shape: Shape, path: Path = ()) -> Iterator[Unread]:
                 yield from survey(value, inner, (*path, name))
 
 
+def parted(node: Any, shape: Shape, inside: Path) -> tuple[list[Unread], list[Unread]]:
+    """The same in two: those inside one part, by their place there, and those of all else."""
+    unread, depth = list(survey(node, shape)), len(inside)
+    within = [u._replace(path=u.path[depth:]) for u in unread if u.path[:depth] == inside]
+    return within, [u for u in unread if u.path[:depth] != inside]
+
+
 def _plain(shape: Shape) -> set[str]:
     """The fields of one item of a list that are read and hold nothing more."""
     return {n for n, inner in shape.items() if inner == READ} if isinstance(shape, dict) else set()

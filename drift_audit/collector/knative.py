@@ -84,16 +84,13 @@ def _parent(doc: Doc, kind: Kind, path: Path) -> Resource:
     name = nodes.text(metadata.get("name"), *path, "metadata", "name")
     if not name:
         raise Refused("missing-name", "a service without a name", path=(*path, "metadata"))
-    unread = list(fields.survey(doc, fields.V1_SERVICE))
-    template, beside = _template(
-        template_doc, where, [u._replace(path=u.path[2:]) for u in unread if _of_template(u)]
-    )
+    inside, mine = fields.parted(doc, fields.V1_SERVICE, ("spec", "template"))
+    template, beside = _template(template_doc, where, inside)
     parent = _service(doc, kind, path)
     parent.setdefault("healthCheckDisabled", template["healthCheckDisabled"])
     revision = nodes.text(inner.get("name"), *where, "metadata", "name")
     if names.is_placeholder(revision):
         template["revision"], revision = revision, ""
-    mine = [u for u in unread if not _of_template(u)]
     ignored = [*beside.ignored, *(u.name for u in mine if u.noise), *_noise(metadata)]
     known = _identity(metadata, name, kind, path)
     number = known.project_number or number_in_url(name, annotation.urls(metadata, status))
@@ -110,10 +107,6 @@ def _parent(doc: Doc, kind: Kind, path: Path) -> Resource:
         parent_path=path,
         parent_unknown=tuple(u for u in mine if not u.noise),
     )
-
-
-def _of_template(unread: Unread) -> bool:
-    return unread.path[:2] == ("spec", "template")
 
 
 def _identity(metadata: Doc, service: str, kind: Kind, path: Path) -> Identity:

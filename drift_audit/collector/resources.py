@@ -197,9 +197,7 @@ def _parent(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resource:
         revision = ""
     newest = nodes.text(doc.get("latestCreatedRevision"), *path, "latestCreatedRevision")
     shape = fields.SERVICE if identity.kind == "service" else fields.WORKER_POOL
-    unread = list(fields.survey(doc, shape))
-    of_template = [u._replace(path=u.path[1:]) for u in unread if u.path[0] == "template"]
-    mine = [u for u in unread if u.path[0] != "template"]
+    of_template, mine = fields.parted(doc, shape, ("template",))
     return Resource(
         identity=identity.but(
             uid="",
@@ -225,10 +223,7 @@ def _job(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resource:
     execution = nodes.mapping(doc.get("template"), *path, "template")
     root = (*path, "template", "template")
     task = nodes.mapping(execution.get("template"), *root)
-    unread = list(fields.survey(doc, fields.JOB))
-    inside = ("template", "template")
-    of_task = [u._replace(path=u.path[2:]) for u in unread if u.path[:2] == inside]
-    mine = [u for u in unread if u.path[:2] != inside]
+    of_task, mine = fields.parted(doc, fields.JOB, ("template", "template"))
     return Resource(
         identity=identity.but(
             create_time=nodes.instant(doc.get("updateTime"), *path, "updateTime"),

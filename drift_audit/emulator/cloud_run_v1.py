@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from drift_audit.emulator import deploys, jobs, knative
+from drift_audit.emulator import deploys, knative
 from drift_audit.emulator.cloud_run import refused
 from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import Rpc
@@ -38,16 +39,16 @@ def rpcs(state: State, world: World) -> dict[str, Rpc]:
     here = _CloudRun(state, world)
     return {
         "v1.Services/ListServices": Rpc(Asked, here.services, listing("Service")),
-        "v1.Services/GetService": Rpc(Asked, here.service),
+        "v1.Services/GetService": Rpc(Asked, here.one),
         "v1.Services/ReplaceService": Rpc(Asked, here.replaced, kind="write"),
-        "v1.Services/CreateService": Rpc(Asked, here.created, kind="write"),
+        "v1.Services/CreateService": Rpc(Asked, partial(here.created, "services"), kind="write"),
         "v1.Services/DeleteService": Rpc(Asked, refused, kind="write"),
         "v1.Services/GetIamPolicy": Rpc(Asked, here.policy),
         "v1.Services/SetIamPolicy": Rpc(Asked, here.policy_set, kind="write"),
         "v1.Services/TestIamPermissions": Rpc(Asked, here.tested, open=True),
-        "v1.Jobs/GetJob": Rpc(Asked, here.job),
-        "v1.Jobs/ReplaceJob": Rpc(Asked, here.replaced_job, kind="write"),
-        "v1.Jobs/CreateJob": Rpc(Asked, here.created_job, kind="write"),
+        "v1.Jobs/GetJob": Rpc(Asked, here.one),
+        "v1.Jobs/ReplaceJob": Rpc(Asked, here.replaced, kind="write"),
+        "v1.Jobs/CreateJob": Rpc(Asked, partial(here.created, "jobs"), kind="write"),
         "v1.Jobs/DeleteJob": Rpc(Asked, refused, kind="write"),
         "v1.Revisions/ListRevisions": Rpc(Asked, here.revisions, listing("Revision")),
         "v1.Revisions/GetRevision": Rpc(Asked, here.revision),
@@ -92,29 +93,30 @@ class _CloudRun:
         kept = [held for held in found if chosen.of(knative.service_labels(held))]
         return Documents(kept, lambda held: knative.service(held, self._world))
 
-    def service(self, asked: Asked) -> Json:
-        """One service."""
-        return knative.service(self._held(asked.name, self._state.services), self._world)
+    def one(self, asked: Asked) -> Json:
+        """One service or job."""
+        return deploys.document(self._held(asked.name), self._world)
 
     def replaced(self, asked: Asked) -> Json:
-        """A service after a write of the whole of it."""
-        name = self._held(asked.name, self._state.services).message.name
+        """A service or job after a write of the whole of it."""
+        name = self._held(asked.name).message.name
         held = deploys.replace(self._state, self._world, name, asked.body)
-        return knative.service(held, self._world)
+        return deploys.document(held, self._world)
 
-    def created(self, asked: Asked) -> Json:
-        """A service that is new."""
-        held = deploys.create(self._state, self._world, new_name(asked, "services"), asked.body)
-        return knative.service(held, self._world)
+    def created(self, collection: str, asked: Asked) -> Json:
+        """A service or job that is new."""
+        name = new_name(asked, collection)
+        held = deploys.create(self._state, self._world, name, asked.body)
+        return deploys.document(held, self._world)
 
     def policy(self, asked: Asked) -> Json:
         """The policy of one service alone."""
-        name = self._held(asked.name, self._state.services).message.name
+        name = self._held(asked.name).message.name
         return {"version": 1, "etag": "ZXRhZw==", "bindings": self._state.policies.get(name, [])}
 
     def policy_set(self, asked: Asked) -> Json:
         """The policy after a write of the whole of it."""
-        name = self._held(asked.name, self._state.services).message.name
+        name = self._held(asked.name).message.name
         policy = asked.body.get("policy") if isinstance(asked.body, dict) else None
         if not isinstance(policy, dict):
             raise invalid("policy is required")
@@ -125,21 +127,6 @@ class _CloudRun:
             raise invalid("a binding has a role and members") from None
         self._state.policies[name] = kept
         return self.policy(asked)
-
-    def job(self, asked: Asked) -> Json:
-        """One job."""
-        return jobs.document(self._held(asked.name, self._state.jobs), self._world)
-
-    def replaced_job(self, asked: Asked) -> Json:
-        """A job after a write of the whole of it."""
-        name = self._held(asked.name, self._state.jobs).message.name
-        held = deploys.replace(self._state, self._world, name, asked.body)
-        return jobs.document(held, self._world)
-
-    def created_job(self, asked: Asked) -> Json:
-        """A job that is new."""
-        held = deploys.create(self._state, self._world, new_name(asked, "jobs"), asked.body)
-        return jobs.document(held, self._world)
 
     def revisions(self, asked: Asked) -> Sequence[Json]:
         """The revisions of a location, those of worker pools among them, as v1 gives them (§3)."""
@@ -162,9 +149,9 @@ class _CloudRun:
                         return knative.revision(revision, held, self._world)
         raise not_found(f"Resource '{short}' of kind 'REVISION'")
 
-    def _held(self, name: str, known: dict[str, Held]) -> Held:
+    def _held(self, name: str) -> Held:
         location, kind, short = name.rsplit("/", 2)
-        for held in self._below(location, known):
+        for held in self._below(location, self._state.written(name)):
             if held.short == short:
                 return held
         raise not_found(f"Resource '{short}' of kind '{kind.removesuffix('s').upper()}'")

@@ -33,6 +33,12 @@ from drift_audit.emulator.world import World
 WRITTEN_BY_SERVER = (at.CREATOR, at.LAST_MODIFIER, at.OPERATION, at.URLS, at.INGRESS_STATUS)
 
 
+def document(held: Held, world: World) -> Json:
+    """A service or a job as v1 shows it, with its status."""
+    shown = jobs.document if is_job(held.message.name) else knative.service
+    return shown(held, world)
+
+
 def replace(state: State, world: World, name: str, document: Json) -> Held:
     """A service or a job after it was replaced. Raises Refusal."""
     with state.lock:

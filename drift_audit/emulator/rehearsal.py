@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
-from drift_audit.emulator import cloud_run_v1, deploys, jobs, knative
+from drift_audit.emulator import cloud_run_v1, deploys
 from drift_audit.emulator.cloud_run_v1 import Asked
 from drift_audit.emulator.desk import Desk, Rpc
 from drift_audit.emulator.gcloud import environment
@@ -129,10 +129,8 @@ class Rehearsal:
         """
         held, state = self._loaded[name], State(self._world)
         state.written(name)[name] = held
-        if is_job(name):
-            same = jobs.document(held, self._world)
-        else:
-            same = knative.service(held, self._world)
+        same = deploys.document(held, self._world)
+        if not is_job(name):
             same["spec"]["template"]["metadata"]["name"] = f"{held.short}-carried"
         return _original(deploys.replace(state, self._world, name, same))
 

@@ -26,6 +26,7 @@ from drift_audit.emulator.state import (
     message,
     revision_name,
     settled,
+    stamped,
 )
 from drift_audit.emulator.status import Refusal, invalid, not_found
 from drift_audit.emulator.world import World
@@ -149,20 +150,11 @@ class _Deploy:
         region = self._name.split("/")[3]
         number = self._world.numbers.get(self._name.split("/")[1], "0")
         made_up = f"https://{self._short}-{number}.{region}.run.app"
-        first = self._before.message if self._before else None
         return {
             **manifest.service(self._own),
-            "name": self._name,
-            "uid": v2.uid(self._name),
-            "generation": str(self._number),
-            "observedGeneration": str(self._number),
-            "createTime": first.create_time.ToJsonString() if first else self._now,
-            "updateTime": self._now,
-            "creator": first.creator if first else self._world.caller,
-            "lastModifier": self._world.caller,
+            **stamped(self._name, self._before, self._now, self._world.caller),
             "template": shown,
-            "urls": list(first.urls) if first else [made_up],
-            "etag": v2.etag(self._name, self._number),
+            "urls": list(self._before.message.urls) if self._before else [made_up],
         }
 
 

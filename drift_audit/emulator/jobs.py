@@ -17,7 +17,7 @@ from drift_audit.emulator import annotations as at
 from drift_audit.emulator import knative, manifest, v2
 from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import LOCATION
-from drift_audit.emulator.state import Held, State, message
+from drift_audit.emulator.state import Held, State, message, stamped
 from drift_audit.emulator.status import invalid
 from drift_audit.emulator.world import World
 
@@ -72,27 +72,15 @@ def put(state: State, world: World, name: str, written: Json) -> Held:
     metadata, execution = written["metadata"], written["spec"]["template"]
     if metadata.get("name") != short:
         raise invalid(f"metadata.name must be '{short}'")
-    before = state.jobs.get(name)
-    number = before.message.generation + 1 if before else 1
     notes = metadata.get("annotations") or {}
-    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != LOCATION}
-    now = state.now()
     body = {
         "launchStage": "GA",
         **at.fields(notes, _NOTES),
-        "name": name,
-        "uid": v2.uid(name),
-        "generation": str(number),
-        "observedGeneration": str(number),
-        "labels": at.of_users(labels),
+        **stamped(name, state.jobs.get(name), state.now(), world.caller),
+        "labels": at.of_users(metadata.get("labels") or {}),
         "annotations": at.of_users(notes),
-        "createTime": before.message.create_time.ToJsonString() if before else now,
-        "updateTime": now,
-        "creator": before.message.creator if before else world.caller,
-        "lastModifier": world.caller,
         "template": _execution(execution, world),
         "terminalCondition": v2.ready(good=True),
-        "etag": v2.etag(name, number),
     }
     return Held(message(run_v2.Job, body))
 

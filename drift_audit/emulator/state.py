@@ -180,6 +180,23 @@ def touched(original: Any, number: int, now: str) -> Any:
     return found
 
 
+def stamped(name: str, before: Held | None, now: str, caller: str) -> Json:
+    """What the server itself writes of a service or job that is put: which, whose, and when."""
+    first = before.message if before else None
+    number = first.generation + 1 if first else 1
+    return {
+        "name": name,
+        "uid": v2.uid(name),
+        "generation": str(number),
+        "observedGeneration": str(number),
+        "createTime": first.create_time.ToJsonString() if first else now,
+        "updateTime": now,
+        "creator": first.creator if first else caller,
+        "lastModifier": caller,
+        "etag": v2.etag(name, number),
+    }
+
+
 def revision_name(service: str, number: int) -> str:
     """A name as Cloud Run makes it up, always the same for the same deploy."""
     digest = hashlib.sha256(f"{service}/{number}".encode()).digest()

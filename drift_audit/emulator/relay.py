@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import select
 import socket
-import struct
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 
+from drift_audit.emulator.wire import drip, reset_when_closed
+
 CHUNK = 65_536
-STEPS = 40
-PAUSE = 0.01
-"""A dripping frame takes about half a second, whatever its length."""
 
 FRAME_HEADER = 9
 DATA = 0
@@ -89,8 +86,7 @@ class Line:
         except OSError:
             pass  # the other side went away in the middle of it
         if self._order.startswith("reset"):
-            linger_not = struct.pack("ii", 1, 0)  # closes with RST
-            self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_not)
+            reset_when_closed(self._client)
         for one in (self._client, self._server, self._wake, self._order_end):
             one.close()
 
@@ -114,12 +110,9 @@ class Line:
             return False
         if inside and self._order == "slow-drip":
             self._order = ""
-            step = max(1, len(part) // STEPS)
-            for i in range(0, len(part), step):
-                self._client.sendall(part[i : i + step])
-                time.sleep(PAUSE)
-            return True
-        self._client.sendall(part)
+            drip(part, self._client.sendall)
+        else:
+            self._client.sendall(part)
         return True
 
 

@@ -12,10 +12,8 @@ import hmac
 import json
 import select
 import socket
-import struct
 import sys
 import threading
-import time
 from base64 import b64encode
 from contextlib import suppress
 from http import HTTPStatus
@@ -27,10 +25,9 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import Answer, Desk
-from drift_audit.emulator.relay import PAUSE, STEPS
 from drift_audit.emulator.routes import Received, asking
 from drift_audit.emulator.status import Refusal, invalid
-from drift_audit.emulator.wire import LIMIT
+from drift_audit.emulator.wire import LIMIT, PAUSE, drip, reset_when_closed
 from drift_audit.emulator.world import World
 
 USER = "rehearsal"
@@ -188,11 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self._reset()
         elif "slow-drip" in kinds:
-            step = max(1, len(body) // STEPS)
-            for i in range(0, len(body), step):
-                self.wfile.write(body[i : i + step])
-                self.wfile.flush()
-                time.sleep(PAUSE)
+            self.wfile.flush()
+            drip(body, self.connection.sendall)
         else:
             self.wfile.write(body)
 
@@ -206,8 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reset(self) -> None:
         self.close_connection = True
-        linger_not = struct.pack("ii", 1, 0)  # closes with RST
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_not)
+        reset_when_closed(self.connection)
         self.server.open.discard(self.connection)
         self.connection.close()
         self.rfile.close()  # or the socket would stay open for its sake

@@ -77,11 +77,17 @@ def truth(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
 
 
-_INGRESS = {
+INGRESS = {
     "all": "INGRESS_TRAFFIC_ALL",
     "internal": "INGRESS_TRAFFIC_INTERNAL_ONLY",
     "internal-and-cloud-load-balancing": "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER",
     "none": "INGRESS_TRAFFIC_NONE",
+}
+
+EGRESS = {
+    "all-traffic": "ALL_TRAFFIC",
+    "all": "ALL_TRAFFIC",
+    "private-ranges-only": "PRIVATE_RANGES_ONLY",
 }
 
 REVISION = (
@@ -104,16 +110,7 @@ REVISION = (
         lambda value: str(int(value.removesuffix("s")) // 3600),
     ),
     _text(RUN + "vpc-access-connector", "vpcAccess", "connector"),
-    _word(
-        RUN + "vpc-access-egress",
-        {
-            "all-traffic": "ALL_TRAFFIC",
-            "all": "ALL_TRAFFIC",
-            "private-ranges-only": "PRIVATE_RANGES_ONLY",
-        },
-        "vpcAccess",
-        "egress",
-    ),
+    _word(RUN + "vpc-access-egress", EGRESS, "vpcAccess", "egress"),
     _json(RUN + "network-interfaces", "vpcAccess", "networkInterfaces"),
     _text(RUN + "mesh", "serviceMesh", "mesh"),
     _flag(RUN + "gpu-zonal-redundancy-disabled", "gpuZonalRedundancyDisabled"),
@@ -123,7 +120,7 @@ REVISION = (
 )
 
 SERVICE = (
-    _word(RUN + "ingress", _INGRESS, "ingress"),
+    _word(RUN + "ingress", INGRESS, "ingress"),
     _number(RUN + "minScale", "scaling", "minInstanceCount"),
     _number(RUN + "maxScale", "scaling", "maxInstanceCount"),
     _word(

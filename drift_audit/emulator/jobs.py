@@ -80,7 +80,7 @@ def put(state: State, world: World, name: str, written: Json) -> Held:
         "labels": at.of_users(metadata.get("labels") or {}),
         "annotations": at.of_users(notes),
         "template": _execution(execution, world),
-        "terminalCondition": v2.ready(good=True),
+        "terminalCondition": v2.condition("Ready", True),
     }
     return Held(message(run_v2.Job, body))
 

@@ -226,7 +226,7 @@ def settled(parent: Any, revisions: tuple[Revision, ...], document: Json | None 
         latest_created_revision=newest.message.name,
         latest_ready_revision=ready.message.name,
     )
-    told = v2.ready(good=_is_ready(newest))
+    told = v2.condition("Ready", _is_ready(newest))
     parent.terminal_condition.CopyFrom(message(run_v2.Condition, told))
     pool = isinstance(parent, run_v2.WorkerPool.pb())
     asked, observed = ("instance_splits", "instance_split_statuses") if pool else _TRAFFIC

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+from drift_audit.emulator.annotations import EGRESS, INGRESS
 from drift_audit.emulator.deployed import (
     Configured,
     Env,
@@ -32,19 +33,19 @@ def services(world: World) -> Iterator[tuple[Json, list[Json]]]:
     """Each service and its revisions, newest first."""
     for service in world.services:
         whole = service.whole()
-        yield service_v2(service, whole, world), _revisions(service, service.traffic, whole)
+        yield _service(service, whole, world), _revisions(service, service.traffic, whole)
 
 
 def pools(world: World) -> Iterator[tuple[Json, list[Json]]]:
     """Each worker pool and its revisions, newest first."""
     for pool in world.worker_pools:
         whole = pool.whole()
-        yield pool_v2(pool, whole), _revisions(pool, pool.splits, whole)
+        yield _pool(pool, whole), _revisions(pool, pool.splits, whole)
 
 
 def jobs(world: World) -> Iterator[Json]:
     """Each job."""
-    return map(job_v2, world.jobs)
+    return map(_job, world.jobs)
 
 
 def uid(name: str) -> str:
@@ -60,11 +61,6 @@ def etag(name: str, number: int) -> str:
 def instant(at: dt.datetime) -> str:
     """A time as the API writes it."""
     return at.isoformat().replace("+00:00", "Z")
-
-
-def ready(*, good: bool) -> Json:
-    """How a resource as a whole is."""
-    return condition("Ready", good)
 
 
 def condition(kind: str, good: bool, reason: str = "") -> Json:
@@ -89,7 +85,7 @@ def _parent(parent: WorldService | WorldPool, whole: list[WorldRevision]) -> Jso
         "client": client,
         "clientVersion": version,
         "observedGeneration": str(len(whole)),
-        "terminalCondition": ready(good=newest.ready),
+        "terminalCondition": condition("Ready", newest.ready),
         "latestCreatedRevision": f"{parent.name}/revisions/{newest.name}",
         "latestReadyRevision": f"{parent.name}/revisions/{_working(whole).name}",
         "etag": etag(parent.name, len(whole)),
@@ -101,12 +97,12 @@ def _working(whole: list[WorldRevision]) -> WorldRevision:
     return next((r for r in reversed(whole) if r.ready), whole[-1])
 
 
-def service_v2(service: WorldService, whole: list[WorldRevision], world: World) -> Json:
+def _service(service: WorldService, whole: list[WorldRevision], world: World) -> Json:
     """One service."""
     number = world.numbers.get(service.project, "0")
     return {
         **_parent(service, whole),
-        "ingress": "INGRESS_TRAFFIC_" + _INGRESS[service.ingress],
+        "ingress": INGRESS[service.ingress],
         "template": {**_template(whole[-1]), "revision": whole[-1].name},
         "traffic": [_target(t) for t in service.traffic],
         "trafficStatuses": [_target(t) for t in service.traffic],
@@ -114,14 +110,7 @@ def service_v2(service: WorldService, whole: list[WorldRevision], world: World) 
     }
 
 
-_INGRESS = {
-    "all": "ALL",
-    "internal": "INTERNAL_ONLY",
-    "internal-and-cloud-load-balancing": "INTERNAL_LOAD_BALANCER",
-}
-
-
-def pool_v2(pool: WorldPool, whole: list[WorldRevision]) -> Json:
+def _pool(pool: WorldPool, whole: list[WorldRevision]) -> Json:
     """One worker pool."""
     return {
         **_parent(pool, whole),
@@ -176,7 +165,7 @@ def _revision(parent: Parent, revision: WorldRevision, *, active: bool) -> Json:
     }
 
 
-def job_v2(job: WorldJob) -> Json:
+def _job(job: WorldJob) -> Json:
     """One job."""
     client, _, version = (job.client or "").partition(" ")
     return {
@@ -201,19 +190,18 @@ def job_v2(job: WorldJob) -> Json:
             },
         },
         "observedGeneration": "1",
-        "terminalCondition": ready(good=True),
+        "terminalCondition": condition("Ready", True),
         "etag": etag(job.name, 1),
     }
 
 
 def _template(revision: WorldRevision) -> Json:
-    """The configuration of a service's revision."""
-    template = _common(revision)
+    """The configuration of a service's revision: that of a pool's, and how it takes requests."""
+    template = _work(revision)
     main = template["containers"][0]
     main["ports"] = [{"name": "http1", "containerPort": 8080}]
     main["resources"]["cpuIdle"] = True
     return template | {
-        "labels": {k: v for k, v in revision.labels.items() if v is not None},
         "scaling": {
             "minInstanceCount": revision.min_instances or 0,
             "maxInstanceCount": revision.max_instances or 100,
@@ -248,16 +236,13 @@ def _common(configured: Configured) -> Json:
         instances = {"instances": list(configured.cloud_sql)}
         volumes.append({"name": "cloudsql", "cloudSqlInstance": instances})
         main.setdefault("volumeMounts", []).append({"name": "cloudsql", "mountPath": "/cloudsql"})
-    access = {"connector": configured.connector or "", "egress": _EGRESS[configured.egress or ""]}
+    connector, egress = configured.connector, EGRESS.get(configured.egress or "")
     return {
-        "vpcAccess": access if configured.connector else None,
+        "vpcAccess": {"connector": connector, "egress": egress} if connector else None,
         "serviceAccount": configured.service_account or "",
         "containers": [main, *beside],
         "volumes": volumes,
     }
-
-
-_EGRESS = {"": 0, "all-traffic": 1, "private-ranges-only": 2}
 
 
 def _env(env: Env) -> list[Json]:

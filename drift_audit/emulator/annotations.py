@@ -25,6 +25,9 @@ URLS = RUN + "urls"
 CPU_THROTTLING = RUN + "cpu-throttling"
 STARTUP_BOOST = RUN + "startup-cpu-boost"
 
+LOCATION = "cloud.googleapis.com/location"
+"""A label: the region, which names of v1 do not tell."""
+
 SYSTEM = (
     "run.googleapis.com",
     "cloud.googleapis.com",

@@ -17,7 +17,6 @@ from google.protobuf.json_format import ParseError
 from drift_audit.emulator import annotations as at
 from drift_audit.emulator import jobs, knative, manifest, v2
 from drift_audit.emulator.deployed import Json
-from drift_audit.emulator.desk import LOCATION
 from drift_audit.emulator.state import (
     Held,
     Revision,
@@ -167,7 +166,7 @@ def _written(document: Json, short: str) -> Json:
     for name in WRITTEN_BY_SERVER:
         notes.pop(name, None)
     labels = dict(metadata.get("labels") or {})
-    labels.pop(LOCATION, None)
+    labels.pop(at.LOCATION, None)
     own = {"metadata": {"labels": labels, "annotations": notes}, "spec": deepcopy(spec)}
     own["spec"].setdefault("traffic", [{"latestRevision": True, "percent": 100}])
     own["spec"]["template"].setdefault("metadata", {})

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import grpc
 
+from drift_audit.emulator.annotations import LOCATION
 from drift_audit.emulator.faults import PAGING, RETRY_INFO, TRANSPORT, Fault, Schedule
 from drift_audit.emulator.paging import Page, Walk
 from drift_audit.emulator.state import State, copy
@@ -26,8 +27,6 @@ UNKNOWN_FIELD = b"\xfa\x3f\x07unknown"
 """Field number 1023 of the wire format, which no message has."""
 
 RETRY_AFTER = 0.2
-
-LOCATION = "cloud.googleapis.com/location"
 
 
 @dataclass(frozen=True)

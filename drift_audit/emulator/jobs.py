@@ -16,7 +16,6 @@ from google.protobuf.json_format import MessageToDict
 from drift_audit.emulator import annotations as at
 from drift_audit.emulator import knative, manifest, v2
 from drift_audit.emulator.deployed import Json
-from drift_audit.emulator.desk import LOCATION
 from drift_audit.emulator.state import Held, State, message, stamped
 from drift_audit.emulator.status import invalid
 from drift_audit.emulator.world import World
@@ -47,7 +46,7 @@ def document(held: Held, world: World) -> Json:
         "metadata": {
             **knative.metadata_of(shown, "jobs", world, GROUP),
             "generation": generation,
-            "labels": {**shown.get("labels", {}), LOCATION: shown["name"].split("/")[3]},
+            "labels": {**shown.get("labels", {}), at.LOCATION: shown["name"].split("/")[3]},
             "annotations": notes,
         },
         "spec": {

@@ -17,7 +17,6 @@ from google.protobuf.json_format import MessageToDict
 
 from drift_audit.emulator import annotations as at
 from drift_audit.emulator.deployed import Json
-from drift_audit.emulator.desk import LOCATION
 from drift_audit.emulator.state import Held, Revision
 from drift_audit.emulator.world import World
 
@@ -118,7 +117,7 @@ def _operation(shown: Json) -> str:
 def service_labels(held: Held) -> dict[str, str]:
     """The labels of a service."""
     own = held.document["metadata"].get("labels", {}) if held.document else held.message.labels
-    return {**own, LOCATION: held.message.name.split("/")[3]}
+    return {**own, at.LOCATION: held.message.name.split("/")[3]}
 
 
 def revision_labels(one: Revision, held: Held) -> dict[str, str]:
@@ -131,7 +130,7 @@ def revision_labels(one: Revision, held: Held) -> dict[str, str]:
         "serving.knative.dev/configuration": held.short,
         "serving.knative.dev/configurationGeneration": str(one.generation),
         "serving.knative.dev/serviceUid": held.message.uid,
-        LOCATION: one.message.name.split("/")[3],
+        at.LOCATION: one.message.name.split("/")[3],
     }
 
 

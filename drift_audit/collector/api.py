@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from google.cloud import run_v2
-from google.iam.v1 import iam_policy_pb2
 
+from drift_audit.collector import granted
 from drift_audit.collector.budget import Budget
 from drift_audit.collector.connection import Connection
 from drift_audit.collector.listing import PAGE_SIZE, Listing, Message, items
@@ -134,15 +134,8 @@ class Api:
         return items(listing, self._budget)
 
     def invokers(self, at: Location, name: str) -> frozenset[str]:
-        """
-        Who has a role to invoke a service, by its own policy and without a condition. What its
-        project grants does not show there.
-        """
-        request = iam_policy_pb2.GetIamPolicyRequest(resource=name)
-        what = f"get the policy of {name}"
-        policy = self._budget.call(what, self._get_policy, request, at.quota)
-        granted = (b for b in policy.bindings if b.role in INVOKING and not b.HasField("condition"))
-        return frozenset(member for binding in granted for member in binding.members)
+        """Who has a role to invoke a service, by its own policy and without a condition."""
+        return granted.members(name, INVOKING, self._get_policy, at.quota, self._budget)
 
     def revision(self, at: Location, name: str) -> Message:
         """One revision by its full name."""

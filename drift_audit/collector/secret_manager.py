@@ -16,9 +16,9 @@ from itertools import repeat
 from typing import Any
 
 from google.cloud import secretmanager_v1 as sm
-from google.iam.v1 import iam_policy_pb2
 
 from drift_audit.binding import VersionState
+from drift_audit.collector import granted
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.listing import Listing, Message, items
 from drift_audit.collector.pace import SECRET_MANAGER, Quota
@@ -52,28 +52,23 @@ def _name(secret: Secret) -> str:
 
 class SecretManager:
     """
-    Resolves what revisions ask for, each once in a run. What could not be asked collects in
-    `unseen`, the numbers of projects that answers give away in `numbers`, and who may read the
-    secrets, where that was asked, in `readers`.
+    Resolves what revisions ask for, each once in a run, into `known`. What could not be asked
+    collects in `unseen`, the numbers of projects that answers give away in `numbers`, and who may
+    read the secrets, where that was asked, in `readers`.
     """
 
     def __init__(
         self, client: sm.SecretManagerServiceClient, budget: Budget, executor: Executor
     ) -> None:
         self._client, self._budget, self._executor = client, budget, executor
-        self._known: dict[Asked, Version] = {}
         self._metadata: dict[Secret, Message | None] = {}
         self._projects: dict[str, dict[str, Message]] = {}
         self._listed: dict[Secret, dict[int, Version]] = {}
         self._gone: set[Secret] = set()
+        self.known: dict[Asked, Version] = {}
         self.unseen: list[Unseen] = []
         self.numbers: dict[str, str] = {}
         self.readers: dict[Secret, frozenset[str]] = {}
-
-    @property
-    def known(self) -> Mapping[Asked, Version]:
-        """Everything that was resolved so far."""
-        return self._known
 
     def resolve(self, asked: Iterable[Asked], *, more_to_come: bool = False) -> Iterable[int]:
         """
@@ -83,13 +78,13 @@ class SecretManager:
         """
         wanted: dict[Secret, list[str]] = {}
         for project, secret, version in asked:
-            if (project, secret, version) not in self._known:
+            if (project, secret, version) not in self.known:
                 wanted.setdefault((project, secret), []).append(version)
         self._read_metadata(wanted)
         listing = repeat(more_to_come)
         answers = self._executor.map(self._versions, wanted.keys(), wanted.values(), listing)
         for done, (place, found) in enumerate(zip(wanted, answers, strict=True), 1):
-            self._known |= {(*place, version): told for version, told in found.items()}
+            self.known |= {(*place, version): told for version, told in found.items()}
             yield done
 
     def look_at_policies(self, asked: Iterable[Asked]) -> None:
@@ -104,19 +99,15 @@ class SecretManager:
         """
         Who has a role that reads payloads, without a condition; None where that cannot be seen.
         """
-        name = _name(secret)
-        request = iam_policy_pb2.GetIamPolicyRequest(resource=name)
-        quota = Quota(SECRET_MANAGER, secret[0])
+        name, quota = _name(secret), Quota(SECRET_MANAGER, secret[0])
         method = self._client.get_iam_policy
         try:
-            policy = self._budget.call(f"get the policy of {name}", method, request, quota)
+            return granted.members(name, READING, method, quota, self._budget)
         except Missing:
             return None  # that it is not there is told of its versions
         except Unanswered as error:
             self.unseen.append(Unseen(where=f"readers of secret {name}", reason=str(error)))
             return None
-        granted = (b for b in policy.bindings if b.role in READING and not b.HasField("condition"))
-        return frozenset(member for binding in granted for member in binding.members)
 
     # Secrets
 

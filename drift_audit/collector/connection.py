@@ -18,13 +18,6 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.impersonated_credentials import Credentials as Impersonated
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import run_v2, secretmanager_v1
-from google.cloud.run_v2.services.jobs.transports import JobsGrpcTransport
-from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
-from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
-from google.cloud.run_v2.services.worker_pools.transports import WorkerPoolsGrpcTransport
-from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
-    SecretManagerServiceGrpcTransport,
-)
 
 from drift_audit import quiet
 from drift_audit.collector import account
@@ -46,6 +39,11 @@ class CloudRunClients(NamedTuple):
     jobs: run_v2.JobsClient
 
 
+def _channel(emulator: str) -> grpc.Channel | None:
+    """The way to an emulator, None where there is none."""
+    return grpc.insecure_channel(emulator, options=UNLIMITED) if emulator else None
+
+
 @dataclass(frozen=True)
 class Connection:
     """
@@ -64,19 +62,12 @@ class Connection:
     @quiet.hushed()
     def cloud_run(self) -> CloudRunClients:
         """The clients of Cloud Run. Raises SourceError when there are no credentials."""
-        if self.run_emulator:
-            channel = grpc.insecure_channel(self.run_emulator, options=UNLIMITED)
-            return CloudRunClients(
-                run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel)),
-                run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=channel)),
-                run_v2.WorkerPoolsClient(transport=WorkerPoolsGrpcTransport(channel=channel)),
-                run_v2.JobsClient(transport=JobsGrpcTransport(channel=channel)),
-            )
+        channel = _channel(self.run_emulator)
         return CloudRunClients(
-            run_v2.ServicesClient(credentials=self.credentials),
-            run_v2.RevisionsClient(credentials=self.credentials),
-            run_v2.WorkerPoolsClient(credentials=self.credentials),
-            run_v2.JobsClient(credentials=self.credentials),
+            self._client(run_v2.ServicesClient, channel),
+            self._client(run_v2.RevisionsClient, channel),
+            self._client(run_v2.WorkerPoolsClient, channel),
+            self._client(run_v2.JobsClient, channel),
         )
 
     @quiet.hushed()
@@ -98,11 +89,16 @@ class Connection:
     @quiet.hushed()
     def secret_manager(self) -> secretmanager_v1.SecretManagerServiceClient:
         """The client of Secret Manager. Raises SourceError when there are no credentials."""
-        if self.secrets_emulator:
-            channel = grpc.insecure_channel(self.secrets_emulator, options=UNLIMITED)
-            transport = SecretManagerServiceGrpcTransport(channel=channel)
-            return secretmanager_v1.SecretManagerServiceClient(transport=transport)
-        return secretmanager_v1.SecretManagerServiceClient(credentials=self.credentials)
+        channel = _channel(self.secrets_emulator)
+        found: secretmanager_v1.SecretManagerServiceClient
+        found = self._client(secretmanager_v1.SecretManagerServiceClient, channel)
+        return found
+
+    def _client(self, kind: Any, channel: grpc.Channel | None) -> Any:
+        """A client of some kind: on a channel that is there, else with credentials."""
+        if channel is None:
+            return kind(credentials=self.credentials)
+        return kind(transport=kind.get_transport_class("grpc")(channel=channel))
 
     def whose(self) -> account.Account:
         """

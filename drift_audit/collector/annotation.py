@@ -12,8 +12,9 @@ from typing import Any
 
 from drift_audit import names
 from drift_audit.collector import nodes
+from drift_audit.collector.nodes import Object
 from drift_audit.snapshot import Unseen
-from drift_audit.strict import Node, Path, Refused, load
+from drift_audit.strict import Node, Refused, load
 
 Doc = dict[str, Any]
 
@@ -63,12 +64,12 @@ MULTI_REGION = "run.googleapis.com/multi-region-id"
 """A label, unlike the others."""
 
 
-def texts(metadata: Doc, what: str, path: Path) -> Doc:
+def texts(metadata: Object, what: str) -> Doc:
     """The annotations or labels of a resource: a copy. Raises Refused for what is no scalar."""
-    found = nodes.mapping(metadata.get(what), *path, what)
-    for name, value in found.items():
-        nodes.text(value, *path, what, name)
-    return dict(found)
+    found = metadata.inside(what)
+    for name in found.doc:
+        found.text(name)
+    return dict(found.doc)
 
 
 def move(annotations: Doc, into: Doc, table: Mapping[str, tuple[str, ...]]) -> None:
@@ -123,8 +124,8 @@ def source_code(node: Node) -> Doc | None:
     return {"cloudStorageSource": parts.groupdict()} if parts else None
 
 
-def urls(metadata: Doc, status: Doc) -> Iterator[Node]:
+def urls(metadata: Object, status: Object) -> Iterator[Node]:
     """The URLs of a service, wherever it tells them."""
-    yield status.get("url")
-    annotations = nodes.mapping(metadata.get("annotations"))
-    yield from take_json(dict(annotations), "run.googleapis.com/urls", list) or ()
+    yield status.doc.get("url")
+    notes = dict(metadata.inside("annotations").doc)
+    yield from take_json(notes, "run.googleapis.com/urls", list) or ()

@@ -37,85 +37,77 @@ def is_knative(doc: Node) -> bool:
 
 def resource(doc: Doc, path: Path = ()) -> Resource:
     """Map one Service, Revision or WorkerPool. Raises Refused for anything else."""
-    kind = nodes.text(doc.get("kind"), *path, "kind")
-    group = nodes.text(doc.get("apiVersion"), *path, "apiVersion").partition("/")[0]
+    one = Object(doc, path)
+    kind, group = one.text("kind"), one.text("apiVersion").partition("/")[0]
     if kind not in KINDS or group not in ("serving.knative.dev", "run.googleapis.com"):
         hint = "Service, Revision and WorkerPool are read"
         reason = f"{in_words(kind, group)}, not of Cloud Run"
         raise Refused("wrong-kind", reason, path=path, hint=hint)
-    return _revision(doc, path) if kind == "Revision" else _parent(doc, KINDS[kind], path)
+    return _revision(one) if kind == "Revision" else _parent(one, KINDS[kind])
 
 
-def _revision(doc: Doc, path: Path) -> Resource:
-    metadata = nodes.mapping(doc.get("metadata"), *path, "metadata")
-    labels = annotation.texts(metadata, "labels", (*path, "metadata"))
-    status = nodes.mapping(doc.get("status"), *path, "status")
+def _revision(one: Object) -> Resource:
+    metadata = one.inside("metadata")
+    labels = annotation.texts(metadata, "labels")
     pool = labels.get("run.googleapis.com/workerPool")
     service = nodes.text(labels.get("serving.knative.dev/service") or pool)
     if not service:
         reason = "a revision that does not name its service"
-        raise Refused("missing-name", reason, path=(*path, "metadata"))
-    kind: Kind = "worker-pool" if pool else "service"
-    identity = _identity(metadata, service, kind, path)
-    unread = list(fields.survey(doc, fields.V1_REVISION))
-    template, beside = _template(doc, path, unread)
-    created = metadata.get("creationTimestamp")
+        raise Refused("missing-name", reason, path=metadata.path)
+    identity = _identity(metadata, service, "worker-pool" if pool else "service")
+    template, beside = _template(one, list(fields.survey(one.doc, fields.V1_REVISION)))
     return Resource(
         identity=identity.but(
-            revision=nodes.text(metadata.get("name"), *path, "metadata", "name"),
-            uid=nodes.text(metadata.get("uid"), *path, "metadata", "uid"),
-            create_time=nodes.instant(created, *path, "metadata", "creationTimestamp"),
+            revision=metadata.text("name"),
+            uid=metadata.text("uid"),
+            create_time=metadata.instant("creationTimestamp"),
             generation=_generation(labels.get("serving.knative.dev/configurationGeneration")),
             **_maker(metadata),
         ),
         template=template,
-        beside=replace(beside, home=(*path, "metadata")),
-        conditions=_conditions(status, (*path, "status", "conditions")),
+        beside=replace(beside, home=metadata.path),
+        conditions=_conditions(one.inside("status")),
     )
 
 
-def _parent(doc: Doc, kind: Kind, path: Path) -> Resource:
-    metadata = nodes.mapping(doc.get("metadata"), *path, "metadata")
-    spec = nodes.mapping(doc.get("spec"), *path, "spec")
-    status = nodes.mapping(doc.get("status"), *path, "status")
-    where = (*path, "spec", "template")
-    template_doc = nodes.mapping(spec.get("template"), *where)
-    inner = nodes.mapping(template_doc.get("metadata"), *where, "metadata")
-    name = nodes.text(metadata.get("name"), *path, "metadata", "name")
+def _parent(one: Object, kind: Kind) -> Resource:
+    metadata, status = one.inside("metadata"), one.inside("status")
+    holder = one.inside("spec").inside("template")
+    inner = holder.inside("metadata")
+    name = metadata.text("name")
     if not name:
-        raise Refused("missing-name", "a service without a name", path=(*path, "metadata"))
-    inside, mine = fields.parted(doc, fields.V1_SERVICE, ("spec", "template"))
-    template, beside = _template(template_doc, where, inside)
-    parent = _service(doc, kind, path)
+        raise Refused("missing-name", "a service without a name", path=metadata.path)
+    inside, mine = fields.parted(one.doc, fields.V1_SERVICE, ("spec", "template"))
+    template, beside = _template(holder, inside)
+    parent = _service(one, kind)
     parent.setdefault("healthCheckDisabled", template["healthCheckDisabled"])
-    revision = nodes.text(inner.get("name"), *where, "metadata", "name")
+    revision = inner.text("name")
     if names.is_placeholder(revision):
         template["revision"], revision = revision, ""
     ignored = [*beside.ignored, *(u.name for u in mine if u.noise), *_noise(metadata)]
-    known = _identity(metadata, name, kind, path)
+    known = _identity(metadata, name, kind)
     number = known.project_number or number_in_url(name, annotation.urls(metadata, status))
     return Resource(
         identity=known.but(
             project_number=number,
-            revision=revision or nodes.text(status.get("latestCreatedRevisionName")),
-            generation=_generation(metadata.get("generation")),
+            revision=revision or status.text("latestCreatedRevisionName"),
+            generation=_generation(metadata.doc.get("generation")),
             **_maker(inner),
         ),
         template=template,
-        beside=replace(beside, home=(*path, "metadata"), ignored=ignored),
+        beside=replace(beside, home=metadata.path, ignored=ignored),
         parent=parent,
-        parent_path=path,
+        parent_path=one.path,
         parent_unknown=tuple(u for u in mine if not u.noise),
     )
 
 
-def _identity(metadata: Doc, service: str, kind: Kind, path: Path) -> Identity:
-    namespace = nodes.text(metadata.get("namespace"), *path, "metadata", "namespace")
-    labels = nodes.mapping(metadata.get("labels"))
+def _identity(metadata: Object, service: str, kind: Kind) -> Identity:
+    namespace = metadata.text("namespace")
     return Identity(
         project=namespace or UNKNOWN,
         project_number=namespace if namespace.isdecimal() else "",
-        region=nodes.text(labels.get(LOCATION)) or UNKNOWN,
+        region=metadata.inside("labels").text(LOCATION) or UNKNOWN,
         kind=kind,
         service=service,
     )
@@ -126,32 +118,50 @@ def _generation(node: Node) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def _maker(metadata: Doc) -> dict[str, str]:
+def _maker(metadata: Object) -> dict[str, str]:
     """Who made a revision, and what the tool claimed to be."""
-    told = nodes.mapping(metadata.get("annotations"))
+    told = metadata.inside("annotations")
     return {
-        "creator": nodes.text(told.get(annotation.CREATOR)),
-        "client": nodes.text(told.get(annotation.CLIENT)),
-        "client_version": nodes.text(told.get(annotation.CLIENT_VERSION)),
+        "creator": told.text(annotation.CREATOR),
+        "client": told.text(annotation.CLIENT),
+        "client_version": told.text(annotation.CLIENT_VERSION),
     }
 
 
-def _template(holder: Doc, path: Path, unread: Sequence[Unread]) -> tuple[Doc, Beside]:
+def _template(holder: Object, unread: Sequence[Unread]) -> tuple[Doc, Beside]:
     """
     The revision's part in the v2 shape, from a Revision or from a Service's template.
 
     Unknown fields are named as v2 would: what stands in `spec` has no prefix, so that a Revision
     and the template it came from call them alike.
     """
-    metadata = nodes.mapping(holder.get("metadata"), *path, "metadata")
-    spec = nodes.mapping(holder.get("spec"), *path, "spec")
-    where = (*path, "spec")
-    notes = annotation.texts(metadata, "annotations", (*path, "metadata"))
+    metadata, spec = holder.inside("metadata"), holder.inside("spec")
+    notes = annotation.texts(metadata, "annotations")
+    template = _of_revision(spec, notes) | {"labels": annotation.texts(metadata, "labels")}
+    aliases, unseen = annotation.aliases(notes.pop(annotation.SECRETS, None))
+    per_container = _PerContainer(notes, aliases)
+    template["containers"] = [per_container.container(c) for c in spec.objects("containers")]
+    per_container.close(notes)
+    template["volumes"] = [_volume(v, aliases) for v in spec.objects("volumes")]
+    _attach(annotation.take_list(notes, annotation.CLOUD_SQL), template, spec.path)
+    template["annotations"] = notes
+    return template, Beside(
+        root=spec.path,
+        digests=_digests(holder.inside("status"), template["containers"]),
+        unknown=[
+            u._replace(path=u.path[1:]) if u.path[0] == "spec" else u for u in unread if not u.noise
+        ],
+        ignored=[u.name for u in unread if u.noise],
+        unseen=[*unseen, *per_container.unseen],
+    )
+
+
+def _of_revision(spec: Object, notes: Doc) -> Doc:
+    """What concerns the revision as a whole; what annotations say of it is taken out of them."""
     template: Doc = {
-        "labels": annotation.texts(metadata, "labels", (*path, "metadata")),
-        "timeout": spec.get("timeoutSeconds"),
-        "serviceAccount": spec.get("serviceAccountName"),
-        "maxInstanceRequestConcurrency": spec.get("containerConcurrency"),
+        "timeout": spec.doc.get("timeoutSeconds"),
+        "serviceAccount": spec.doc.get("serviceAccountName"),
+        "maxInstanceRequestConcurrency": spec.doc.get("containerConcurrency"),
         "healthCheckDisabled": None,
     }
     annotation.move(notes, template, annotation.REVISION)
@@ -160,33 +170,9 @@ def _template(holder: Doc, path: Path, unread: Sequence[Unread]) -> tuple[Doc, B
     interfaces = annotation.take_json(notes, "run.googleapis.com/network-interfaces", list)
     if interfaces:
         template.setdefault("vpcAccess", {})["networkInterfaces"] = interfaces
-    selector = nodes.mapping(spec.get("nodeSelector"), *where, "nodeSelector")
+    selector = spec.inside("nodeSelector").doc
     template["nodeSelector"] = {"accelerator": selector.get("run.googleapis.com/accelerator")}
-    aliases, unseen = annotation.aliases(notes.pop(annotation.SECRETS, None))
-    per_container = _PerContainer(notes, aliases)
-    listed = nodes.sequence(spec.get("containers"), *where, "containers")
-    template["containers"] = [
-        per_container.container(
-            nodes.mapping(c, *where, "containers", i), (*where, "containers", i)
-        )
-        for i, c in enumerate(listed)
-    ]
-    per_container.close(notes)
-    template["volumes"] = [
-        _volume(nodes.mapping(v, *where, "volumes", i), aliases, (*where, "volumes", i))
-        for i, v in enumerate(nodes.sequence(spec.get("volumes"), *where, "volumes"))
-    ]
-    _attach(annotation.take_list(notes, annotation.CLOUD_SQL), template, where)
-    template["annotations"] = notes
-    return template, Beside(
-        root=where,
-        digests=_digests(holder, template["containers"], (*path, "status")),
-        unknown=[
-            u._replace(path=u.path[1:]) if u.path[0] == "spec" else u for u in unread if not u.noise
-        ],
-        ignored=[u.name for u in unread if u.noise],
-        unseen=[*unseen, *per_container.unseen],
-    )
+    return template
 
 
 def _attach(instances: Sequence[str], template: Doc, where: Path) -> None:
@@ -203,9 +189,9 @@ def _attach(instances: Sequence[str], template: Doc, where: Path) -> None:
     template["volumes"].append({"name": name, "cloudSqlInstance": {"instances": instances}})
 
 
-def _noise(metadata: Doc) -> list[str]:
+def _noise(metadata: Object) -> list[str]:
     """System annotations and labels of the service, which stand beside those of its template."""
-    found = [*nodes.mapping(metadata.get("annotations")), *nodes.mapping(metadata.get("labels"))]
+    found = [*metadata.inside("annotations").doc, *metadata.inside("labels").doc]
     return [name for name in found if name in fields.NOISY_NAMES]
 
 
@@ -228,23 +214,19 @@ class _PerContainer:
         self._maps = {name: annotation.take_json(notes, name, dict) or {} for name in _MAPS}
         self.unseen: list[Unseen] = []
 
-    def container(self, doc: Doc, path: Path) -> Doc:
+    def container(self, one: Object) -> Doc:
         """One container in the v2 shape."""
-        name = nodes.text(doc.get("name"), *path, "name")
+        name = one.text("name")
         passed = ("name", "image", "command", "args", "workingDir", "ports", "volumeMounts")
         probes = ("startupProbe", "livenessProbe", "readinessProbe")
-        if doc.get("envFrom"):
+        if one.doc.get("envFrom"):
             reason = "brings keys that the configuration does not show"
             self.unseen.append(Unseen(where=f"envFrom of container {name}".rstrip(), reason=reason))
-        resources = nodes.mapping(doc.get("resources"), *path, "resources")
         return {
-            **{field: doc[field] for field in (*passed, *probes) if field in doc},
-            "env": [
-                self._entry(nodes.mapping(e, *path, "env", i), (*path, "env", i))
-                for i, e in enumerate(nodes.sequence(doc.get("env"), *path, "env"))
-            ],
+            **{field: one.doc[field] for field in (*passed, *probes) if field in one.doc},
+            "env": [self._entry(entry) for entry in one.objects("env")],
             "resources": {
-                "limits": resources.get("limits"),
+                "limits": one.inside("resources").doc.get("limits"),
                 "cpuIdle": self._idle,
                 "startupCpuBoost": self._boost,
             },
@@ -268,71 +250,71 @@ class _PerContainer:
             if left:
                 notes[name] = json.dumps(left, sort_keys=True)
 
-    def _entry(self, entry: Doc, path: Path) -> Doc:
-        source = nodes.mapping(entry.get("valueFrom"), *path, "valueFrom")
+    def _entry(self, one: Object) -> Doc:
+        entry, source = one.doc, one.inside("valueFrom")
         found: Doc = {field: entry[field] for field in ("name", "value") if field in entry}
-        if "secretKeyRef" in source:
-            if any(source.get(kind) for kind in OTHER_SOURCES):
+        if "secretKeyRef" in source.doc:
+            if any(source.doc.get(kind) for kind in OTHER_SOURCES):
                 reason = "a key that comes from several places"
-                raise Refused("value-and-reference", reason, path=(*path, "valueFrom"))
-            ref = nodes.mapping(source["secretKeyRef"], *path, "valueFrom", "secretKeyRef")
+                raise Refused("value-and-reference", reason, path=source.path)
+            ref = source.inside("secretKeyRef").doc
             return found | {"valueSource": {"secretKeyRef": _secret(ref, self._aliases)}}
         unknown = entry.keys() - {"name", "value", "valueFrom"}
-        if unknown and "value" not in entry and not source:
-            source = dict.fromkeys(unknown, True)  # a misspelled value: it comes from somewhere
-        return found | ({"valueSource": source} if source else {})
+        if unknown and "value" not in entry and not source.doc:
+            # a misspelled value: it comes from somewhere
+            return found | {"valueSource": dict.fromkeys(unknown, True)}
+        return found | ({"valueSource": source.doc} if source.doc else {})
 
 
 OTHER_SOURCES = ("configMapKeyRef", "fieldRef", "resourceFieldRef")
 """What Kubernetes has besides; of all of them a key may name one (`core/v1 EnvVarSource`)."""
 
 
-def _secret(ref: Doc, aliases: Mapping[str, str]) -> Doc:
-    name = ref.get("name")
-    resolved = aliases.get(name, name) if isinstance(name, str) else name
-    return {"secret": resolved} | ({"version": ref["key"]} if "key" in ref else {})
+def _secret(ref: Mapping[str, Any], aliases: Mapping[str, str]) -> Doc:
+    version = {"version": ref["key"]} if "key" in ref else {}
+    return {"secret": _meant(ref.get("name"), aliases)} | version
+
+
+def _meant(name: Node, aliases: Mapping[str, str]) -> Node:
+    """The secret that a name stands for."""
+    return aliases.get(name, name) if isinstance(name, str) else name
 
 
 GCSFUSE = "gcsfuse.run.googleapis.com"
 
 
-def _volume(volume: Doc, aliases: Mapping[str, str], path: Path) -> Doc:
-    found: Doc = {"name": volume.get("name")}
-    if "secret" in volume:
-        secret = nodes.mapping(volume["secret"], *path, "secret")
-        name = secret.get("secretName")
-        items = nodes.sequence(secret.get("items"), *path, "secret", "items")
+def _volume(one: Object, aliases: Mapping[str, str]) -> Doc:
+    found: Doc = {"name": one.doc.get("name")}
+    if "secret" in one.doc:
+        secret = one.inside("secret")
         return found | {
             "secret": {
-                "secret": aliases.get(name, name) if isinstance(name, str) else name,
-                "defaultMode": secret.get("defaultMode"),
-                "items": [_item(nodes.mapping(i, *path, "secret", "items")) for i in items],
+                "secret": _meant(secret.doc.get("secretName"), aliases),
+                "defaultMode": secret.doc.get("defaultMode"),
+                "items": [_item(item.doc) for item in secret.objects("items")],
             }
         }
-    csi = nodes.mapping(volume.get("csi"), *path, "csi")
-    if csi.get("driver") == GCSFUSE:
-        attributes = nodes.mapping(csi.get("volumeAttributes"), *path, "csi", "volumeAttributes")
-        options = nodes.text(attributes.get("mountOptions"), *path, "csi", "volumeAttributes")
+    csi = one.inside("csi")
+    if csi.doc.get("driver") == GCSFUSE:
+        attributes = csi.inside("volumeAttributes")
+        options = attributes.text("mountOptions")
         bucket = {
-            "bucket": attributes.get("bucketName"),
-            "readOnly": csi.get("readOnly"),
+            "bucket": attributes.doc.get("bucketName"),
+            "readOnly": csi.doc.get("readOnly"),
             "mountOptions": options.split(",") if options else [],
         }
         return found | {"gcs": bucket}
-    return found | {kind: v for kind, v in volume.items() if kind != "name"}
+    return found | {kind: v for kind, v in one.doc.items() if kind != "name"}
 
 
-def _item(item: Doc) -> Doc:
-    return {"path": item.get("path"), "mode": item.get("mode")} | (
-        {"version": item["key"]} if "key" in item else {}
-    )
+def _item(item: Mapping[str, Any]) -> Doc:
+    version = {"version": item["key"]} if "key" in item else {}
+    return {"path": item.get("path"), "mode": item.get("mode")} | version
 
 
-def _digests(holder: Doc, containers: list[Doc], path: Path) -> dict[str, str]:
+def _digests(status: Object, containers: list[Doc]) -> dict[str, str]:
     """Resolved image digests by container. Older exports have one for the revision alone."""
-    status = Object(nodes.mapping(holder.get("status"), *path), path)
-    listed = status.objects("containerStatuses")
-    found = {one.text("name"): _digest(one) for one in listed}
+    found = {one.text("name"): _digest(one) for one in status.objects("containerStatuses")}
     if not found and len(containers) == 1:
         found = {nodes.text(containers[0].get("name")): _digest(status)}
     return found
@@ -342,26 +324,25 @@ def _digest(holder: Object) -> str:
     return holder.text("imageDigest").rpartition("@")[2]
 
 
-def _conditions(status: Doc, path: Path) -> list[Doc]:
-    listed = nodes.sequence(status.get("conditions"), *path)
+def _conditions(status: Object) -> list[Doc]:
     return [
         {
-            "type": c.get("type"),
-            "state": nodes.text(c.get("status"), *path).lower(),
-            "revisionReason": c.get("reason"),
+            "type": one.doc.get("type"),
+            "state": one.text("status").lower(),
+            "revisionReason": one.doc.get("reason"),
         }
-        for c in (nodes.mapping(item, *path, i) for i, item in enumerate(listed))
+        for one in status.objects("conditions")
     ]
 
 
-def _service(doc: Doc, kind: Kind, path: Path) -> Doc:
+def _service(one: Object, kind: Kind) -> Doc:
     """The service's part in the v2 shape."""
-    metadata, spec, status = (nodes.mapping(doc.get(k)) for k in ("metadata", "spec", "status"))
-    notes = annotation.texts(metadata, "annotations", (*path, "metadata"))
-    labels = annotation.texts(metadata, "labels", (*path, "metadata"))
+    metadata, spec, status = (one.inside(part) for part in ("metadata", "spec", "status"))
+    notes = annotation.texts(metadata, "annotations")
+    labels = annotation.texts(metadata, "labels")
     parent: Doc = {
-        "latestReadyRevision": status.get("latestReadyRevisionName"),
-        "latestCreatedRevision": status.get("latestCreatedRevisionName"),
+        "latestReadyRevision": status.doc.get("latestReadyRevisionName"),
+        "latestCreatedRevision": status.doc.get("latestCreatedRevisionName"),
         "multiRegionSettings": {
             "regions": annotation.take_list(notes, annotation.REGIONS),
             "multiRegionId": labels.pop(annotation.MULTI_REGION, None),
@@ -380,17 +361,12 @@ def _service(doc: Doc, kind: Kind, path: Path) -> Doc:
         asked, observed = ("instanceSplits", "instanceSplitStatuses")
     else:
         parent["ingress"] = parent.get("ingress") or "all"
-    parent[asked] = _targets(spec.get(asked), (*path, "spec", asked))
-    parent[observed] = _targets(status.get(asked), (*path, "status", asked))
+    parent[asked] = [_target(target.doc) for target in spec.objects(asked)]
+    parent[observed] = [_target(target.doc) for target in status.objects(asked)]
     return parent
 
 
-def _targets(node: Node, path: Path) -> list[Doc]:
-    listed = nodes.sequence(node, *path)
-    return [_target(nodes.mapping(t, *path, i)) for i, t in enumerate(listed)]
-
-
-def _target(target: Doc) -> Doc:
+def _target(target: Mapping[str, Any]) -> Doc:
     latest = nodes.flag(target.get("latestRevision")) is True
     return {
         "type": "latest" if latest else "revision",

@@ -233,6 +233,10 @@ class Object:
         """A duration."""
         return seconds(self.doc.get(name), *self.path, name)
 
+    def instant(self, name: str) -> dt.datetime | None:
+        """A time."""
+        return instant(self.doc.get(name), *self.path, name)
+
     def cpu(self, name: str) -> str:
         """A number of CPUs."""
         return cpu(self.doc.get(name), *self.path, name)

@@ -12,6 +12,7 @@ from typing import Any
 from drift_audit import names
 from drift_audit.collector import fields, nodes, normalise
 from drift_audit.collector.fields import Unread
+from drift_audit.collector.nodes import Object
 from drift_audit.collector.normalise import Beside
 from drift_audit.inventory import Service, TrafficTarget, by_age
 from drift_audit.seal import Sealer
@@ -156,7 +157,8 @@ def is_v2(doc: Node) -> bool:
 
 def from_v2(doc: Mapping[str, Any], path: Path = ()) -> Resource:
     """Take one v2 Service, WorkerPool, Job or Revision apart. Raises Refused for anything else."""
-    name = _NAME.fullmatch(nodes.text(doc.get("name"), *path, "name"))
+    one = Object(doc, path)
+    name = _NAME.fullmatch(one.text("name"))
     if name is None:
         reason = "not the name of a service, worker pool, job or revision"
         raise Refused("wrong-kind", reason, path=(*path, "name"))
@@ -166,83 +168,81 @@ def from_v2(doc: Mapping[str, Any], path: Path = ()) -> Resource:
         region=name["region"],
         kind=_KINDS[name["kind"]],
         service=name["service"],
-        uid=nodes.text(doc.get("uid"), *path, "uid"),
+        uid=one.text("uid"),
     )
-    generation = nodes.number(doc.get("generation"), *path, "generation")
+    generation = one.number("generation")
     if isinstance(generation, int):
         identity = identity.but(generation=generation)
     if name["revision"]:
-        return _revision(doc, identity.but(revision=name["revision"]), path)
-    return _job(doc, identity, path) if identity.kind == "job" else _parent(doc, identity, path)
+        return _revision(one, identity.but(revision=name["revision"]))
+    return _job(one, identity) if identity.kind == "job" else _parent(one, identity)
 
 
-def _revision(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resource:
+def _revision(one: Object, identity: Identity) -> Resource:
     return Resource(
-        identity=identity.but(
-            create_time=nodes.instant(doc.get("createTime"), *path, "createTime"),
-            creator=nodes.text(doc.get("creator"), *path, "creator"),
-        ),
-        template=dict(doc),
-        beside=Beside(home=path, root=path),
-        conditions=doc.get("conditions"),
+        identity=identity.but(create_time=one.instant("createTime"), creator=one.text("creator")),
+        template=dict(one.doc),
+        beside=Beside(home=one.path, root=one.path),
+        conditions=one.doc.get("conditions"),
         shape=fields.REVISION,
     )
 
 
-def _parent(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resource:
-    template = dict(nodes.mapping(doc.get("template"), *path, "template"))
-    template.setdefault("healthCheckDisabled", None)
-    revision = nodes.text(template.get("revision"), *path, "template", "revision")
+def _parent(one: Object, identity: Identity) -> Resource:
+    inner = one.inside("template")
+    template = {"healthCheckDisabled": None, **inner.doc}
+    revision = inner.text("revision")
     if names.is_placeholder(revision):
         revision = ""
-    newest = nodes.text(doc.get("latestCreatedRevision"), *path, "latestCreatedRevision")
+    newest = one.text("latestCreatedRevision")
     shape = fields.SERVICE if identity.kind == "service" else fields.WORKER_POOL
-    of_template, mine = fields.parted(doc, shape, ("template",))
+    beside, unknown = _beside(one, shape, inner)
     return Resource(
         identity=identity.but(
             uid="",
             revision=revision or newest.rpartition("/")[2],
-            client=nodes.text(doc.get("client"), *path, "client"),
-            client_version=nodes.text(doc.get("clientVersion"), *path, "clientVersion"),
+            **_claimed(one),
         ),
         template=template,
-        beside=Beside(
-            home=path,
-            root=(*path, "template"),
-            unknown=[u for u in of_template if not u.noise],
-            ignored=[u.name for u in (*of_template, *mine) if u.noise],
-        ),
-        parent={"healthCheckDisabled": template["healthCheckDisabled"], **doc},
-        parent_path=path,
-        parent_unknown=tuple(u for u in mine if not u.noise),
+        beside=beside,
+        parent={"healthCheckDisabled": template["healthCheckDisabled"], **one.doc},
+        parent_path=one.path,
+        parent_unknown=unknown,
     )
 
 
-def _job(doc: Mapping[str, Any], identity: Identity, path: Path) -> Resource:
+def _job(one: Object, identity: Identity) -> Resource:
     """A job as it is set now: what a task is, and how many there are."""
-    execution = nodes.mapping(doc.get("template"), *path, "template")
-    root = (*path, "template", "template")
-    task = nodes.mapping(execution.get("template"), *root)
-    of_task, mine = fields.parted(doc, fields.JOB, ("template", "template"))
+    execution = one.inside("template")
+    task = execution.inside("template")
+    beside, unknown = _beside(one, fields.JOB, task)
     return Resource(
         identity=identity.but(
-            create_time=nodes.instant(doc.get("updateTime"), *path, "updateTime"),
-            creator=nodes.text(doc.get("lastModifier"), *path, "lastModifier"),
-            client=nodes.text(doc.get("client"), *path, "client"),
-            client_version=nodes.text(doc.get("clientVersion"), *path, "clientVersion"),
+            create_time=one.instant("updateTime"),
+            creator=one.text("lastModifier"),
+            **_claimed(one),
         ),
-        template={**{name: execution.get(name) for name in fields.EXECUTION}, **task},
-        beside=Beside(
-            home=path,
-            root=root,
-            unknown=[u for u in of_task if not u.noise],
-            ignored=[u.name for u in (*of_task, *mine) if u.noise],
-        ),
-        parent=dict(doc),
-        parent_path=path,
-        parent_unknown=tuple(u for u in mine if not u.noise),
-        conditions=[doc.get("terminalCondition") or {}],
+        template={**{name: execution.doc.get(name) for name in fields.EXECUTION}, **task.doc},
+        beside=beside,
+        parent=dict(one.doc),
+        parent_path=one.path,
+        parent_unknown=unknown,
+        conditions=[one.doc.get("terminalCondition") or {}],
     )
+
+
+def _claimed(one: Object) -> dict[str, str]:
+    """What made a revision, as it called itself."""
+    return {"client": one.text("client"), "client_version": one.text("clientVersion")}
+
+
+def _beside(one: Object, shape: fields.Shape, inner: Object) -> tuple[Beside, Sequence[Unread]]:
+    """What is beside the revision that stands inside a resource, and unknown fields elsewhere."""
+    within, mine = fields.parted(one.doc, shape, inner.path[len(one.path) :])
+    unknown = [u for u in within if not u.noise]
+    ignored = [u.name for u in (*within, *mine) if u.noise]
+    beside = Beside(home=one.path, root=inner.path, unknown=unknown, ignored=ignored)
+    return beside, tuple(u for u in mine if not u.noise)
 
 
 def _number(project: str, service: str, doc: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from drift_audit import names
 from drift_audit.binding import READABLE, Binding, Empty, Mount, SecretReference, Source, Unreadable
 from drift_audit.collector import nodes
-from drift_audit.collector.nodes import NOT_YET, NotKnown
+from drift_audit.collector.nodes import NOT_YET, NotKnown, Object
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Identity
 from drift_audit.strict import Node, Path, Refused
@@ -107,25 +107,23 @@ def secret_files(
 
     Without items it is one file named after the secret, of the latest version (§1.3).
     """
-    secret = nodes.mapping(volume.get("secret"), *path, "secret")
-    items = nodes.sequence(secret.get("items"), *path, "secret", "items")
-    mode = _mode(secret.get("defaultMode"), (*path, "secret", "defaultMode")) or READABLE
+    secret = Object(volume, path).inside("secret")
+    name, items = secret.doc.get("secret"), secret.objects("items")
+    mode = _mode(secret, "defaultMode") or READABLE
     if not items:
-        whole = reference(secret.get("secret"), None, identity, path)
+        whole = reference(name, None, identity, path)
         yield Mount(
             container=container,
             path=_join(where, sub_path, whole.secret),
             source=whole.but(version="latest"),
             mode=mode,
         )
-    for i, item in enumerate(items):
-        one = nodes.mapping(item, *path, "secret", "items", i)
-        file = nodes.text(one.get("path"), *path, "secret", "items", i)
+    for one in items:
         yield Mount(
             container=container,
-            path=_join(where, sub_path, file),
-            source=_source_of_file(secret.get("secret"), one.get("version"), identity, path),
-            mode=_mode(one.get("mode"), (*path, "secret", "items", i, "mode")) or mode,
+            path=_join(where, sub_path, one.text("path")),
+            source=_source_of_file(name, one.doc.get("version"), identity, path),
+            mode=_mode(one, "mode") or mode,
         )
 
 
@@ -144,9 +142,10 @@ def _join(where: str, sub_path: str, file: str) -> str:
     return posixpath.join(where, file)
 
 
-def _mode(node: Node, path: Path) -> int:
+def _mode(holder: Object, name: str) -> int:
     """Permissions without the write bits; 0 where none are given."""
-    number = nodes.number(node, *path)
+    number = holder.number(name)
     if isinstance(number, str):
-        raise Refused("wrong-type", "permissions that are not a number", path=path)
+        reason = "permissions that are not a number"
+        raise Refused("wrong-type", reason, path=(*holder.path, name))
     return (number or 0) & ~0o222

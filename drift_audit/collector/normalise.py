@@ -67,7 +67,6 @@ def snapshot(
     shape: fields.Shape = fields.TEMPLATE,
     beside: Beside | None = None,
     status: Status | None = None,
-    service: tuple[Setting, ...] | None = None,
 ) -> Snapshot:
     """
     A snapshot from the fields of a revision, or of a template, in the v2 shape.
@@ -89,12 +88,12 @@ def snapshot(
     return Snapshot(
         identity=identity.but(labels=settings_of.provenance(labels)),
         containers=tuple(
-            Container(name=b.name, ingress=b.ingress) for b in sorted(boxes, key=_name)
+            Container(name=b.name, ingress=b.ingress)
+            for b in sorted(boxes, key=lambda box: box.name)
         ),
         bindings=tuple(sorted(keys, key=lambda b: (b.container, b.key))),
         mounts=mounts,
         settings=found.sorted(),
-        service=service,
         status=status or Status(),
         seen=Seen(
             unseen=(*beside.unseen, *_unseen(keys, mounts)),
@@ -160,10 +159,6 @@ class _Box:
     doc: Doc = field(repr=False)
     ingress: bool
     path: Path
-
-
-def _name(box: _Box) -> str:
-    return box.name
 
 
 CONTAINERS_LIMIT = 100

@@ -246,7 +246,7 @@ def _probe(probe: Object, name: str, found: SettingsOf, port: int | str) -> None
             found.seal(f"{name}.header.{header_name}", *values)
 
 
-def service_settings(parent: Doc, found: SettingsOf, path: Path = ()) -> None:
+def service_settings(parent: Doc, found: SettingsOf, path: Path) -> None:
     """What changes without a new revision."""
     one = Object(parent, path)
     found.add("launch_stage", one.word("launchStage", fields.LAUNCH_STAGE))
@@ -259,7 +259,7 @@ def service_settings(parent: Doc, found: SettingsOf, path: Path = ()) -> None:
     labels(parent.get("annotations"), found, "annotation", path)
 
 
-def serving_settings(parent: Doc, found: SettingsOf, path: Path = ()) -> None:
+def serving_settings(parent: Doc, found: SettingsOf, path: Path) -> None:
     """What changes without a new revision, of what answers requests or runs on its own."""
     one = Object(parent, path)
     found.add("ingress", one.word("ingress", fields.INGRESS))
@@ -287,7 +287,7 @@ def serving_settings(parent: Doc, found: SettingsOf, path: Path = ()) -> None:
         found.seal(f"build_env.{name}", variables.text(name))
 
 
-def labels(node: Node, found: SettingsOf, kind: str, path: Path = ()) -> None:
+def labels(node: Node, found: SettingsOf, kind: str, path: Path) -> None:
     """
     Labels or annotations of the user, sealed: they are free text. System ones are not settings.
     """

@@ -19,6 +19,7 @@ from drift_audit.collector.kinds import in_words
 from drift_audit.collector.nodes import Object
 from drift_audit.collector.normalise import Beside
 from drift_audit.collector.resources import Resource, number_in_url
+from drift_audit.collector.settings import noisy
 from drift_audit.collector.volumes import CLOUD_SQL
 from drift_audit.snapshot import UNKNOWN, Identity, Kind, Unseen
 from drift_audit.strict import Node, Path, Refused
@@ -84,7 +85,9 @@ def _parent(one: Object, kind: Kind) -> Resource:
     revision = inner.text("name")
     if names.is_placeholder(revision):
         template["revision"], revision = revision, ""
-    ignored = [*beside.ignored, *(u.name for u in mine if u.noise), *_noise(metadata)]
+    ignored = [*beside.ignored, *(u.name for u in mine if u.noise)]
+    for what in ("annotations", "labels"):  # they stand beside those of the template
+        ignored += noisy(metadata.doc.get(what))
     known = _identity(metadata, name, kind)
     number = known.project_number or number_in_url(name, annotation.urls(metadata, status))
     return Resource(
@@ -187,12 +190,6 @@ def _attach(instances: Sequence[str], template: Doc, where: Path) -> None:
     name = annotation.CLOUD_SQL  # no volume can be called so
     main["volumeMounts"] = [*mounted, {"name": name, "mountPath": CLOUD_SQL}]
     template["volumes"].append({"name": name, "cloudSqlInstance": {"instances": instances}})
-
-
-def _noise(metadata: Object) -> list[str]:
-    """System annotations and labels of the service, which stand beside those of its template."""
-    found = [*metadata.inside("annotations").doc, *metadata.inside("labels").doc]
-    return [name for name in found if name in fields.NOISY_NAMES]
 
 
 _MAPS: dict[str, tuple[str, Callable[[Node], Node]]] = {

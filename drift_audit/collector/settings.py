@@ -85,8 +85,8 @@ def revision_settings(
     found.add("gpu_zonal_redundancy_disabled", one.flag("gpuZonalRedundancyDisabled"))
     _encryption(one, found)
     _network(one.inside("vpcAccess"), found, identity)
-    labels(template.get("labels"), found, "label", path)
-    labels(template.get("annotations"), found, "annotation", path)
+    _labels(template.get("labels"), found, "label", path)
+    _labels(template.get("annotations"), found, "annotation", path)
 
 
 def _instances(one: Object, main: Object, found: SettingsOf) -> None:
@@ -255,8 +255,8 @@ def service_settings(parent: Doc, found: SettingsOf, path: Path) -> None:
     found.add("binary_authorization", binary.text("policy") or default)
     if justification := binary.text("breakglassJustification"):
         found.seal("binary_authorization_breakglass", justification)
-    labels(parent.get("labels"), found, "label", path)
-    labels(parent.get("annotations"), found, "annotation", path)
+    _labels(parent.get("labels"), found, "label", path)
+    _labels(parent.get("annotations"), found, "annotation", path)
 
 
 def serving_settings(parent: Doc, found: SettingsOf, path: Path) -> None:
@@ -287,7 +287,7 @@ def serving_settings(parent: Doc, found: SettingsOf, path: Path) -> None:
         found.seal(f"build_env.{name}", variables.text(name))
 
 
-def labels(node: Node, found: SettingsOf, kind: str, path: Path) -> None:
+def _labels(node: Node, found: SettingsOf, kind: str, path: Path) -> None:
     """
     Labels or annotations of the user, sealed: they are free text. System ones are not settings.
     """

@@ -14,9 +14,10 @@ from functools import cached_property
 from pydantic import ValidationError
 
 from drift_audit import files, strict
-from drift_audit.collector import nodes, terraform
+from drift_audit.collector import terraform
 from drift_audit.collector.instance import Withheld
 from drift_audit.collector.knative import is_knative, resource
+from drift_audit.collector.nodes import Object
 from drift_audit.collector.resources import Resource, from_v2, is_v2, join
 from drift_audit.collector.secret_versions import (
     VERSION_NAME,
@@ -197,17 +198,15 @@ def _items(doc: Node, path: Path, file: str, found: Documents) -> Iterable[tuple
         for i, item in enumerate(doc):
             yield from _items(item, (*path, i), file, found)
     elif keys := _list_keys(doc):
-        metadata = nodes.mapping(doc.get("metadata"), *path, "metadata")
-        if metadata.get("continue") or doc.get("nextPageToken"):
+        one = Object(doc, path)
+        if one.inside("metadata").doc.get("continue") or doc.get("nextPageToken"):
             reason = "the list goes on after the last item of the file"
             found.unseen.append(Unseen(where=file, reason=reason))
-        where = (*path, "unreachable")
-        for region in nodes.sequence(doc.get("unreachable"), *where):
+        for name in one.texts("unreachable"):
             reason = "did not answer when the file was made"
-            name = nodes.text(region, *where)
             found.unseen.append(Unseen(where=f"region {name}", reason=reason))
         for key in keys:
-            yield from _items(nodes.sequence(doc.get(key), *path, key), (*path, key), file, found)
+            yield from _items(one.items(key), (*path, key), file, found)
     else:
         yield path, doc
 
@@ -216,13 +215,14 @@ def _take(doc: Node, path: Path, origin: Origin, found: Documents) -> None:
     """Add one resource to what was found. Raises Refused for what is none."""
     if not isinstance(doc, dict):
         raise _not_ours(path)
-    if nodes.text(doc.get("document"), *path, "document").startswith("drift-audit/"):
+    one = Object(doc, path)
+    if one.text("document").startswith("drift-audit/"):
         whole = strict.plain(doc)
         snapshot = Snapshot.model_validate_json(json.dumps(whole.get("snapshot", whole)))
         found.snapshots.append((origin, snapshot))
     elif "asset_type" in doc or "assetType" in doc:
-        _take(*_asset(doc, path), origin, found)
-    elif name := VERSION_NAME.fullmatch(nodes.text(doc.get("name"), *path, "name")):
+        _take(*_asset(one), origin, found)
+    elif name := VERSION_NAME.fullmatch(one.text("name")):
         take_version(name, doc, path, found.versions)
     elif is_knative(doc):
         found.resources.append((origin, resource(doc, path)))
@@ -248,16 +248,15 @@ def _not_ours(path: Path) -> Refused:
     )
 
 
-def _asset(doc: dict[str, Node], path: Path) -> tuple[Node, Path]:
+def _asset(one: Object) -> tuple[Node, Path]:
     """A Cloud Asset Inventory record holds the resource in `resource.data`."""
-    name = "asset_type" if "asset_type" in doc else "assetType"
-    kind = nodes.text(doc[name], *path, name)
+    kind = one.text("asset_type" if "asset_type" in one.doc else "assetType")
     if not kind.startswith("run.googleapis.com/"):
-        raise Refused("wrong-kind", "an asset that is not of Cloud Run", path=path)
-    if nodes.flag(doc.get("deleted"), *path, "deleted"):
-        raise Refused("wrong-kind", "an asset that was deleted", path=path)
-    inner = nodes.mapping(doc.get("resource"), *path, "resource")
-    return inner.get("data"), (*path, "resource", "data")
+        raise Refused("wrong-kind", "an asset that is not of Cloud Run", path=one.path)
+    if one.flag("deleted"):
+        raise Refused("wrong-kind", "an asset that was deleted", path=one.path)
+    inner = one.inside("resource")
+    return inner.doc.get("data"), (*inner.path, "data")
 
 
 def _may_be_in(scope: Scope, who: Identity) -> bool:

@@ -9,11 +9,11 @@ import datetime as dt
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from drift_audit import names
 from drift_audit.binding import Access, Binding, Mount, SecretReference, Source, VersionState
-from drift_audit.collector import nodes
+from drift_audit.collector.nodes import Object
 from drift_audit.snapshot import UNKNOWN, Identity, Snapshot
 from drift_audit.strict import Node, Path, Refused
 
@@ -191,7 +191,7 @@ def _access(
 VERSION_NAME = re.compile(
     r"projects/(?P<project>[^/]+)/secrets/(?P<secret>[^/]+)/versions/(?P<number>[0-9]{1,18})"
 )
-_STATES: dict[str, Any] = {
+_STATES: dict[str, VersionState] = {
     "1": "enabled",
     "ENABLED": "enabled",
     "2": "disabled",
@@ -207,13 +207,11 @@ def take_version(
     """
     One line of `gcloud secrets versions list`. The highest number is what `latest` means (§5.1).
     """
-    state = _STATES.get(nodes.text(doc.get("state"), *path, "state"))
+    one = Object(doc, path)
+    state = _STATES.get(one.text("state"))
     if state is None:
         raise Refused("wrong-kind", "a secret version without a state", path=path)
-    created, destroyed = (
-        nodes.instant(doc.get(field), *path, field)
-        for field in ("createTime", "scheduledDestroyTime")
-    )
+    created, destroyed = one.instant("createTime"), one.instant("scheduledDestroyTime")
     version = Version(int(name["number"]), state, created=created, destroyed=destroyed)
     secret = name["project"], name["secret"]
     versions[*secret, name["number"]] = version

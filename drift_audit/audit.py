@@ -170,7 +170,7 @@ class Audit:
             *(inventory, self.policy, now.date(), terms.asked),
             left=_left(inventory, store),
             candidates=[j.candidate for j in judged],
-            unseen=sorted(unseen, key=lambda u: (u.where, u.reason)),
+            unseen=sorted(unseen, key=lambda u: u.order),
             findings=[f for j in judged for f in j.report.findings],
         )
         about_run = waive(judge_fleet(fleet, self.rules), self.policy, now.date())

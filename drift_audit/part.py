@@ -111,18 +111,17 @@ def joined(parts: Sequence[Part]) -> Inventory:
         services=tuple(
             sorted((s for one in inventories for s in one.services), key=lambda s: str(s.address))
         ),
-        unseen=tuple(
-            sorted(
-                {missed for one in inventories for missed in one.unseen},
-                key=lambda u: (u.where, u.reason),
-            )
-        ),
+        unseen=_once(missed for one in inventories for missed in one.unseen),
         evidence=frozenset().union(*(one.evidence for one in inventories)),
         twins=_twins(twins for one in inventories for twins in one.twins),
         secrets=frozenset().union(*(one.secrets for one in inventories)),
         limits=_limits(limits) if limits else None,
         remembered=frozenset().union(*(one.remembered for one in inventories)),
     )
+
+
+def _once(found: Iterable[Unseen]) -> tuple[Unseen, ...]:
+    return tuple(sorted(set(found), key=lambda missed: missed.order))
 
 
 def _twins(found: Iterable[Twins]) -> tuple[Twins, ...]:
@@ -148,7 +147,5 @@ def _limits(read: Sequence[Limits]) -> Limits:
         databases=tuple(databases[name] for name in sorted(databases)),
         connectors=tuple(connectors[name] for name in sorted(connectors)),
         asked=frozenset().union(*(limits.asked for limits in read)),
-        unseen=tuple(
-            sorted({u for limits in read for u in limits.unseen}, key=lambda u: (u.where, u.reason))
-        ),
+        unseen=_once(missed for limits in read for missed in limits.unseen),
     )

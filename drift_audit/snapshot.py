@@ -142,6 +142,11 @@ class Unseen(Frozen):
     where: str
     reason: str
 
+    @property
+    def order(self) -> tuple[str, str]:
+        """Sort key: by where, then by why."""
+        return self.where, self.reason
+
 
 class Seen(Frozen):
     """

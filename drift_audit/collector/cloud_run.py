@@ -142,7 +142,7 @@ class CloudRun:
                 kinds=tuple(self._where.kinds),
             ),
             services=tuple(sorted(map(self._resolved, services), key=lambda s: str(s.address))),
-            unseen=tuple(sorted({*unseen, *self._secrets.unseen}, key=lambda u: u.where)),
+            unseen=tuple(sorted({*unseen, *self._secrets.unseen}, key=lambda u: u.order)),
             evidence=frozenset({Evidence.SECRET_VERSIONS} if self._depth != "names" else ()),
             twins=tuple(
                 Twins(mark=mark, places=places)

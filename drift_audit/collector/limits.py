@@ -8,7 +8,7 @@ asked with the session that is there anyway, and nothing else of an answer is ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -172,22 +172,17 @@ def _connector(name: str, place: Place, read: dict[str, Any]) -> VpcConnector:
 
 
 def _flag(settings: dict[str, Any], name: str) -> int | None:
-    """The number of a flag, None where it is not set. Raises Unanswered for one that is none."""
+    """The number of a flag, None where it is not set, or zero. Raises Unanswered for no number."""
     flags = settings.get("databaseFlags") or []
     if not isinstance(flags, list) or not all(isinstance(flag, dict) for flag in flags):
         raise Unanswered("an answer that is no instance")
     found = [flag.get("value") for flag in flags if flag.get("name") == name]
-    return _first_number(found)
-
-
-def _first_number(values: Iterable[object]) -> int | None:
-    """The first of some values as a number, None where there is none, or none but zero."""
-    for value in values:
-        number = _number(value)
-        if number is None:
-            raise Unanswered("a number of connections that is no number")
-        return number or None
-    return None
+    if not found:
+        return None
+    number = _number(found[0])
+    if number is None:
+        raise Unanswered("a number of connections that is no number")
+    return number or None
 
 
 def _number(value: object) -> int | None:

@@ -16,6 +16,7 @@ from typing import Any
 from drift_audit.collector import nodes
 from drift_audit.collector.attributes import NothingToRead
 from drift_audit.collector.instance import Instance, Withheld, is_ours, without_keys
+from drift_audit.collector.nodes import Object
 from drift_audit.collector.resources import Resource
 from drift_audit.headline import some
 from drift_audit.snapshot import Unseen
@@ -61,9 +62,10 @@ def read(doc: Doc, path: Path, file: str) -> Shown:
 
     Raises Refused, also for a document without anything of Cloud Run.
     """
-    _check_version(doc, path)
+    one = Object(doc, path)
+    _check_version(one)
     is_plan = not doc.keys().isdisjoint(("planned_values", "resource_changes", "prior_state"))
-    shown = _plan(doc, path, file) if is_plan else _state(doc, path)
+    shown = _plan(one, file) if is_plan else _state(one)
     if not (shown.resources or shown.withheld):
         for missed in shown.unseen:
             raise Refused("unfinished-plan", missed.reason, path=path)
@@ -73,61 +75,56 @@ def read(doc: Doc, path: Path, file: str) -> Shown:
     return shown
 
 
-def _check_version(doc: Doc, path: Path) -> None:
-    if "format_version" not in doc:
+def _check_version(one: Object) -> None:
+    if "format_version" not in one.doc:
         reason = "a state as Terraform stores it, in a format of its own"
         hint = "terraform show -json > state.json"
-        raise Refused("raw-state", reason, path=path, hint=hint)
-    version = nodes.text(doc["format_version"], *path, "format_version")
+        raise Refused("raw-state", reason, path=one.path, hint=hint)
+    version = one.text("format_version")
     if not re.fullmatch(r"1(\.[0-9]{1,4})?", version):
         old = version.startswith("0.")
         reason = "of a Terraform before 1.1" if old else "of no Terraform that is known here"
-        raise Refused("format-version", reason, path=(*path, "format_version"), hint=SHOW)
+        raise Refused("format-version", reason, path=(*one.path, "format_version"), hint=SHOW)
 
 
 # States
 
 
-def _state(doc: Doc, path: Path) -> Shown:
+def _state(one: Object) -> Shown:
     shown = Shown()
-    values = nodes.mapping(doc.get("values"), *path, "values")
-    for one, where in _in_modules(values.get("root_module"), (*path, "values", "root_module")):
-        if is_ours(one):
-            here = (*where, "values")
-            instance = Instance(one, nodes.mapping(one.get("values"), *here), here)
-            shown.resources.append(instance.resource())
+    for found in _ours(one.inside("values").inside("root_module")):
+        values = found.inside("values")
+        shown.resources.append(Instance(found.doc, values.doc, values.path).resource())
     return shown
 
 
-def _in_modules(module: Node, path: Path) -> Iterator[tuple[Doc, Path]]:
-    """The resources of a module and of those inside it."""
-    one = nodes.Object(nodes.mapping(module, *path), path)
-    yield from ((found.doc, found.path) for found in one.objects("resources"))
-    for child in one.objects("child_modules"):
-        yield from _in_modules(child.doc, child.path)
+def _ours(module: Object) -> Iterator[Object]:
+    """The resources of Cloud Run in a module and in those inside it."""
+    yield from (found for found in module.objects("resources") if is_ours(found.doc))
+    for child in module.objects("child_modules"):
+        yield from _ours(child)
 
 
 # Plans
 
 
-def _plan(doc: Doc, path: Path, file: str) -> Shown:
-    shown = Shown(unseen=list(_shortcomings(doc, path, file)))
-    configured = _configuration(doc, path)
-    where = (*path, "resource_changes")
-    changes = nodes.Object(doc, path).objects("resource_changes")
+def _plan(one: Object, file: str) -> Shown:
+    shown = Shown(unseen=list(_shortcomings(one, file)))
+    configured = _configuration(one)
+    changes = one.objects("resource_changes")
     for change in changes:
         if is_ours(change.doc):
             _add(shown, _Change(change, configured, file))
         elif change.text("type") == SECRET and "create" in change.inside("change").texts("actions"):
             secret = change.inside("change").inside("after")
             shown.coming.add((secret.text("project"), secret.text("secret_id")))
-    for deferred in nodes.Object(doc, path).objects("deferred_changes"):
+    for deferred in one.objects("deferred_changes"):
         inner = deferred.inside("resource_change")
         if is_ours(inner.doc):
-            one = _Change(inner, configured, file)
-            put_off = one.after or one.before
+            planned = _Change(inner, configured, file)
+            put_off = planned.after or planned.before
             shown.withheld.extend([put_off.withheld("the plan puts it off")] if put_off else [])
-    _check_whole(doc, path, {change.text("address") for change in changes}, where)
+    _check_whole(one, {change.text("address") for change in changes})
     _settle(shown, file)
     return shown
 
@@ -142,22 +139,21 @@ def _settle(shown: Shown, file: str) -> None:
         shown.resources[i] = replace(resource, notes=(*resource.notes, told))
 
 
-def _shortcomings(doc: Doc, path: Path, file: str) -> Iterator[Unseen]:
+def _shortcomings(one: Object, file: str) -> Iterator[Unseen]:
     """Why the plan may not hold everything."""
-    if nodes.flag(doc.get("errored"), *path, "errored") is True:
+    if one.flag("errored") is True:
         yield Unseen(where=file, reason="planning ended with an error: the plan holds a part")
-    if nodes.flag(doc.get("complete"), *path, "complete") is False:
+    if nodes.flag(one.doc.get("complete"), *one.path, "complete") is False:
         reason = "the plan is not complete: another one has to follow it"
         yield Unseen(where=file, reason=reason)
 
 
-def _check_whole(doc: Doc, path: Path, changed: set[str], where: Path) -> None:
+def _check_whole(one: Object, changed: set[str]) -> None:
     """Planned values leave out what is not known; the changes alone tell that it is there."""
-    here = (*path, "planned_values", "root_module")
-    values = nodes.mapping(doc.get("planned_values"), *here[:-1])
-    for one, _ in _in_modules(values.get("root_module"), here):
-        if is_ours(one) and nodes.text(one.get("address")) not in changed:
+    for found in _ours(one.inside("planned_values").inside("root_module")):
+        if found.text("address") not in changed:
             reason = "planned values without the resource_changes that belong to them"
+            where = (*one.path, "resource_changes")
             raise Refused("missing-changes", reason, path=where, hint=SHOW)
 
 
@@ -192,7 +188,7 @@ _WORDS = {
 class _Change:
     """One of `resource_changes`: what is done with a resource, how it is, how that leaves it."""
 
-    def __init__(self, change: nodes.Object, configured: _Configured, file: str) -> None:
+    def __init__(self, change: Object, configured: _Configured, file: str) -> None:
         inner = change.inside("change")
         self.actions = tuple(inner.texts("actions"))
         self._doc, self._inner, self._file = change.doc, inner, file
@@ -201,11 +197,10 @@ class _Change:
         self.after = self._instance("after", unknown=unknown, config=config)
 
     def _instance(self, side: str, **told: Any) -> Instance | None:
-        where = (*self._inner.path, side)
-        values = self._inner.doc.get(side)
-        if values is None:
+        if self._inner.doc.get(side) is None:
             return None
-        return Instance(self._doc, nodes.mapping(values, *where), where, planned=True, **told)
+        values = self._inner.inside(side)
+        return Instance(self._doc, values.doc, values.path, planned=True, **told)
 
     def notes(self, left: Instance) -> Iterator[str]:
         """What must be known of how the plan comes to that; nothing for a plain update."""
@@ -221,24 +216,22 @@ _Configured = Mapping[tuple[str, ...], Doc]
 """What the configuration sets of each resource, by its modules, its type and its name."""
 
 
-def _place(change: nodes.Object) -> tuple[str, ...]:
+def _place(change: Object) -> tuple[str, ...]:
     modules = without_keys(change.text("module_address")).split(".")[1::2]
     return *modules, change.text("type"), change.text("name")
 
 
-def _configuration(doc: Doc, path: Path) -> _Configured:
-    where = (*path, "configuration")
-    whole = nodes.mapping(doc.get("configuration"), *where)
+def _configuration(one: Object) -> _Configured:
     found: dict[tuple[str, ...], Doc] = {}
 
-    def walk(module: nodes.Object, names: tuple[str, ...]) -> None:
-        for one in module.objects("resources"):
-            if is_ours(one.doc):
-                place = (*names, one.text("type"), one.text("name"))
-                found[place] = one.inside("expressions").doc
+    def walk(module: Object, names: tuple[str, ...]) -> None:
+        for each in module.objects("resources"):
+            if is_ours(each.doc):
+                place = (*names, each.text("type"), each.text("name"))
+                found[place] = each.inside("expressions").doc
         calls = module.inside("module_calls")
         for name in calls.doc:
             walk(calls.inside(name).inside("module"), (*names, name))
 
-    walk(nodes.Object(whole, where).inside("root_module"), ())
+    walk(one.inside("configuration").inside("root_module"), ())
     return found

@@ -283,21 +283,21 @@ class Audit:
         before = Before(self.pasts.of(candidate.address), pair.known.waivers, changed)
         findings = waive(findings, self.policy, self.today, before)
         skipped += unjudged.waivers_of_unknown_age(candidate, findings, before)
-        history, told = histories.so_far(pair.service), Explanation(findings)
+        service, told = histories.so_far(pair.service), Explanation(findings)
         skipped += unjudged.of_service(case, self.patterns)
         skipped += unjudged.behind_the_facts(case, pair.known.promoted)
         if reference is not None and changes:
-            history = histories.of(pair.service)
+            service = histories.of(pair.service)
             told = explain(
                 changes,
                 findings,
                 reference=reference,
                 candidate=candidate,
-                service=history,
+                service=service,
                 policy=self.policy,
                 now=histories.now,
             )
-        read = [*history.revisions, *([reference] if reference else [])]
+        read = [*service.revisions, *([reference] if reference else [])]
         return Judged(
             report=_service_report(pair, changes, told),
             candidate=candidate,
@@ -307,7 +307,7 @@ class Audit:
                 *(reference.seen.unseen if reference else ()),
                 *told.unseen,
                 *pair.known.unseen,
-                *(u for u in history.unseen if u not in pair.service.unseen),
+                *(u for u in service.unseen if u not in pair.service.unseen),
             ),
             notes=tuple(_of_two_services(pair)),
             read=tuple(sorted({(str(r.address), r.revision) for r in read})),

@@ -24,7 +24,10 @@ LISTS = 16
 
 
 INVOKING = frozenset({"roles/run.invoker", "roles/run.servicesInvoker"})
-"""The roles that are there to invoke services."""
+"""
+The roles that are there to invoke services (cloud.google.com/run/docs/reference/iam/roles). Others,
+such as that of an administrator, may too.
+"""
 
 
 class Location(NamedTuple):

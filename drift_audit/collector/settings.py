@@ -100,7 +100,10 @@ def _instances(one: Object, main: Object, found: SettingsOf) -> None:
 
 
 def _tasks(one: Object, found: SettingsOf) -> None:
-    """How a job runs. Unset means one task of ten minutes that may fail three times."""
+    """
+    How a job runs. Unset means one task of ten minutes that is tried again three times
+    (`ux-ecosystem.md` §7).
+    """
     found.add("tasks", one.number("taskCount") or 1)
     found.add("parallelism", one.number("parallelism") or 0)
     retries = one.number("maxRetries")

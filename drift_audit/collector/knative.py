@@ -85,9 +85,7 @@ def _parent(one: Object, kind: Kind) -> Resource:
     revision = inner.text("name")
     if names.is_placeholder(revision):
         template["revision"], revision = revision, ""
-    ignored = [*beside.ignored, *(u.name for u in mine if u.noise)]
-    for what in ("annotations", "labels"):  # they stand beside those of the template
-        ignored += noisy(metadata.doc.get(what))
+    ignored = [*beside.ignored, *(u.name for u in mine if u.noise), *noisy(metadata.doc)]
     known = _identity(metadata, name, kind)
     number = known.project_number or number_in_url(name, annotation.urls(metadata, status))
     return Resource(

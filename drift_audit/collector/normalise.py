@@ -82,11 +82,10 @@ def snapshot(
     unread = list(fields.survey(template, shape))
     unknown = [*(u for u in unread if not u.noise), *beside.unknown]
     add_unknown(unknown, found, [box.name for box in boxes])
-    labels, annotations = template.get("labels"), template.get("annotations")
     ignored = {u.name for u in unread if u.noise}
-    ignored |= {*settings_of.noisy(labels), *settings_of.noisy(annotations), *beside.ignored}
+    ignored |= {*settings_of.noisy(template), *beside.ignored}
     return Snapshot(
-        identity=identity.but(labels=settings_of.provenance(labels)),
+        identity=identity.but(labels=settings_of.provenance(template.get("labels"))),
         containers=tuple(
             Container(name=b.name, ingress=b.ingress)
             for b in sorted(boxes, key=lambda box: box.name)

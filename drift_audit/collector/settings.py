@@ -312,9 +312,10 @@ def _is_provenance(name: str, value: Node) -> bool:
     return name in PROVENANCE and bool(PROVENANCE[name].fullmatch(str(value)))
 
 
-def noisy(node: Node) -> list[str]:
-    """The system labels or annotations that are passed over."""
-    return [name for name in nodes.mapping(node) if name in NOISY_NAMES]
+def noisy(doc: Doc) -> list[str]:
+    """The system labels and annotations of something, which are passed over."""
+    told = (name for kind in ("labels", "annotations") for name in nodes.mapping(doc.get(kind)))
+    return [name for name in told if name in NOISY_NAMES]
 
 
 def with_invokers(settings: Sequence[Setting], members: Collection[str]) -> tuple[Setting, ...]:

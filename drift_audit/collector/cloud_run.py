@@ -133,14 +133,7 @@ class CloudRun:
         return Inventory(
             locations=len(locations),
             listed=len(locations) - len(dark),
-            scope=Scope(
-                source="Cloud Run",
-                projects=tuple(sorted(set(self._where.projects))),
-                regions=tuple(sorted({at.region for at in locations})),
-                regions_found=not self._where.regions,
-                services=self._globs,
-                kinds=tuple(self._where.kinds),
-            ),
+            scope=self._scope(locations),
             services=tuple(sorted(map(self._resolved, services), key=lambda s: str(s.address))),
             unseen=tuple(sorted({*unseen, *self._secrets.unseen}, key=lambda u: u.order)),
             evidence=frozenset({Evidence.SECRET_VERSIONS} if self._depth != "names" else ()),
@@ -150,6 +143,16 @@ class CloudRun:
             ),
             secrets=frozenset(spelled(asked)),
             remembered=frozenset(at for at, p in self._parents.items() if p.known is not None),
+        )
+
+    def _scope(self, locations: Iterable[Location]) -> Scope:
+        return Scope(
+            source="Cloud Run",
+            projects=tuple(sorted(set(self._where.projects))),
+            regions=tuple(sorted({at.region for at in locations})),
+            regions_found=not self._where.regions,
+            services=self._globs,
+            kinds=tuple(self._where.kinds),
         )
 
     def remember(self) -> Iterator[Remembered]:

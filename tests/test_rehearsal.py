@@ -11,7 +11,7 @@ from google.protobuf.json_format import ParseDict
 
 from drift_audit.cli.planned import lost
 from drift_audit.collector.originals import sealed
-from drift_audit.emulator.cloud_run_v1 import Asked
+from drift_audit.emulator.desk import Asked
 from drift_audit.emulator.rehearsal import Original, Rehearsal
 from drift_audit.errors import SourceError
 from tests.builders import sealer

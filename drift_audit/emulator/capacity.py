@@ -5,9 +5,8 @@ HTTP alone: that of Cloud SQL has no other front.
 
 from __future__ import annotations
 
-from drift_audit.emulator.cloud_run_v1 import Asked
 from drift_audit.emulator.deployed import Json
-from drift_audit.emulator.desk import Rpc
+from drift_audit.emulator.desk import Asked, Rpc
 from drift_audit.emulator.reached import WorldConnector, WorldDatabase
 from drift_audit.emulator.status import not_found
 from drift_audit.emulator.world import World

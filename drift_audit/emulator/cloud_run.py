@@ -9,9 +9,9 @@ from google.cloud import run_v2
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from drift_audit.emulator.desk import Rpc
-from drift_audit.emulator.paging import Page
+from drift_audit.emulator.paging import listing
 from drift_audit.emulator.state import Held, State
-from drift_audit.emulator.status import denied, invalid, not_found
+from drift_audit.emulator.status import invalid, not_found, refused
 
 PACKAGE = "google.cloud.run.v2"
 
@@ -64,37 +64,17 @@ def rpcs(state: State) -> dict[str, Rpc]:
     }
 
 
-def listing(response: Any, field: str) -> Callable[[Page], Any]:
-    """How a page becomes the reply of a list, whose items stand in that field."""
-
-    def paged(page: Page) -> Any:
-        reply = response.pb()(next_page_token=page.token)
-        getattr(reply, field).extend(page.items)
-        if hasattr(reply, "total_size"):
-            reply.total_size = page.total
-        if page.unreachable and hasattr(reply, "unreachable"):
-            reply.unreachable.extend(page.unreachable)
-        return reply
-
-    return paged
-
-
-def refused(request: Any) -> Any:
-    """What the emulator does for nobody. Raises Refusal."""
-    raise denied(getattr(request, "name", "") or "of this call")
-
-
 class _CloudRun:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def all_of(self, known: Mapping[str, Held]) -> Callable[[Any], list[Any]]:
+    def all_of(self, known: dict[str, Held]) -> Callable[[Any], list[Any]]:
         """Everything of one kind in a location."""
 
         def found(request: Any) -> list[Any]:
             if request.parent.endswith("/locations/-"):
                 raise invalid("the location must be a region, and cannot be the - wildcard")
-            return [held.message for held in self._state.below(request.parent, dict(known))]
+            return [held.message for held in self._state.below(request.parent, known)]
 
         return found
 
@@ -127,7 +107,7 @@ class _CloudRun:
         elif held := self._state.parent(request.parent):
             parents = [held]
         else:
-            raise not_found(f"{request.parent}")
+            raise not_found(request.parent)
         return [r.message for held in parents for r in held.revisions]
 
     def revision(self, request: Any) -> Any:

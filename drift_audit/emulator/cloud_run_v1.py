@@ -7,31 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from drift_audit.emulator import deploys, knative
-from drift_audit.emulator.cloud_run import refused
 from drift_audit.emulator.deployed import Json
-from drift_audit.emulator.desk import Rpc
+from drift_audit.emulator.desk import Asked, Rpc
 from drift_audit.emulator.paging import Page
 from drift_audit.emulator.state import Held, State
-from drift_audit.emulator.status import invalid, not_found
+from drift_audit.emulator.status import invalid, not_found, refused
 from drift_audit.emulator.world import World
-
-
-@dataclass(frozen=True)
-class Asked:
-    """
-    One request: the full v2 name of what it is about, or of the location it is to be looked for in.
-    """
-
-    name: str
-    page_size: int = 0
-    page_token: str = ""
-    selector: str = ""
-    body: Any = None
 
 
 def rpcs(state: State, world: World) -> dict[str, Rpc]:

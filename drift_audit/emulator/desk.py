@@ -45,6 +45,20 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """
+    A request of what HTTP alone serves: the full v2 name of what it is about, or of the location it
+    is to be looked for in.
+    """
+
+    name: str
+    page_size: int = 0
+    page_token: str = ""
+    selector: str = ""
+    body: Any = None
+
+
+@dataclass(frozen=True)
 class Rpc:
     """
     One method: the message it is asked with and the answer to it. That of a list is all there is,

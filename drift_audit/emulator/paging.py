@@ -8,7 +8,7 @@ between two pages: `from-4` is the fifth item and what follows.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,21 @@ class Page:
     total: int = 0
     unreachable: tuple[str, ...] = ()
     stale: bool = False
+
+
+def listing(response: Any, field: str) -> Callable[[Page], Any]:
+    """How a page becomes the reply of a list, whose items stand in that field."""
+
+    def paged(page: Page) -> Any:
+        reply = response.pb()(next_page_token=page.token)
+        getattr(reply, field).extend(page.items)
+        if hasattr(reply, "total_size"):
+            reply.total_size = page.total
+        if page.unreachable and hasattr(reply, "unreachable"):
+            reply.unreachable.extend(page.unreachable)
+        return reply
+
+    return paged
 
 
 @dataclass(frozen=True)

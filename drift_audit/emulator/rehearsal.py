@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from drift_audit.emulator import cloud_run_v1, deploys
-from drift_audit.emulator.cloud_run_v1 import Asked
-from drift_audit.emulator.desk import Desk, Rpc
+from drift_audit.emulator.desk import Asked, Desk, Rpc
 from drift_audit.emulator.gcloud import environment
 from drift_audit.emulator.rest import USER, Rest
 from drift_audit.emulator.server import LOOPBACK

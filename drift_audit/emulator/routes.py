@@ -14,9 +14,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from google.protobuf.json_format import ParseDict, ParseError
 
-from drift_audit.emulator.cloud_run_v1 import Asked
 from drift_audit.emulator.deployed import Json
-from drift_audit.emulator.desk import Rpc
+from drift_audit.emulator.desk import Asked, Rpc
 from drift_audit.emulator.secret_manager import SERVICE
 from drift_audit.emulator.status import invalid, not_found
 from drift_audit.emulator.world import World

@@ -10,11 +10,11 @@ from typing import Any
 from google.cloud import secretmanager_v1 as sm
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 
-from drift_audit.emulator.cloud_run import listing, refused
 from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import Rpc
+from drift_audit.emulator.paging import listing
 from drift_audit.emulator.state import message
-from drift_audit.emulator.status import denied, failed, not_found
+from drift_audit.emulator.status import denied, failed, not_found, refused
 from drift_audit.emulator.v2 import instant
 from drift_audit.emulator.world import World, WorldSecret
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 
 
@@ -32,3 +34,8 @@ def failed(message: str) -> Refusal:
 def denied(name: str) -> Refusal:
     """What was asked for is not for this caller."""
     return Refusal(grpc.StatusCode.PERMISSION_DENIED, f"Permission denied on resource {name}")
+
+
+def refused(request: Any) -> Any:
+    """What the emulator does for nobody. Raises Refusal."""
+    raise denied(getattr(request, "name", "") or "of this call")

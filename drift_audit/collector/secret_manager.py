@@ -22,7 +22,7 @@ from drift_audit.collector import granted
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.listing import Listing, Message, items
 from drift_audit.collector.pace import SECRET_MANAGER, Quota
-from drift_audit.collector.secret_versions import Asked, Version
+from drift_audit.collector.secret_versions import Asked, Secret, Version
 from drift_audit.snapshot import Unseen
 
 _STATES: dict[int, VersionState] = {
@@ -41,9 +41,6 @@ PAGE_SIZE = 25_000
 
 SEVERAL = 2
 """A list pays from so many on: of the secrets of a project, and of the versions of a secret."""
-
-Secret = tuple[str, str]
-"""Project and name, as a revision spells them."""
 
 
 def _name(secret: Secret) -> str:

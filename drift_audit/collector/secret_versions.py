@@ -34,7 +34,13 @@ class Version:
     rotates: dt.datetime | None = None
 
 
-NOBODY_LOOKED: Mapping[tuple[str, str], frozenset[str]] = {}
+Secret = tuple[str, str]
+"""Project and name, as a revision spells them."""
+
+Readers = Mapping[Secret, frozenset[str]]
+"""Who may read a secret by its own policy."""
+
+NOBODY_LOOKED: Readers = {}
 
 Holder = TypeVar("Holder", Binding, Mount)
 
@@ -66,13 +72,11 @@ def project_numbers(known: Iterable[Identity]) -> dict[str, str]:
     }
 
 
-def without_versions(
-    snapshot: Snapshot, secrets: Collection[tuple[str, str]] | None = None
-) -> Snapshot:
+def without_versions(snapshot: Snapshot, secrets: Collection[Secret] | None = None) -> Snapshot:
     """
     The snapshot as its revision alone tells it: what secrets stand for can change any day.
 
-    With `secrets`, by project and name, only what it reads of those is taken back.
+    With `secrets` only what it reads of those is taken back.
     """
 
     def bare(source: Source) -> Source:
@@ -86,10 +90,6 @@ def without_versions(
         bindings=tuple(b.but(source=bare(b.source)) for b in snapshot.bindings),
         mounts=tuple(m.but(source=bare(m.source)) for m in snapshot.mounts),
     )
-
-
-Readers = Mapping[tuple[str, str], frozenset[str]]
-"""Who may read a secret by its own policy, by project and name."""
 
 
 def with_versions(

@@ -100,14 +100,14 @@ def reference(secret: Node, version: Node, identity: Identity, path: Path) -> Se
 
 
 def secret_files(
-    container: str, where: str, sub_path: str, volume: Doc, identity: Identity, path: Path
+    container: str, where: str, sub_path: str, volume: Object, identity: Identity
 ) -> Iterator[Mount]:
     """
     The files that a secret volume puts under one mount path.
 
     Without items it is one file named after the secret, of the latest version (§1.3).
     """
-    secret = Object(volume, path).inside("secret")
+    secret, path = volume.inside("secret"), volume.path
     name, items = secret.doc.get("secret"), secret.objects("items")
     mode = _mode(secret, "defaultMode") or READABLE
     if not items:

@@ -14,7 +14,7 @@ from typing import Any
 
 from drift_audit import names
 from drift_audit.binding import Binding, Mount, Unreadable
-from drift_audit.collector import fields, nodes
+from drift_audit.collector import fields
 from drift_audit.collector import settings as settings_of
 from drift_audit.collector.bindings import bindings
 from drift_audit.collector.fields import Unread
@@ -75,10 +75,11 @@ def snapshot(
     """
     beside = beside or Beside()
     check_identity(identity, beside.home)
-    boxes = _boxes(template, identity.kind, beside.root)
+    one = Object(template, beside.root)
+    boxes = _boxes(one, identity.kind)
     keys = [b for box in boxes for b in _keys(box, identity, sealer)]
     found = SettingsOf(identity.address, sealer)
-    mounts = _settings(template, boxes, found, identity, beside)
+    mounts = _settings(one, boxes, found, identity, beside)
     unread = list(fields.survey(template, shape))
     unknown = [*(u for u in unread if not u.noise), *beside.unknown]
     add_unknown(unknown, found, [box.name for box in boxes])
@@ -155,46 +156,42 @@ class _Box:
     """One container of the document."""
 
     name: str
-    doc: Doc = field(repr=False)
+    one: Object = field(repr=False)
     ingress: bool
-    path: Path
 
 
 CONTAINERS_LIMIT = 100
 """Ten times what a revision can have."""
 
 
-def _boxes(template: Doc, kind: Kind, root: Path) -> list[_Box]:
+def _boxes(template: Object, kind: Kind) -> list[_Box]:
     """
     The containers. Requests reach the only one, or the one with a port; in a worker pool, none.
 
     Several containers need names; where they lack them, their order names them.
     """
-    where = (*root, "containers")
-    listed = nodes.sequence(template.get("containers"), *where)
-    docs = [nodes.mapping(c, *where, i) for i, c in enumerate(listed)]
-    if not docs:
+    where = (*template.path, "containers")
+    listed = template.objects("containers")
+    if not listed:
         raise Refused("no-containers", "no containers: nothing can be told of it", path=where)
-    if len(docs) > CONTAINERS_LIMIT:
+    if len(listed) > CONTAINERS_LIMIT:
         raise Refused("too-many", f"more than {CONTAINERS_LIMIT} containers", path=where)
     found: dict[str, _Box] = {}
-    for i, doc in enumerate(docs):
-        name = nodes.text(doc.get("name"), *where, i, "name") or (
-            f"container-{i + 1}" if len(docs) > 1 else ""
-        )
+    for i, one in enumerate(listed, 1):
+        name = one.text("name") or (f"container-{i}" if len(listed) > 1 else "")
         if name in found:
-            raise Refused("bad-name", "two containers of the same name", path=(*where, i))
-        ingress = kind == "service" and (len(docs) == 1 or bool(doc.get("ports")))
-        found[name] = _Box(name, doc, ingress, (*where, i))
+            raise Refused("bad-name", "two containers of the same name", path=one.path)
+        ingress = kind == "service" and (len(listed) == 1 or bool(one.doc.get("ports")))
+        found[name] = _Box(name, one, ingress)
     return list(found.values())
 
 
 def _keys(box: _Box, identity: Identity, sealer: Sealer) -> list[Binding]:
-    return bindings(box.name, box.doc.get("env"), identity, sealer, (*box.path, "env"))
+    return bindings(box.name, box.one.doc.get("env"), identity, sealer, (*box.one.path, "env"))
 
 
 def _settings(
-    template: Doc,
+    template: Object,
     boxes: Sequence[_Box],
     found: SettingsOf,
     identity: Identity,
@@ -202,15 +199,14 @@ def _settings(
 ) -> tuple[Mount, ...]:
     """Add the settings of the revision and of its containers; gives back the mounted secrets."""
     main = next((box for box in boxes if box.ingress), boxes[0])
-    reached = Object(main.doc, main.path)
-    settings_of.revision_settings(template, reached, found, identity, beside.root)
-    volumes = Volumes(template, identity, beside.root)
+    settings_of.revision_settings(template, main.one, found, identity)
+    volumes = Volumes(template, identity)
     for box in boxes:
         inside = found.inside(box.name)
         inside.add("image_digest", beside.digests.get(box.name, ""))
         port = DEFAULT_PORT if box is main and identity.kind == "service" else ""
-        settings_of.container_settings(box.doc, inside, port, box.path)
-        volumes.mount(box.doc, box.name, found, box.path, main=box is main)
+        settings_of.container_settings(box.one, inside, port)
+        volumes.mount(box.one, box.name, found, main=box is main)
     return volumes.close(found)
 
 
@@ -311,11 +307,12 @@ def service_level(
     pinned. The names of revisions change with every deploy; who serves stands in the status.
     """
     found = SettingsOf(identity.address, sealer, prefix="service.")
-    settings_of.service_settings(parent, found, path)
+    one = Object(parent, path)
+    settings_of.service_settings(one, found)
     add_unknown(unknown, found, ())
     if identity.kind == "job":
         return found.sorted()
-    settings_of.serving_settings(parent, found, path)
+    settings_of.serving_settings(one, found)
     shares: dict[str, int] = {}
     asked = {**parent, "trafficStatuses": None, "instanceSplitStatuses": None}
     for target in traffic(asked, "", path):

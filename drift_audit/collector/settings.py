@@ -19,9 +19,7 @@ from drift_audit.collector.nodes import Object
 from drift_audit.names import INVOKERS, NOBODY
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import Address, Identity, Label, Setting, Value
-from drift_audit.strict import Node, Path
-
-Doc = Mapping[str, Any]
+from drift_audit.strict import Node
 
 
 class SettingsOf:
@@ -61,11 +59,8 @@ class SettingsOf:
         return tuple(setting for _, setting in sorted(self._found.items()))
 
 
-def revision_settings(
-    template: Doc, main: Object, found: SettingsOf, identity: Identity, path: Path
-) -> None:
+def revision_settings(one: Object, main: Object, found: SettingsOf, identity: Identity) -> None:
     """What concerns the whole revision. `main` is the container that requests reach."""
-    one = Object(template, path)
     if identity.kind == "job":
         _tasks(one, found)
     else:
@@ -74,9 +69,9 @@ def revision_settings(
     found.add(
         "execution_environment", one.word("executionEnvironment", fields.EXECUTION_ENVIRONMENT)
     )
-    if "healthCheckDisabled" in template:  # a v2 Revision cannot tell (§1.1)
+    if "healthCheckDisabled" in one.doc:  # a v2 Revision cannot tell (§1.1)
         found.add("health_check_disabled", one.flag("healthCheckDisabled"))
-    if template.get("launchStage"):
+    if one.doc.get("launchStage"):
         found.add("launch_stage", one.word("launchStage", fields.LAUNCH_STAGE))
     if names.is_placeholder(name := one.text("revision")):
         found.add("revision_name", name)
@@ -85,8 +80,8 @@ def revision_settings(
     found.add("gpu_zonal_redundancy_disabled", one.flag("gpuZonalRedundancyDisabled"))
     _encryption(one, found)
     _network(one.inside("vpcAccess"), found, identity)
-    _labels(template.get("labels"), found, "label", path)
-    _labels(template.get("annotations"), found, "annotation", path)
+    _labels(one, found, "label")
+    _labels(one, found, "annotation")
 
 
 def _instances(one: Object, main: Object, found: SettingsOf) -> None:
@@ -174,9 +169,8 @@ def _near(written: str, identity: Identity) -> str:
     return place["name"] if place["region"] in (None, identity.region) else written
 
 
-def container_settings(container: Doc, found: SettingsOf, port: int | str, path: Path) -> None:
+def container_settings(one: Object, found: SettingsOf, port: int | str) -> None:
     """What concerns one container. `port` is the one requests come to unless it says another."""
-    one = Object(container, path)
     found.add("image", one.text("image"))
     found.add("base_image", one.text("baseImageUri"))
     found.add("working_dir", one.text("workingDir"))
@@ -249,22 +243,20 @@ def _probe(probe: Object, name: str, found: SettingsOf, port: int | str) -> None
             found.seal(f"{name}.header.{header_name}", *values)
 
 
-def service_settings(parent: Doc, found: SettingsOf, path: Path) -> None:
+def service_settings(one: Object, found: SettingsOf) -> None:
     """What changes without a new revision."""
-    one = Object(parent, path)
     found.add("launch_stage", one.word("launchStage", fields.LAUNCH_STAGE))
     binary = one.inside("binaryAuthorization")
     default = "default" if binary.flag("useDefault") else "off"
     found.add("binary_authorization", binary.text("policy") or default)
     if justification := binary.text("breakglassJustification"):
         found.seal("binary_authorization_breakglass", justification)
-    _labels(parent.get("labels"), found, "label", path)
-    _labels(parent.get("annotations"), found, "annotation", path)
+    _labels(one, found, "label")
+    _labels(one, found, "annotation")
 
 
-def serving_settings(parent: Doc, found: SettingsOf, path: Path) -> None:
+def serving_settings(one: Object, found: SettingsOf) -> None:
     """What changes without a new revision, of what answers requests or runs on its own."""
-    one = Object(parent, path)
     found.add("ingress", one.word("ingress", fields.INGRESS))
     found.add("health_check_disabled", one.flag("healthCheckDisabled"))
     found.add("invoker_iam_disabled", one.flag("invokerIamDisabled"))
@@ -290,14 +282,14 @@ def serving_settings(parent: Doc, found: SettingsOf, path: Path) -> None:
         found.seal(f"build_env.{name}", variables.text(name))
 
 
-def _labels(node: Node, found: SettingsOf, kind: str, path: Path) -> None:
+def _labels(one: Object, found: SettingsOf, kind: str) -> None:
     """
     Labels or annotations of the user, sealed: they are free text. System ones are not settings.
     """
-    where = (*path, f"{kind}s")
-    for name, value in nodes.mapping(node, *where).items():
+    written = one.inside(f"{kind}s")
+    for name, value in written.doc.items():
         if name not in NOISY_NAMES and not _is_provenance(name, value):
-            found.seal(f"{kind}.{name}", nodes.text(value, *where, name))
+            found.seal(f"{kind}.{name}", written.text(name))
 
 
 def provenance(node: Node) -> tuple[Label, ...]:
@@ -312,7 +304,7 @@ def _is_provenance(name: str, value: Node) -> bool:
     return name in PROVENANCE and bool(PROVENANCE[name].fullmatch(str(value)))
 
 
-def noisy(doc: Doc) -> list[str]:
+def noisy(doc: Mapping[str, Any]) -> list[str]:
     """The system labels and annotations of something, which are passed over."""
     told = (name for kind in ("labels", "annotations") for name in nodes.mapping(doc.get(kind)))
     return [name for name in told if name in NOISY_NAMES]

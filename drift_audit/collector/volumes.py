@@ -8,7 +8,6 @@ A volume is known by where it is mounted and by what it holds, never by its name
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,8 +19,6 @@ from drift_audit.collector.nodes import NOT_KNOWN, NotKnown, Object
 from drift_audit.collector.settings import SettingsOf
 from drift_audit.snapshot import Identity
 from drift_audit.strict import Path, Refused
-
-Doc = Mapping[str, Any]
 
 CLOUD_SQL = "/cloudsql"
 """Where Cloud Run mounts the sockets of Cloud SQL (§2.3)."""
@@ -36,20 +33,19 @@ DETAILS_LIMIT = 65_536
 class _Volume:
     """A volume of the document. What it says is worked out once, however often it is mounted."""
 
-    doc: Doc = field(repr=False)
-    path: Path
+    one: Object = field(repr=False)
 
     @cached_property
     def instances(self) -> list[str]:
         """The Cloud SQL instances behind it."""
-        sql = Object(self.doc, self.path).inside("cloudSqlInstance")
+        sql = self.one.inside("cloudSqlInstance")
         return sorted(_few(sql.texts("instances"), sql.path))
 
     @cached_property
     def words(self) -> str:
         """What it is, unless it is a secret."""
-        one = Object(self.doc, self.path)
-        match self.doc:
+        one = self.one
+        match one.doc:
             case {"cloudSqlInstance": _}:
                 return f"cloud-sql {', '.join(self.instances)}"
             case {"emptyDir": _}:
@@ -63,18 +59,18 @@ class _Volume:
                 gcs = one.inside("gcs")
                 options = ",".join(_few(gcs.texts("mountOptions"), gcs.path))
                 return f"gcs {gcs.text('bucket')}{_access(gcs)} {options}".rstrip()
-        kinds = sorted(self.doc.keys() - {"name"})
+        kinds = sorted(one.doc.keys() - {"name"})
         return f"unsupported {', '.join(kinds)}" if kinds else "no such volume"
 
     @cached_property
     def details(self) -> tuple[str, ...]:
         """The whole of a volume that has no words of its own, to be sealed."""
-        unsupported = {k: v for k, v in self.doc.items() if k != "name"}
+        unsupported = {k: v for k, v in self.one.doc.items() if k != "name"}
         if not unsupported or _SUPPORTED & unsupported.keys():
             return ()
         told = json.dumps(unsupported, sort_keys=True)
         if len(told) > DETAILS_LIMIT:
-            raise Refused("too-many", "a volume with more than it can hold", path=self.path)
+            raise Refused("too-many", "a volume with more than it can hold", path=self.one.path)
         return (told,)
 
 
@@ -98,38 +94,36 @@ class Volumes:
     no container mounts.
     """
 
-    def __init__(self, template: Doc, identity: Identity, root: Path) -> None:
+    def __init__(self, template: Object, identity: Identity) -> None:
         self._identity = identity
         self._files: dict[tuple[str, str], Mount] = {}
         self._number = 0
         self._mounted: list[str] = []
         self._named: dict[str, _Volume] = {}
-        where = (*root, "volumes")
-        for one in _few(Object(template, root).objects("volumes"), where):
+        where = (*template.path, "volumes")
+        for one in _few(template.objects("volumes"), where):
             name = one.text("name")
             if name in self._named:
                 raise Refused("bad-name", "two volumes of the same name", path=one.path)
-            self._named[name] = _Volume(one.doc, one.path)
+            self._named[name] = _Volume(one)
 
-    def mount(
-        self, container: Doc, name: str, found: SettingsOf, path: Path, *, main: bool
-    ) -> None:
+    def mount(self, container: Object, name: str, found: SettingsOf, *, main: bool) -> None:
         """
         Add what one container mounts.
 
         Cloud SQL of the `main` container is told of the revision, as v1 has it in an annotation.
         """
         inside = found.inside(name)
-        for mount in Object(container, path).objects("volumeMounts"):
+        for mount in container.objects("volumeMounts"):
             at = mount.text("mountPath")
             at = at.rstrip("/") or at[:1]
             sub_path, called = mount.text("subPath"), mount.text("name")
-            volume = self._named.get(called, _Volume({}, mount.path))
+            volume = self._named.get(called, _Volume(Object({}, mount.path)))
             self._mounted.append(called)
             _few(self._mounted, mount.path)
-            if "secret" in volume.doc:
-                self._secret(name, at, sub_path, volume)
-            elif "cloudSqlInstance" in volume.doc and at == CLOUD_SQL and not sub_path:
+            if "secret" in volume.one.doc:
+                self._secret(name, at, sub_path, volume.one)
+            elif "cloudSqlInstance" in volume.one.doc and at == CLOUD_SQL and not sub_path:
                 for instance in volume.instances:
                     (found if main else inside).add(f"cloud_sql.{instance}", "attached")
             else:
@@ -137,9 +131,8 @@ class Volumes:
                 inside.add(f"volume.{at}.sub_path", sub_path)
                 inside.seal(f"volume.{at}.details", *volume.details)
 
-    def _secret(self, name: str, at: str, sub_path: str, volume: _Volume) -> None:
-        files = secret_files(name, at, sub_path, volume.doc, self._identity, volume.path)
-        for file in files:
+    def _secret(self, name: str, at: str, sub_path: str, volume: Object) -> None:
+        for file in secret_files(name, at, sub_path, volume, self._identity):
             self._files[file.container, file.path] = file
             self._number += 1
             if self._number > FILES_LIMIT:
@@ -155,10 +148,10 @@ class Volumes:
         return tuple(file for _, file in sorted(self._files.items()))
 
     def _idle(self, volume: _Volume) -> str:
-        if "secret" not in volume.doc:
+        if "secret" not in volume.one.doc:
             return volume.words
-        secret = Object(volume.doc, volume.path).inside("secret")
+        secret = volume.one.inside("secret")
         if isinstance(secret.doc.get("secret"), NotKnown):
             return f"secret {NOT_KNOWN}"
-        ref = reference(secret.doc.get("secret"), None, self._identity, volume.path)
+        ref = reference(secret.doc.get("secret"), None, self._identity, volume.one.path)
         return f"secret {ref.resource}"

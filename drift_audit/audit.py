@@ -18,7 +18,7 @@ from drift_audit.explanation import Explanation, explain
 from drift_audit.finding import Finding, Severity
 from drift_audit.fleet_report import capacity, shared
 from drift_audit.history import KnownGood
-from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service
+from drift_audit.inventory import Evidence, Inventory, Remembered, Scope, Service, share
 from drift_audit.kept import Keeper, NoKeeper
 from drift_audit.limits import Limits
 from drift_audit.part import Judged, Part, Shard, Terms, joined, missing, policy_digest
@@ -342,8 +342,7 @@ def _as_it_stands(pair: Pair, reference: Snapshot) -> Snapshot:
     """A reference with its traffic of now: a baseline tells that of the day of its promotion."""
     if pair.known.how != "promoted":
         return reference
-    mine = [t for t in pair.service.traffic if t.revision == reference.identity.revision]
-    percent, tags = sum(t.percent for t in mine), tuple(sorted(t.tag for t in mine if t.tag))
+    percent, tags = share(pair.service.traffic, reference.identity.revision)
     return reference.but(status=reference.status.but(percent=percent, tags=tags))
 
 

@@ -40,6 +40,14 @@ class TrafficTarget(Frozen):
     latest: bool = False
 
 
+def share(targets: Iterable[TrafficTarget], revision: str) -> tuple[int, tuple[str, ...]]:
+    """
+    The percentage of a revision, and its tags. What has no name yet gets what follows the newest.
+    """
+    mine = [t for t in targets if t.revision == revision and (revision or t.latest)]
+    return sum(t.percent for t in mine), tuple(sorted(t.tag for t in mine if t.tag))
+
+
 class Service(Frozen):
     """
     One service as it was found; one that is deleted and created anew has another `uid`.

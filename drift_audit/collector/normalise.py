@@ -21,7 +21,7 @@ from drift_audit.collector.fields import Unread
 from drift_audit.collector.nodes import Object
 from drift_audit.collector.settings import SettingsOf
 from drift_audit.collector.volumes import Volumes
-from drift_audit.inventory import TrafficTarget
+from drift_audit.inventory import TrafficTarget, share
 from drift_audit.seal import Sealer
 from drift_audit.snapshot import (
     UNKNOWN,
@@ -236,14 +236,14 @@ def status(
     by_type = {condition.text("type"): condition for condition in listed}
     nothing = Object({}, path)
     ready, active = by_type.get("Ready", nothing), by_type.get("Active", nothing)
-    mine = [t for t in traffic if t.revision == name and (name or t.latest)]
+    percent, tags = share(traffic, name)
     return Status(
         ready=_state(ready),
         ready_reason=ready.word("revisionReason", fields.REVISION_REASON),
         active=_state(active),
         active_reason=active.word("revisionReason", fields.REVISION_REASON),
-        percent=sum(t.percent for t in mine),
-        tags=tuple(sorted(t.tag for t in mine if t.tag)),
+        percent=percent,
+        tags=tags,
     )
 
 

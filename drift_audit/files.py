@@ -1,5 +1,5 @@
 """
-The only doors to the file system: reading what others wrote, guarded, and writing, whole or not
+The doors to files that people name: reading what others wrote, guarded, and writing, whole or not
 at all.
 """
 

@@ -1,6 +1,6 @@
 """
-Cloud Run v1 and what stands beside it: services and revisions as gcloud asks for them, locations,
-the state of the API, and which permissions the caller has.
+Cloud Run v1 and what stands beside it: services, revisions and jobs as gcloud asks for them,
+locations, the state of the API, and which permissions the caller has.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Deploys: a service is put through v1, and what follows from it shows on every front.
+Deploys: a service or a job is put through v1, and what follows from it shows on every front.
 
 As Cloud Run does it: a write of something that has moved on is refused; the template makes a new
 revision if it differs from what the service has; everything that the document leaves out is gone.

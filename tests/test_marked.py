@@ -14,6 +14,7 @@ from drift_audit.store.folder import Folder
 from drift_audit.store.home import Conflict
 from drift_audit.store.marked import (
     LIMIT,
+    TRIES,
     Head,
     Marked,
     again,
@@ -27,7 +28,7 @@ from drift_audit.store.marked import (
 KEY, OTHER = (SealKey(text * 32, lasting=True) for text in (b"k", b"o"))
 PLACE = "shop", "europe-west1"
 PATH = ".archive/shop/europe-west1.x.gz"
-LINES = {"b": "two\ttabs", "a": "\ud800é"}
+LINES = {"b": "two\ttabs", "a": "\ud800é", "c": " a space"}
 
 
 class Kind(Head):
@@ -67,7 +68,9 @@ def test_how_a_file_lies_there(tmp_path):
     head = json.loads(first)
     bare = Kind(told=7).model_dump_json().encode() + b"\n"
 
-    assert gzip.decompress(rest).decode("utf-8", "surrogatepass") == "a\t\ud800é\nb\ttwo\ttabs\n"
+    assert gzip.decompress(rest).decode("utf-8", "surrogatepass") == (
+        "a\t\ud800é\nb\ttwo\ttabs\nc\t a space\n"
+    )
     assert head == {"schema_version": 1, "document": "kind", "told": 7, "mark": head["mark"]}
     assert head["mark"] == KEY.mark("shop/europe-west1.x.gz", bare + rest)
     assert (tmp_path / ".archive/.gitignore").read_bytes() == b"*\n"
@@ -231,12 +234,33 @@ def test_file_that_cannot_be_written(tmp_path, caplog):
     (tmp_path / ".archive").write_text("")
     put(tmp_path)
 
-    [(level, says)] = warned(caplog)
-    assert level == "INFO"
-    assert str(tmp_path / ".archive") in says
+    assert warned(caplog) == [("INFO", f"cannot read {tmp_path / PATH}: not a directory")]
 
 
 def test_others_that_do_not_stop():
+    """
+    After so many tries it is given up and the file is named; the waits between them are random, up to
+    twice as long each time, and have a bound.
+    """
+    waited: list[list[float]] = []
+    for _ in range(200):
+        waits: list[float] = []
+        tried: list[int] = []
+
+        def write(tried=tried, waits=waits):
+            assert len(tried) == len(waits) < TRIES
+            tried.append(1)
+            raise Conflict("somebody else")
+
+        with pytest.raises(StoreError, match=r"\Ax: others wrote it all the time\Z"):
+            again(write, "x", sleep=waits.append)
+        waited.append(waits)
+    longest = [max(beside) for beside in zip(*waited, strict=True)]
+
+    assert longest == pytest.approx([min(0.05 * 2**n, 5) for n in range(TRIES - 1)], rel=0.1)
+
+
+def test_errors_that_are_no_conflict():
     """Other errors than a conflict end it at once."""
     tried = []
 

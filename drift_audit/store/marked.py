@@ -10,6 +10,7 @@ touched, or moved there, is not believed.
 from __future__ import annotations
 
 import logging
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Generic, Literal, TypeVar
@@ -158,15 +159,18 @@ def believed(mark: Mark, path: str, kind: type[Kind], file: bytes) -> tuple[Kind
     return (head, data) if file == marked(mark, path, head, data) else None
 
 
-def again(write: Callable[[], None], where: str) -> None:
+def again(
+    write: Callable[[], None], where: str, *, sleep: Callable[[float], None] = time.sleep
+) -> None:
     """
-    Write, and once more for each time that somebody else wrote meanwhile. Raises StoreError, also
-    where that does not end.
+    Write, and once more for each time that somebody else wrote meanwhile; `sleep` waits. Raises
+    StoreError, also where that does not end.
     """
     tries = Retrying(
         retry=retry_if_exception_type(Conflict),
         wait=wait_random_exponential(multiplier=0.05, max=5),
         stop=stop_after_attempt(TRIES),
+        sleep=sleep,
     )
     try:
         tries(write)

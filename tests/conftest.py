@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,16 @@ def home(request, tmp_path):
     else:
         with bucket() as cloud:
             yield cloud.home("some/prefix")
+
+
+@pytest.fixture
+def far_east(monkeypatch):
+    """A machine whose day began before that of UTC."""
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "<+14>-14")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def pytest_addoption(parser):

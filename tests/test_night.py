@@ -93,6 +93,7 @@ def test_what_is_kept():
         service(findings=[finding(), finding(severity=Severity.LOW, key="B", waived=WAIVED)]),
         service(findings=[finding(), finding("key-added", Severity.LOW, key="C")], candidate="old"),
         service(name="aaa"),
+        service().but(project="shop-web"),
     )
     told, kept = night(made, run="r1")
 
@@ -100,6 +101,7 @@ def test_what_is_kept():
     for name in ("generated_at", "verdict", "exit_code", "headline", "scope", "counts", "trend"):
         assert getattr(kept, name) == getattr(told, name), name
     assert kept.services == (
+        ServiceNight(at=HOME.but(project="shop-web"), candidate="api-00002-new"),
         ServiceNight(at=HOME.but(service="aaa"), candidate="api-00002-new"),
         ServiceNight(at=HOME, candidate="api-00002-new", high=1, low=1),
     )
@@ -192,8 +194,9 @@ def test_night_and_its_pages(store, tmp_path):
     assert (kept.folder, kept.read(Night), kept.read(Glance).run) == ("2026-01-15/one/", one, "one")
 
 
+@pytest.mark.usefixtures("far_east")
 def test_date_of_a_night(store, tmp_path):
-    """The date is that in UTC."""
+    """The date is that in UTC, wherever the program runs, and whatever the time is written in."""
     east = dt.timezone(dt.timedelta(hours=14))
     store.keep(kept_night().but(generated_at=NOW.astimezone(east)), {})
 
@@ -231,18 +234,34 @@ def test_folder_that_another_one_is_writing(store, tmp_path):
     assert (same / "night.json").exists()
 
 
+def test_large_pages_of_a_night_that_was_cut_off(store, tmp_path):
+    """A page may be larger than a baseline, also where it is held against what lies there."""
+    pages = {"report.html": "x" * (8 * 2**20 + 1)}
+    told = store.keep(kept_night(), pages)
+    (tmp_path / FOLDER / "one/night.json").unlink()
+
+    assert store.keep(kept_night(), pages) == told
+
+
 class Vanishing(Folder):
     """A folder in which every file is somebody else's when it is written, and is gone again."""
 
+    def __init__(self, root):
+        super().__init__(str(root))
+        self.tried = []
+
     def write(self, path, data, *, over):
+        self.tried.append(path)
         raise Conflict("somebody else")
 
 
 def test_folder_that_is_never_ours(tmp_path):
-    """Where every name is taken the run ends with an error that names the date."""
+    """Where every name is taken, up to the 999th, the run ends with an error that names the date."""
+    home = Vanishing(tmp_path)
     with pytest.raises(StoreError) as error:
-        Nights(Vanishing(str(tmp_path))).keep(kept_night(), {})
+        Nights(home).keep(kept_night(), {})
 
+    assert (len(home.tried), home.tried[-1]) == (999, f"{FOLDER}/one.999/night.json")
     assert str(error.value) == f"{tmp_path}/{FOLDER}: too many nights of one run"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import resource
 
 import pytest
 
@@ -92,8 +93,12 @@ def test_what_a_promotion_says():
     )
 
 
+@pytest.mark.usefixtures("far_east")
 def test_what_a_promotion_does_not_say():
-    """What nobody said does not stand in the file; no waivers are told as none."""
+    """
+    What nobody said does not stand in the file; no waivers are told as none. The day is that in UTC,
+    wherever the program runs, and whatever the time is written in.
+    """
     one = made()
     document = json.loads(one.text())
 
@@ -121,7 +126,8 @@ def test_digest_of_a_promotion():
 
 def test_digest_of_a_revision():
     """What a revision is has the digest of its snapshot, without how it stands and what was unseen."""
-    one = snapshot(SIDE | {"status": {"percent": 7}, "unseen": [{"where": "x", "reason": "y"}]})
+    side = SIDE | {"status": {"percent": 7}, "unseen": [{"where": "x", "reason": "y"}]}
+    one = snapshot(side, create_time=NOW)
     bare = one.but(status=Status(), seen=type(one.seen)())
 
     assert content_digest(one) == plain_digest(bare.model_dump(mode="json"))
@@ -288,13 +294,41 @@ def test_service_that_was_made_anew(tmp_path, was, asked, told):
     store = Baselines(Folder(str(tmp_path)))
     one = made(service_uid=was)
     store.write(one)
+    assert store.read(HOME) == one
     if not told:
         assert store.read(HOME, asked) == one
         return
     says, hint = refused(lambda: store.read(HOME, asked))
     where = tmp_path / f"{PLACE}.json"
     assert says == f"{where}: of a service that was deleted; {HOME} was created anew"
-    assert hint
+    assert hint == "promote a revision of the new service"
+
+
+@pytest.mark.parametrize("path", [f"{PLACE}.json", KEPT.format(2)])
+def test_files_that_are_damaged(store, tmp_path, path):
+    """A file that is no baseline, or that of another service, is told by its name."""
+    where = tmp_path / path
+    put(tmp_path, path, "{}")
+    assert refused(lambda: store.verify(HOME)) == (
+        f"{where}: not a baseline of this version: sequence",
+        "",
+    )
+    put(tmp_path, path, made(3, chain()[1], identity={"service": "web"}))
+    assert refused(lambda: store.verify(HOME)) == (
+        f"{where}: is the baseline of shop/europe-west1/web",
+        RESTORE,
+    )
+
+
+def test_promotion_over_a_damaged_file(store, tmp_path):
+    """What is damaged is not written over: it is told by its name, and stays."""
+    put(tmp_path, f"{PLACE}.json", "{}")
+
+    assert refused(lambda: store.write(chain(4)[3])) == (
+        f"{tmp_path}/{PLACE}.json: not a baseline of this version: sequence",
+        "",
+    )
+    assert (tmp_path / f"{PLACE}.json").read_text() == "{}"
 
 
 def test_promotion_that_others_came_before(store, tmp_path):
@@ -337,6 +371,8 @@ def test_promotion_whose_place_is_taken(store, tmp_path):
         ({KEPT.format(1): made(identity={"service": "web"})}, KEPT.format(1), "is the baseline of shop/europe-west1/web"),
         ({f"{PLACE}.json": made(7, chain()[1])}, f"{PLACE}.json", "is not the baseline that its history tells"),
         ({f"{PLACE}.json": made(7, chain(4)[3])}, f"{PLACE}.json", "is not the baseline that its history tells"),
+        ({f"{PLACE}.json": made(7, made(8, chain()[1]))}, f"{PLACE}.json", "is not the baseline that its history tells"),
+        ({f"{PLACE}.json": chain(4)[3].but(sequence=9).signed()}, f"{PLACE}.json", "is not the baseline that its history tells"),
         ({KEPT.format(n): None for n in (1, 2, 3)}, f"{PLACE}.json", "no promotion of it is kept"),
     ],
 )  # fmt: skip
@@ -382,7 +418,7 @@ def test_services_of_a_store(tmp_path):
         "shop/us/e.json.orig", "shop/us/E.json", "shop/us/.json", "shop/us/f", "shop/US/a.json", "S/us/a.json",
         "shop/g.json", "_history/shop/us/h.000001.json", "_history/shop/us/a.000002.json",
         "_history/shop/us/i.x.json", "_history/shop/us/j.000001.json.orig", "_history/shop/us/k.²3.json",
-        "_history/old/us/l.000010.json",
+        "_history/old/us/l.000010.json", "_history/shop/us/m.job.000003.json", "shopX/us/n.json",
     ):  # fmt: skip
         put(tmp_path, path, "{}")
     (tmp_path / "file").write_text("")
@@ -393,7 +429,7 @@ def test_services_of_a_store(tmp_path):
         ("shop", "us", "a.job"),
         ("shop", "us", "b"),
     ]
-    kept = [("old", "us", "l"), ("shop", "us", "h")]
+    kept = [("old", "us", "l"), ("shop", "us", "h"), ("shop", "us", "m.job")]
 
     def told(found):
         return [(at.project, at.region, at.service) for at in found]
@@ -470,6 +506,20 @@ def test_limits_of_a_folder(tmp_path):
     home.write("b", large, over=None)
     assert refused(lambda: home.read("b"))[0] == f"{tmp_path}/b: too-big: larger than 8 MiB"
     home.write("b", b"1", over=hashlib.sha256(large).hexdigest())
+
+
+def test_file_that_the_disk_does_not_take(tmp_path):
+    """What does not fit is told with its file and the words of the system, and nothing is left of it."""
+    home = Folder(str(tmp_path))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        told = refused(lambda: home.write("a", b"12", over=None))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert told == (f"cannot write {tmp_path}/a: file too large", "")
+    assert home.names() == []
 
 
 def test_names_in_a_folder(tmp_path):

@@ -143,6 +143,17 @@ def test_age_is_that_of_the_oldest_reading(tmp_path):
         assert lines(tmp_path / FILE)[0]["full_at"] == "2026-01-15T12:00:00Z"
 
 
+def test_archive_that_vanishes_meanwhile(tmp_path):
+    """What is made of what was recalled is as old as that, also where the file is gone by then."""
+    archive(tmp_path).keep([remembered()])
+    one = archive(tmp_path, now=NOW + dt.timedelta(hours=24))
+    found = one.recall(HOME)
+    (tmp_path / FILE).unlink()
+    one.keep([found])
+
+    assert lines(tmp_path / FILE)[0]["full_at"] == "2026-01-15T12:00:00Z"
+
+
 @pytest.mark.parametrize(("after", "stays"), [(NIGHT, True), (NIGHT + SECOND, False)])
 def test_everything_anew(tmp_path, after, stays):
     """With `full` nothing is recalled; what another part of the same run has read anew stays."""
@@ -234,8 +245,21 @@ def test_ledger_is_read_once(tmp_path):
     assert one.of(WEB) == SEEN_WEB
 
 
-def test_ledger_under_another_key(tmp_path):
-    """Handed over, what was seen is kept under the other key; what that one wrote already stays."""
+@pytest.mark.parametrize("line", ["{}", SEEN_WEB.model_dump_json()])
+def test_line_of_the_ledger_that_is_not_of_the_service(tmp_path, line):
+    """A line that says nothing, or is of another service, tells nothing of the service."""
+    one = ledger(tmp_path)
+    one._noted["shop", "europe-west1"] = {str(HOME): line}
+    one.keep()
+
+    assert ledger(tmp_path).of(HOME) is None
+
+
+def test_ledger_under_another_key(tmp_path, caplog):
+    """
+    Handed over, what was seen is kept under the other key; what that one wrote already stays, and
+    nothing is said to be lost.
+    """
     there = ".archive/shop/us-east1.past.jsonl.gz"
     east = SEEN.but(service=HOME.but(region="us-east1"))
     note(tmp_path, SEEN, SEEN_WEB)
@@ -243,6 +267,7 @@ def test_ledger_under_another_key(tmp_path):
     before = (tmp_path / there).read_bytes()
     ledger(tmp_path).hand_over(OTHER)
 
+    assert caplog.messages == []
     assert [ledger(tmp_path, OTHER).of(p.service) for p in (SEEN, SEEN_WEB, east)] == [
         SEEN, SEEN_WEB, east,
     ]  # fmt: skip

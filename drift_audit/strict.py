@@ -195,7 +195,7 @@ def _pairs(pairs: list[tuple[str, Node]]) -> dict[str, Node]:
 
 
 def _bare(node: Any) -> Node:
-    """A boolean as it was written, and those of a list; mappings were seen to when they were read."""
+    """A boolean as it was written, and those of a list; what a mapping holds is bare by now."""
     if isinstance(node, bool):
         return Bare(str(node).lower())
     return [_bare(item) for item in node] if isinstance(node, list) else node

@@ -105,6 +105,14 @@ def test_pages_are_named_in_the_log(caplog):
     ]
 
 
+def test_threads_are_named_for_who_looks_at_a_run_that_hangs(caplog):
+    """The first page is asked for where it is wanted, those ahead by a thread that is called so."""
+    caplog.set_level(logging.DEBUG, "drift_audit.collector.budget")
+    listed(Client(page("a", token="1"), page("b", token="2"), page("c")))
+
+    assert [record.threadName for record in caplog.records] == ["MainThread", "page_0", "page_0"]
+
+
 def test_items_that_come_twice():
     """What comes again is dropped, on the same page and on a later one."""
     client = Client(page("a", "a", "b", token="1"), page("b", "a", "c"))

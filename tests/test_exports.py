@@ -49,6 +49,22 @@ def test_shapes_of_services(document, tmp_path):
     assert [s.service for s in found(tmp_path, document).services] == ["api"]
 
 
+@pytest.mark.parametrize(
+    ("field", "kind", "template"),
+    [
+        ("services", "service", {"containers": [{"image": "r/i"}]}),
+        ("workerPools", "worker-pool", {"containers": [{"image": "r/i"}]}),
+        ("jobs", "job", {"template": {"containers": [{"image": "r/i"}]}}),
+    ],
+)
+def test_answers_of_the_rest_api(field, kind, template, tmp_path):
+    """A page of the list of each kind, as the API of v2 answers it."""
+    one = {"name": f"projects/shop/locations/r1/{field}/nightly", "template": template}
+    [read] = found(tmp_path, {field: [one]}).services
+
+    assert (read.kind, read.address.service.partition(".")[0]) == (kind, "nightly")
+
+
 def test_yaml_and_json_are_alike(tmp_path):
     """The same export in either format is the same inventory."""
     document = service(env=[{"name": "A", "value": "x"}])

@@ -186,7 +186,7 @@ def _list_keys(doc: Node) -> list[str]:
         return []
     if str(doc.get("kind")).endswith("List") or set(doc) == {"items"}:
         return ["items"]
-    keys = ("services", "revisions", "workerPools", "versions", "assets")
+    keys = ("services", "revisions", "workerPools", "jobs", "versions", "assets")
     return [k for k in keys if isinstance(doc.get(k), list) and "kind" not in doc]
 
 

@@ -96,7 +96,7 @@ CAMPAIGNS = (
     ),
     Campaign(
         "schedules",
-        "So do several faults at once.",
+        "Several faults at once give no third thing: complete, or marked incomplete.",
         "Worlds made up at random, under up to six faults each, of any kind and anywhere.",
         ("pytest", "-q", "--hypothesis-profile=proof", "tests/test_fault_schedules.py"),
         (Goal(watch.SCHEDULES, "schedules", least=20_000), FAILED),
@@ -232,7 +232,7 @@ CAMPAIGNS = (
     ),
     Campaign(
         "pythons",
-        "So does every Python that is supported.",
+        "Every supported Python gives the same bytes.",
         "Each has an environment of its own with what is pinned, and runs the same commands: the demo, a world"
         " that is played to it, files of several services in every format, real manifests and hostile inputs.",
         ("tests.pythons",),

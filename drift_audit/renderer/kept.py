@@ -42,11 +42,6 @@ def render(kept: KeptKeys, *, color: bool = False, width: int = WIDTH) -> str:
         console.print(Text(visible(at.name), style="bold") + Text("  ") + Text(visible(where)))
         for step in line.steps:
             made = step.deploy
-            by = [
-                f"by {made.creator}" if made.creator else "",
-                made.client and f"with {made.client}",
-            ]
             after = f"{made.revision} (after {step.previous})" if step.previous else made.revision
-            who = ", ".join(filter(None, [after, *by]))
-            tell_step(console, step, who, made.create_time)
+            tell_step(console, step, after, made)
     return lines(out)

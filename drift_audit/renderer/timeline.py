@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from drift_audit.headline import number, some
-from drift_audit.kept import KeptStep
+from drift_audit.kept import Deploy, KeptStep
 from drift_audit.renderer import told
 from drift_audit.renderer.encode import command, visible
 from drift_audit.renderer.heat import LETTERS
@@ -109,16 +109,14 @@ def _steps(
     for step in line.steps:
         facts = made[step.revision]
         name = f"{step.revision} (deleted)" if step.revision in deleted else step.revision
-        by = [
-            f"by {facts.creator}" if facts.creator else "",
-            facts.client and f"with {facts.client}",
-        ]
-        tell_step(console, step, ", ".join(filter(None, [name, *by])), facts.create_time)
+        tell_step(console, step, name, facts)
 
 
-def tell_step(console: Console, step: Told, who: str, at: dt.datetime | None) -> None:
+def tell_step(console: Console, step: Told, name: str, deploy: Deploy | RevisionFacts) -> None:
     """What one deploy did, when and in which revision, and what it probably was."""
+    at = deploy.create_time
     date = f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M}" if at else ""
+    who = ", ".join(filter(None, [name, told.made_by(deploy)]))
     row(console, date, step.says, STYLES.get(step.what, ""), DATE)
     row(console, "", f"in {who}", "dim", DATE)
     if step.cause is not None:

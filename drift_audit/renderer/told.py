@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from drift_audit.finding import Finding, First, Known, Waived
 from drift_audit.headline import number, some
 from drift_audit.inventory import Scope
+from drift_audit.kept import Deploy
 from drift_audit.report import Counts, Report, Trend, Verdict
 from drift_audit.service_report import ReportedChange, RevisionFacts, ServiceReport
 from drift_audit.snapshot import UNKNOWN, Address
@@ -28,21 +29,28 @@ def time(at: dt.datetime | None) -> str:
 
 def revision(facts: RevisionFacts) -> str:
     """A revision with what is known of who made it."""
-    by = f"by {facts.creator}" if facts.creator else ""
-    client = f"with {facts.client}" if facts.client else ""
     serves = f"serving {facts.percent}%" if facts.percent else ""
     tags = f"tag {', '.join(facts.tags)}" if facts.tags else ""
     commits = [f"commit {x.value[:COMMIT]}" for x in facts.labels if x.name == "commit-sha"]
-    parts = [time(facts.create_time), by, client, *commits, serves, tags]
-    return ", ".join([facts.revision, *filter(None, parts)])
+    return _commas(
+        facts.revision, time(facts.create_time), made_by(facts), *commits, serves, tags
+    )
+
+
+def made_by(deploy: Deploy | First | RevisionFacts) -> str:
+    """Who deployed, and with what, as far as that is known."""
+    by = f"by {deploy.creator}" if deploy.creator else ""
+    return _commas(by, f"with {deploy.client}" if deploy.client else "")
 
 
 def since(first: First) -> str:
     """The deploy that made a change."""
-    by = f"by {first.creator}" if first.creator else ""
-    client = f"with {first.client}" if first.client else ""
-    told = ", ".join(filter(None, [first.revision, time(first.create_time), by, client]))
+    told = _commas(first.revision, time(first.create_time), made_by(first))
     return f"since {told}" if first.certain else f"in {told}, or earlier"
+
+
+def _commas(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
 
 
 def scope(asked: Scope) -> str:

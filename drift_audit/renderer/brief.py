@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from drift_audit.headline import number
 from drift_audit.renderer import told
 from drift_audit.renderer.encode import visible
 from drift_audit.report import Report
@@ -15,12 +14,11 @@ def render(report: Report) -> str:
 
 def line(report: Report) -> str:
     """The same without the line break."""
-    unseen = number(len(report.unseen), "thing") if report.unseen else "nothing in scope"
     facts = [
         f"findings: {told.weights(report.counts)}",
         f"nights: {told.trend(report.trend, report.verdict)}" if report.trend else "",
         f"seen: {told.short(report)}" if told.short(report) else "",
-        f"not seen: {unseen}",
+        f"not seen: {told.unseen(report)}",
         f"exit {report.exit_code}",
     ]
     head = f"{report.verdict.upper()}: {visible(report.headline)}"

@@ -11,7 +11,9 @@ from typing import Protocol, TypeVar
 
 from drift_audit.finding import Known
 from drift_audit.night import Glance, Night, ServiceNight, Standing
+from drift_audit.renderer import told
 from drift_audit.renderer.told import WEIGHTS
+from drift_audit.report import Counts
 
 MOST_NIGHTS = 30
 """Nights of a table of services."""
@@ -129,7 +131,7 @@ class Course:
                 for name in shown
             ],
             rest=[
-                (name.removeprefix(place), _told(self.standing[0].get(name)))
+                (name.removeprefix(place), _stood(self.standing[0].get(name)))
                 for name in names[len(shown) :]
             ],
             place=place,
@@ -183,24 +185,23 @@ def courses(nights: Iterable[Kept]) -> list[Course]:
     return found
 
 
-def _counts(of: object) -> list[int]:
-    return [getattr(of, word, 0) for word in WEIGHTS]
+def _counts(of: Counts | ServiceNight | None) -> list[int]:
+    return [count for _, count in told.tally(of)] if of else [0] * len(WEIGHTS)
 
 
 def _cell(service: ServiceNight | None) -> Cell:
     if service is None:
         return Cell("missing", "-")
-    for word in WEIGHTS:
-        if count := getattr(service, word):
+    for word, count in told.tally(service):
+        if count:
             return Cell(word, f"{count}{word[0].upper()}")
     return Cell("none", "0")
 
 
-def _told(service: ServiceNight | None) -> str:
+def _stood(service: ServiceNight | None) -> str:
     if service is None:
         return "not seen in the newest night"
-    told = [f"{n} {word}" for word in WEIGHTS if (n := getattr(service, word))]
-    return ", ".join(told) or "none open"
+    return told.severities(service) or "none open"
 
 
 def _parts(night: Glance, most: int) -> list[Part]:
@@ -208,7 +209,7 @@ def _parts(night: Glance, most: int) -> list[Part]:
     scale = (HEIGHT - LEAST * len(WEIGHTS)) / max(1, most)
     parts: list[Part] = []
     top = HEIGHT
-    for word, count in zip(WEIGHTS, _counts(night.counts), strict=True):
+    for word, count in told.tally(night.counts):
         if count:
             height = LEAST + int(count * scale)
             top -= height

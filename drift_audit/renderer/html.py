@@ -115,7 +115,7 @@ class Page:
                     told.WEIGHTS.index(f.severity.word),
                     rules[f.rule],
                     number,
-                    printable(told.spot_name(f)),
+                    printable(told.where(f.address)),
                     int(f.is_new(self._report.generated_at)),
                     int(f.waived is not None),
                     _pieces(f.says),
@@ -133,17 +133,11 @@ class Page:
 
 def _packed(service: ServiceReport) -> dict[str, Any]:
     """A service as the script unpacks it: its name, sentences in pieces, and commands to copy."""
-    remedy = service.remedy
-    commands = [("Restore", remedy.restore), ("Or roll back", remedy.rollback)] if remedy else []
-    facts = [
-        ("candidate", told.revision(service.candidate_facts)),
-        ("reference", told.compared(service)),
-        *(("not used", reason) for reason in service.passed_over),
-    ]
+    remedy, commands = service.remedy, told.commands(service.remedy)
     return {
         "name": printable(told.place(service)),
-        "facts": [(what, _pieces(sentence)) for what, sentence in facts],
-        "commands": [(label, command(words)) for label, words in commands if words],
+        "facts": [(what, _pieces(sentence)) for what, sentence in told.facts(service)],
+        "commands": [(label.capitalize(), command(words)) for label, words in commands],
         "note": printable(remedy.note) if remedy else "",
     }
 

@@ -84,15 +84,9 @@ def _run(report: Report) -> Iterator[Case]:
 
 def _service(report: Report, service: ServiceReport) -> Iterator[Case]:
     outcome: Outcome = "passed" if service.reference is not None else "skipped"
-    remedy = service.remedy
     details = (
-        *_lines(
-            f"candidate: {told.revision(service.candidate_facts)}",
-            f"reference: {told.compared(service)}",
-            *(f"not used: {reason}" for reason in service.passed_over),
-        ),
-        *((f"restore: {command(remedy.restore)}",) if remedy and remedy.restore else ()),
-        *((f"or roll back: {command(remedy.rollback)}",) if remedy and remedy.rollback else ()),
+        *_lines(*(f"{label}: {fact}" for label, fact in told.facts(service))),
+        *(f"{label}: {command(words)}" for label, words in told.commands(service.remedy)),
     )
     yield Case("compared", outcome, service.reference_why, details)
     for finding in service.findings:

@@ -70,7 +70,6 @@ def inert(text: str) -> str:
 def _head(report: Report, named: int) -> list[str]:
     """The lines before the findings, with so many of what was not seen or judged by name."""
     verdict = inert(f"{report.verdict.upper()}: {report.headline}")
-    missed = number(len(report.unseen), "thing") if report.unseen else "nothing in scope"
     blocked = [skip for skip in report.skipped if skip.blocking]
     unmade = f"; {number(len(blocked), 'judgement')} in scope not made" if blocked else ""
     holes = [f"not seen: {one.where}: {one.reason}" for one in report.unseen]
@@ -80,7 +79,8 @@ def _head(report: Report, named: int) -> list[str]:
         f"findings: {told.weights(report.counts)}",
         *_trend(report),
     ]
-    return [verdict, f"not seen: {missed}{unmade}", *map(inert, [*holes[:named], *rest])]
+    missed = f"not seen: {told.unseen(report)}{unmade}"
+    return [verdict, missed, *map(inert, [*holes[:named], *rest])]
 
 
 def _trend(report: Report) -> list[str]:

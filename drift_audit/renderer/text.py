@@ -110,9 +110,8 @@ class _Page:
 
     def command(self, label: str, words: str) -> None:
         """A command stands on a line of its own, unbroken, so that it can be copied."""
-        if words:
-            self.line(f"{label}:", "bold")
-            self._console.print(Text(f"  {command(words)}"), soft_wrap=True)
+        self.line(f"{label}:", "bold")
+        self._console.print(Text(f"  {command(words)}"), soft_wrap=True)
 
     def head(self, report: Report) -> None:
         self.rows([(report.verdict.upper(), STYLES[report.verdict], report.headline)])
@@ -132,11 +131,7 @@ class _Page:
     def service(self, service: ServiceReport) -> None:
         self._console.print()
         self.line(told.place(service), "bold underline")
-        rows = [
-            ("candidate", "bold", told.revision(service.candidate_facts)),
-            ("reference", "bold", told.compared(service)),
-        ]
-        rows += [("not used", "bold", reason) for reason in service.passed_over]
+        rows = [(label, "bold", fact) for label, fact in told.facts(service)]
         rows += [("changes", "bold", number(len(service.changes), "difference"))]
         self.rows(rows)
         self.findings("", service.findings)
@@ -165,8 +160,8 @@ class _Page:
         self.rows(rows)
 
     def remedy(self, remedy: Remedy) -> None:
-        self.command("restore", remedy.restore)
-        self.command("or roll back", remedy.rollback)
+        for label, words in told.commands(remedy):
+            self.command(label, words)
         if remedy.note:
             self.line(remedy.note)
 

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from drift_audit.finding import Finding, First, Known, Waived
+from drift_audit.finding import WORDS, Finding, First, Known, Remedy, Waived
 from drift_audit.headline import number, some
 from drift_audit.inventory import Scope
-from drift_audit.kept import Deploy
 from drift_audit.report import Counts, Report, Trend, Verdict
 from drift_audit.service_report import ReportedChange, RevisionFacts, ServiceReport
 from drift_audit.snapshot import UNKNOWN, Address
 
+if TYPE_CHECKING:
+    from drift_audit.kept import Deploy
+    from drift_audit.night import ServiceNight
+
 COMMIT = 12
 """Enough of a commit to find it by."""
 
-WEIGHTS = ("critical", "high", "medium", "low", "info")
+WEIGHTS = tuple(reversed(WORDS))
 
 
 def time(at: dt.datetime | None) -> str:
@@ -77,6 +81,12 @@ def seen(report: Report) -> str:
     return "; ".join(filter(None, [", ".join(looked), ", ".join(told)]))
 
 
+def unseen(report: Report) -> str:
+    """How much of what was in scope was not seen."""
+    missed = report.counts.unseen
+    return number(missed, "thing") if missed else "nothing in scope"
+
+
 def short(report: Report) -> str:
     """What was seen in part alone; empty where everything was."""
     shares = _shares(report)
@@ -98,10 +108,18 @@ def _shares(report: Report) -> list[tuple[int, int, str]]:
 
 def weights(counts: Counts) -> str:
     """Open findings by severity, and those that were waived."""
-    told = [f"{n} {w}" for w in WEIGHTS if (n := getattr(counts, w))]
-    if counts.waived:
-        told.append(f"{counts.waived} waived")
-    return ", ".join(told) or "none"
+    waived = f"{counts.waived} waived" if counts.waived else ""
+    return _commas(severities(counts), waived) or "none"
+
+
+def severities(of: Counts | ServiceNight) -> str:
+    """Open findings by severity alone; empty where there are none."""
+    return ", ".join(f"{n} {word}" for word, n in tally(of) if n)
+
+
+def tally(of: Counts | ServiceNight) -> list[tuple[str, int]]:
+    """Open findings by severity, the gravest first."""
+    return [(word, getattr(of, word)) for word in WEIGHTS]
 
 
 def trend(of: Trend, verdict: Verdict) -> str:
@@ -119,7 +137,11 @@ def age(since: dt.datetime | None, now: dt.datetime) -> str:
     """Whether a finding of a night is new, or since when there is one; nothing where it is none."""
     if since is None:
         return ""
-    return "new" if since >= now else f"seen since {_day(since)} ({span(since, now)})"
+    return "new" if since >= now else _lasting(since, now)
+
+
+def _lasting(since: dt.datetime, now: dt.datetime) -> str:
+    return f"seen since {since.astimezone(dt.UTC):%Y-%m-%d} ({span(since, now)})"
 
 
 def span(since: dt.datetime, now: dt.datetime) -> str:
@@ -131,8 +153,8 @@ def span(since: dt.datetime, now: dt.datetime) -> str:
 def resolved(known: Known, now: dt.datetime) -> str:
     """A finding that is no more: what it was, where, and for how long."""
     where = f"{spot(known.address)}: " if spot(known.address) else ""
-    seen = f"seen since {_day(known.since)} ({span(known.since, now)})"
-    return f"{known.severity.word} {known.rule}: {where}{known.says}; {seen}"
+    lasted = _lasting(known.since, now)
+    return f"{known.severity.word} {known.rule}: {where}{known.says}; {lasted}"
 
 
 def spot(address: Address) -> str:
@@ -149,21 +171,6 @@ def about(finding: Finding, now: dt.datetime) -> list[str]:
         waived(finding.waived) if finding.waived else "",
     ]
     return [line for line in known if line]
-
-
-def _day(at: dt.datetime) -> str:
-    return f"{at.astimezone(dt.UTC):%Y-%m-%d}"
-
-
-def tally(report: Report) -> list[tuple[str, int]]:
-    """Open findings by severity, the gravest first."""
-    return [(word, getattr(report.counts, word)) for word in WEIGHTS]
-
-
-def spot_name(finding: Finding) -> str:
-    """The key, file or setting that a finding is about, with its container; else nothing."""
-    at = finding.address
-    return _named(at.container, at.key or at.mount or at.setting or "")
 
 
 def listed(findings: Sequence[Finding]) -> list[Finding]:
@@ -185,13 +192,10 @@ def services(report: Report) -> list[ServiceReport]:
     return sorted(report.services, key=lambda s: (-worst(s), place(s)))
 
 
-def where(change: ReportedChange) -> str:
-    """The key, mount or setting of a change, with its container where one is named."""
-    return _named(change.container, change.key or change.mount or change.setting or "")
-
-
-def _named(container: str, name: str) -> str:
-    return f"{container}: {name}" if container and name else name
+def where(of: Address | ReportedChange) -> str:
+    """The key, file or setting alone, with its container where one is named; else nothing."""
+    name = of.key or of.mount or of.setting or ""
+    return f"{of.container}: {name}" if of.container and name else name
 
 
 def waived(by: Waived) -> str:
@@ -214,6 +218,21 @@ def skipped(report: Report) -> list[tuple[str, str]]:
     for what, reason in groups:
         reasons.setdefault(reason, []).append(what)
     return [(", ".join(sorted(what)), reason) for reason, what in sorted(reasons.items())]
+
+
+def facts(service: ServiceReport) -> list[tuple[str, str]]:
+    """What was compared with what, and what was not used: each fact with its label."""
+    return [
+        ("candidate", revision(service.candidate_facts)),
+        ("reference", compared(service)),
+        *(("not used", reason) for reason in service.passed_over),
+    ]
+
+
+def commands(remedy: Remedy | None) -> list[tuple[str, str]]:
+    """The commands that put it back, as far as there are any: each with its label."""
+    both = [("restore", remedy.restore), ("or roll back", remedy.rollback)] if remedy else []
+    return [(label, words) for label, words in both if words]
 
 
 def compared(service: ServiceReport) -> str:

@@ -131,7 +131,7 @@ class _Pages:
 
 def columns() -> int:
     """The width of text on standard output: that of the terminal, within reason."""
-    from drift_audit.renderer.text import WIDTH
+    from drift_audit.renderer.terminal import WIDTH
 
     width = min(WIDTH, os.get_terminal_size().columns) if sys.stdout.isatty() else WIDTH
     return max(40, width)

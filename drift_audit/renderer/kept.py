@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 from rich.text import Text
 
 from drift_audit.headline import number
 from drift_audit.kept import KeptKeys
-from drift_audit.renderer.encode import visible
-from drift_audit.renderer.text import WIDTH, lines, terminal
+from drift_audit.renderer.terminal import WIDTH, Terminal, shown
 from drift_audit.renderer.timeline import row, tell_step
 
 MIND = "between two kept revisions there may have been others, which no audit read"
@@ -17,31 +14,32 @@ MIND = "between two kept revisions there may have been others, which no audit re
 
 def render(kept: KeptKeys, *, color: bool = False, width: int = WIDTH) -> str:
     """What was looked at, then every key that some deploy changed, service by service."""
-    out = io.StringIO()
-    console = terminal(out, color=color, width=width)
+    terminal = Terminal(color=color, width=width)
     services = number(kept.services, "service")
-    row(console, "kept", f"{number(kept.revisions, 'revision')} of {services}")
+    row(terminal, "kept", f"{number(kept.revisions, 'revision')} of {services}")
     for missed in kept.unseen:
-        row(console, "not seen", f"{missed.where}: {missed.reason}", "bold yellow")
+        row(terminal, "not seen", f"{missed.where}: {missed.reason}", "bold yellow")
     changed = sum(line.changed for line in kept.lines)
     row(
-        console, "changed", f"{number(changed, 'place')} of a key or file" if changed else "nothing"
+        terminal,
+        "changed",
+        f"{number(changed, 'place')} of a key or file" if changed else "nothing",
     )
     others = [f"{kept.unchanged} not changed"] if kept.unchanged else []
     if kept.without:
         others.append(f"{number(kept.without, 'service')} without any")
     if others:
-        row(console, "besides", ", ".join(others))
+        row(terminal, "besides", ", ".join(others))
     if changed:
-        row(console, "mind", MIND, "dim")
+        row(terminal, "mind", MIND, "dim")
     for line in kept.lines:
-        console.print()
+        terminal.line()
         at = line.at
         where = f"{at.project}/{at.region}/{at.service}"
         where += f" in container {at.container}" if at.container else ""
-        console.print(Text(visible(at.name), style="bold") + Text("  ") + Text(visible(where)))
+        terminal.line(shown(at.name, "bold") + Text("  ") + shown(where))
         for step in line.steps:
             made = step.deploy
             after = f"{made.revision} (after {step.previous})" if step.previous else made.revision
-            tell_step(console, step, after, made)
-    return lines(out)
+            tell_step(terminal, step, after, made)
+    return terminal.text

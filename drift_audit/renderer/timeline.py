@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import io
 from collections.abc import Collection, Sequence
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from drift_audit.headline import number, some
@@ -15,7 +12,7 @@ from drift_audit.kept import Deploy, KeptStep
 from drift_audit.renderer import told
 from drift_audit.renderer.encode import command, visible
 from drift_audit.renderer.heat import LETTERS
-from drift_audit.renderer.text import WIDTH, lines, terminal
+from drift_audit.renderer.terminal import WIDTH, Terminal, shown
 from drift_audit.service_report import RevisionFacts
 from drift_audit.timeline import Line, Step, Timeline
 
@@ -31,26 +28,25 @@ STYLES = {"vanished": "bold red", "emptied": "bold red", "became": "red", "appea
 
 def render(timeline: Timeline, *, color: bool = False, width: int = WIDTH) -> str:
     """Which revisions there are, what serves and is known good, then every key, oldest first."""
-    out = io.StringIO()
-    console = terminal(out, color=color, width=width)
+    terminal = Terminal(color=color, width=width)
     made = {facts.revision: facts for facts in timeline.revisions}
-    _head(console, timeline)
+    _head(terminal, timeline)
     several = len({line.at.container for line in timeline.lines} - {""}) > 1
-    _map(console, timeline, width, named=several)
+    _map(terminal, timeline, width, named=several)
     for line in timeline.lines:
-        console.print()
+        terminal.line()
         where = f" in container {line.at.container}" if several and line.at.container else ""
-        console.print(Text(visible(line.at.name), style="bold") + Text(visible(where)))
-        _steps(console, line, made, timeline.deleted)
+        terminal.line(shown(line.at.name, "bold") + shown(where))
+        _steps(terminal, line, made, timeline.deleted)
     if not timeline.lines:
-        console.print()
-        console.print("no deploy changed a key or a file")
-    return lines(out)
+        terminal.line()
+        terminal.line(shown("no deploy changed a key or a file"))
+    return terminal.text
 
 
-def _head(console: Console, timeline: Timeline) -> None:
+def _head(terminal: Terminal, timeline: Timeline) -> None:
     place = f"{timeline.project}/{timeline.region}/{timeline.service}"
-    console.print(Text(visible(place), style="bold underline"))
+    terminal.line(shown(place, "bold underline"))
     read = number(len(timeline.revisions), "revision")
     if timeline.revisions:
         first, last = (told.time(timeline.revisions[i].create_time) for i in (0, -1))
@@ -61,18 +57,18 @@ def _head(console: Console, timeline: Timeline) -> None:
         read = f"{read}; there may be others"
     now = {r.revision for r in timeline.revisions if r.percent}
     serving = [f"{r.revision} ({r.percent}%)" for r in timeline.revisions if r.percent]
-    row(console, "seen", read)
+    row(terminal, "seen", read)
     for missed in timeline.unseen:
-        row(console, "not seen", f"{missed.where}: {missed.reason}", "bold yellow")
-    row(console, "serving", ", ".join(serving) or "none of these")
+        row(terminal, "not seen", f"{missed.where}: {missed.reason}", "bold yellow")
+    row(terminal, "serving", ", ".join(serving) or "none of these")
     served = [f"{s.revision} (until {s.day})" for s in timeline.served if s.revision not in now]
     if served:
-        row(console, "served", some(served))
+        row(terminal, "served", some(served))
     good, why = timeline.known_good, timeline.known_good_why
-    row(console, "known good", f"{good} ({why})" if good else f"none: {why}")
+    row(terminal, "known good", f"{good} ({why})" if good else f"none: {why}")
 
 
-def _map(console: Console, timeline: Timeline, width: int, *, named: bool) -> None:
+def _map(terminal: Terminal, timeline: Timeline, width: int, *, named: bool) -> None:
     """Every key in a row, with a letter for each revision, where that fits."""
     made = [facts.revision for facts in timeline.revisions]
     keys = [line for line in timeline.lines if line.at.setting is None]
@@ -80,12 +76,12 @@ def _map(console: Console, timeline: Timeline, width: int, *, named: bool) -> No
     label = min(max(map(len, names), default=0), MOST_LABEL)
     if not keys or len(keys) > MOST_KEYS or not FEW <= len(made) <= width - label - GAP:
         return
-    console.print()
+    terminal.line()
     for line, name in zip(keys, names, strict=True):
         cut = name if len(name) <= label else f"{name[: label - 2]}.."
         row = Text(cut.ljust(label + GAP), style="bold")
-        console.print(row + Text(_letters(line, made)))
-    console.print(Text(LEGEND, style="dim"))
+        terminal.line(row + Text(_letters(line, made)))
+    terminal.line(shown(LEGEND, "dim"))
 
 
 def _name(line: Line, *, named: bool) -> str:
@@ -103,35 +99,31 @@ def _letters(line: Line, names: Sequence[str]) -> str:
 
 
 def _steps(
-    console: Console, line: Line, made: dict[str, RevisionFacts], deleted: Collection[str]
+    terminal: Terminal, line: Line, made: dict[str, RevisionFacts], deleted: Collection[str]
 ) -> None:
     """What became of one key."""
     for step in line.steps:
         facts = made[step.revision]
         name = f"{step.revision} (deleted)" if step.revision in deleted else step.revision
-        tell_step(console, step, name, facts)
+        tell_step(terminal, step, name, facts)
 
 
-def tell_step(console: Console, step: Told, name: str, deploy: Deploy | RevisionFacts) -> None:
+def tell_step(terminal: Terminal, step: Told, name: str, deploy: Deploy | RevisionFacts) -> None:
     """What one deploy did, when and in which revision, and what it probably was."""
     at = deploy.create_time
     date = f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M}" if at else ""
     who = ", ".join(filter(None, [name, told.made_by(deploy)]))
-    row(console, date, step.says, STYLES.get(step.what, ""), DATE)
-    row(console, "", f"in {who}", "dim", DATE)
+    row(terminal, date, step.says, STYLES.get(step.what, ""), DATE)
+    row(terminal, "", f"in {who}", "dim", DATE)
     if step.cause is not None:
         cause = f"probably {command(step.cause.command)}: {step.cause.because}"
-        row(console, "", cause, "dim", DATE)
+        row(terminal, "", cause, "dim", DATE)
 
 
 LABEL = 10
 DATE = 16
 
 
-def row(console: Console, label: str, text: str, style: str = "", width: int = LABEL) -> None:
+def row(terminal: Terminal, label: str, text: str, style: str = "", width: int = LABEL) -> None:
     """A narrow label, and text that wraps under itself."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=width, no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row(Text(label), Text(visible(text), style=style))
-    console.print(table)
+    terminal.rows((shown(label), shown(text, style)), widths=[width])

@@ -36,9 +36,7 @@ def revision(facts: RevisionFacts) -> str:
     serves = f"serving {facts.percent}%" if facts.percent else ""
     tags = f"tag {', '.join(facts.tags)}" if facts.tags else ""
     commits = [f"commit {x.value[:COMMIT]}" for x in facts.labels if x.name == "commit-sha"]
-    return _commas(
-        facts.revision, time(facts.create_time), made_by(facts), *commits, serves, tags
-    )
+    return _commas(facts.revision, time(facts.create_time), made_by(facts), *commits, serves, tags)
 
 
 def made_by(deploy: Deploy | First | RevisionFacts) -> str:

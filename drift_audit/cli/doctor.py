@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from drift_audit.cli import checks, options
-from drift_audit.cli.echo import echo
-from drift_audit.cli.output import columns, finish, wants_color
+from drift_audit.cli.output import finish, show
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import Scope
 from drift_audit.diagnosis import Diagnosis
@@ -48,15 +47,5 @@ def command(**given: Any) -> None:
 
         live = access.checks(scope, read_limits=given["read_limits"])
         diagnosis = Diagnosis.of([*local, *live])
-    echo(_page(diagnosis, given["format_"], given["color"]))
+    show(diagnosis, "diagnosis", given)
     finish(ExitCode(diagnosis.exit_code))
-
-
-def _page(diagnosis: Diagnosis, format: str, color: str) -> str:
-    if format == "json":
-        from drift_audit.renderer.json import canonical
-
-        return canonical(diagnosis.model_dump(mode="json"))
-    from drift_audit.renderer.diagnosis import render
-
-    return render(diagnosis, color=wants_color(color), width=columns())

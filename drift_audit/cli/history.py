@@ -10,10 +10,9 @@ import click
 
 from drift_audit.cli import keys as sealing
 from drift_audit.cli import options
-from drift_audit.cli.echo import echo
 from drift_audit.cli.kept import deleted, demanded, former, open_histories, search
 from drift_audit.cli.options import flat
-from drift_audit.cli.output import columns, finish, now, wants_color
+from drift_audit.cli.output import finish, now, show
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import (
     Scope,
@@ -109,7 +108,7 @@ def command(service: str, keys: tuple[str, ...], **given: Any) -> None:
             f"no revision of {whole.address} has {', '.join(missing)}",
             hint=f"drift-audit history {service} lists what deploys changed",
         )
-    echo(_page(told, given["format_"], given["color"]))
+    show(told, "timeline", given)
     finish(ExitCode.INCOMPLETE if unseen else ExitCode.CLEAN)
 
 
@@ -119,14 +118,7 @@ def _tell_kept(service: str, keys: tuple[str, ...], given: dict[str, Any]) -> Ex
         raise CommandError("--kept asks the store, and --input names files")
     asked = Asked(projects=flat(given["project"]), regions=flat(given["region"]))
     told = search(demanded(given["store"]), asked, service, keys)
-    if given["format_"] == "json":
-        from drift_audit.renderer.json import canonical
-
-        echo(canonical(told.model_dump(mode="json")))
-    else:
-        from drift_audit.renderer.kept import render
-
-        echo(render(told, color=wants_color(given["color"]), width=columns()))
+    show(told, "kept", given)
     return ExitCode.INCOMPLETE if told.unseen else ExitCode.CLEAN
 
 
@@ -186,13 +178,3 @@ def _not_one(
 
 def _holds(told: Timeline, key: str) -> bool:
     return any(fnmatchcase(line.at.name, key) for line in told.lines)
-
-
-def _page(told: Timeline, format: str, color: str) -> str:
-    if format == "json":
-        from drift_audit.renderer.json import canonical
-
-        return canonical(told.model_dump(mode="json"))
-    from drift_audit.renderer.timeline import render
-
-    return render(told, color=wants_color(color), width=columns())

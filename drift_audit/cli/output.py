@@ -23,6 +23,7 @@ from drift_audit.report import Report, exit_code
 
 if TYPE_CHECKING:
     from drift_audit.cli.anchors import Checkout
+    from drift_audit.frozen import Frozen
 
 WHOLE = ("json", "html", "markdown", "text")
 """Formats in which a reader finds everything that is known."""
@@ -89,6 +90,17 @@ def deliver(
     if failures and told in (ExitCode.CLEAN, ExitCode.DRIFT):
         return exit_code(complete=True, written=False, drift=told is ExitCode.DRIFT)
     return told
+
+
+def show(document: Frozen, text: str, flags: Mapping[str, Any]) -> None:
+    """
+    Print a document as `options.text_or_json` and `color` say; `text` names the renderer of its
+    kind. Raises OutputError.
+    """
+    if flags["format_"] == "json":
+        echo(renderer("json")(document))
+    else:
+        echo(renderer(text)(document, color=wants_color(flags["color"]), width=columns()))
 
 
 class _Pages:

@@ -32,10 +32,11 @@ Render = Callable[..., str]
 
 def renderer(format: str) -> Render:
     """
-    The function that renders one of FORMATS. Loaded when it is needed: templates are not free.
+    The function that renders one of FORMATS, or the text of another document: `timeline`, `kept`,
+    `diagnosis`. Loaded when it is needed: templates are not free.
 
-    All take the report. Text takes colours and a width besides, Markdown a `budget` in bytes, those
-    of ANCHORED what finds the `anchors`.
+    All take the document. Text takes colours and a width besides, Markdown a `budget` in bytes,
+    those of ANCHORED what finds the `anchors`.
     """
     module = import_module(f"drift_audit.renderer.{format}")
     render: Render = module.render

@@ -11,14 +11,13 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from drift_audit.frozen import Frozen
-from drift_audit.report import Report
 
 _ACTIVE = "<>&\x7f`|"
 
 
-def render(report: Report) -> str:
-    """The document that `drift-audit render` reads back."""
-    return canonical(report.model_dump(mode="json"))
+def render(document: Frozen) -> str:
+    """A report, as `drift-audit render` reads it back, or another document of ours."""
+    return canonical(document.model_dump(mode="json"))
 
 
 class Lines:

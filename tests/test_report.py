@@ -22,7 +22,7 @@ from drift_audit.__main__ import (
     _guarded,
     _on_signals,
 )
-from drift_audit.cli.nights import ended
+from drift_audit.cli.output import ended
 from drift_audit.cli.trail import Trail
 from drift_audit.differ import Change, compare
 from drift_audit.errors import DriftAuditError, ExitCode, OutputError
@@ -122,7 +122,7 @@ def test_exit_truth_table_of_a_process(code, arrives, measured, kept, signals):
     def command():
         if error:
             raise error
-        return ended(code, kept=kept)
+        return ended(code, written=kept)
 
     trail = Trail("audit")
     trail._metrics = Measures(measured)  # type: ignore[assignment]  # takes no look at what it writes

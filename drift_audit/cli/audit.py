@@ -9,8 +9,8 @@ import click
 
 from drift_audit.cli import options
 from drift_audit.cli.kept import open_histories
-from drift_audit.cli.nights import aged, ended, keep_part, refuse_outputs, run_name, shard
-from drift_audit.cli.output import deliver, finish, now, parse_output
+from drift_audit.cli.nights import aged, keep_part, refuse_outputs, run_name, shard
+from drift_audit.cli.output import deliver, ended, finish, now, parse_output
 from drift_audit.cli.progress import progress
 from drift_audit.cli.subject import (
     Scope,
@@ -112,4 +112,4 @@ def command(**given: Any) -> None:
     if given["night"]:
         report, written = aged(report, run, given["store"])
     trail.tell(report)
-    finish(ended(deliver(report, outputs, given), kept=written))
+    finish(ended(deliver(report, outputs, given), written=written))

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from drift_audit.cli import options
-from drift_audit.cli.nights import aged, ended, open_parts, run_name
-from drift_audit.cli.output import deliver, finish, now, parse_output
+from drift_audit.cli.nights import aged, open_parts, run_name
+from drift_audit.cli.output import deliver, ended, finish, now, parse_output
 from drift_audit.cli.subject import find_policy, open_store
 from drift_audit.cli.trail import begin
 from drift_audit.errors import StoreError
@@ -49,4 +49,4 @@ def command(config: str | None, no_config: bool, store: str, run: str | None, **
     audit = Audit(policy=policy, now=now())
     report, written = aged(audit.conclude(parts, open_store(store)), name, store)
     trail.tell(report)
-    finish(ended(deliver(report, outputs, given), kept=written))
+    finish(ended(deliver(report, outputs, given), written=written))

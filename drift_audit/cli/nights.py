@@ -131,12 +131,6 @@ def _told(age: dt.timedelta) -> str:
     return number(hours, "hour") if hours > 1 else number(60 * hours + minutes, "minute")
 
 
-def ended(code: ExitCode, *, kept: bool) -> ExitCode:
-    """How the command ends where the night could not be written."""
-    known = code in (ExitCode.CLEAN, ExitCode.DRIFT)
-    return ExitCode.OUTPUT if known and not kept else code
-
-
 def refuse_outputs(flags: Mapping[str, Any]) -> None:
     """A part is no report: raises CommandError where one is asked for."""
     if flags["outputs"] or flags["night"]:

@@ -53,7 +53,7 @@ def parse_output(given: str) -> Output:
 
 def deliver(
     report: Report, outputs: Sequence[Output], flags: Mapping[str, Any], *, gate: bool = False
-) -> ExitCode:
+) -> int:
     """
     Write every output, then print the report as `options.output` says, and tell how the run ended.
     What a `gate` prints is short where the whole of it was written elsewhere.
@@ -86,10 +86,14 @@ def deliver(
         failed(failure)
     if refused:
         raise refused
-    told = ExitCode(report.exit_code)
-    if failures and told in (ExitCode.CLEAN, ExitCode.DRIFT):
-        return exit_code(complete=True, written=False, drift=told is ExitCode.DRIFT)
-    return told
+    return ended(report.exit_code, written=not failures)
+
+
+def ended(code: int, *, written: bool) -> int:
+    """The code of a command after all that it had to write: a loss changes a known verdict alone."""
+    if code not in (ExitCode.CLEAN, ExitCode.DRIFT):
+        return code
+    return exit_code(complete=True, written=written, drift=code == ExitCode.DRIFT)
 
 
 def show(document: Frozen, text: str, flags: Mapping[str, Any]) -> None:
@@ -198,6 +202,6 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC).replace(microsecond=0)
 
 
-def finish(code: ExitCode) -> None:
+def finish(code: int) -> None:
     """End the command with a code."""
     raise click.exceptions.Exit(int(code))

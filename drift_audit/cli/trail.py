@@ -15,6 +15,7 @@ import click
 
 from drift_audit import __version__
 from drift_audit.cli.notice import NOTICE, event, execution, failed
+from drift_audit.cli.output import ended
 from drift_audit.errors import ExitCode, OutputError
 from drift_audit.finding import Finding, Severity
 from drift_audit.snapshot import UNKNOWN, Address
@@ -87,8 +88,7 @@ class Trail:
             self._metrics.write(self._report, code, seconds, self._command)
         except OutputError as error:
             failed(error)
-            lost = code in (ExitCode.CLEAN, ExitCode.DRIFT)
-            return error.code if lost else code
+            return ended(code, written=False)
         return code
 
     def _finished(self, code: int, seconds: float) -> None:

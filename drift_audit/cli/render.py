@@ -17,7 +17,7 @@ from drift_audit.cli.notice import notice
 from drift_audit.cli.output import Output, deliver, finish, parse_output, write
 from drift_audit.cli.stored import stored_report
 from drift_audit.cli.subject import BUCKET
-from drift_audit.errors import CommandError, ExitCode, OutputError, StoreError
+from drift_audit.errors import CommandError, OutputError, StoreError
 from drift_audit.store.nights import FOLDER
 
 PAGE = "index.html"
@@ -42,9 +42,10 @@ def command(context: click.Context, /, report: str | None, store: str, **given: 
     drift-audit render --format=site --store=gs://audits/prod
     """
     outputs = [parse_output(o) for o in given["outputs"]]
-    typed = {n for n in context.params if _typed(context, n)}
+    source = context.get_parameter_source
+    typed = {n for n in context.params if source(n) is ParameterSource.COMMANDLINE}
     if given["format_"] != options.SITE:
-        finish(_report(_named(report, typed), outputs, given))
+        finish(deliver(stored_report(_named(report, typed)), outputs, given))
     if report is not None:
         raise CommandError(
             "a site is made of a store, not of a report",
@@ -55,10 +56,6 @@ def command(context: click.Context, /, report: str | None, store: str, **given: 
     if any(output.format != "html" for output in outputs):
         raise CommandError("a site is HTML", hint="-o index.html")
     _site(store, outputs)
-
-
-def _typed(context: click.Context, name: str) -> bool:
-    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _named(report: str | None, typed: set[str]) -> str:
@@ -73,10 +70,6 @@ def _named(report: str | None, typed: set[str]) -> str:
             hint=f"drift-audit render {report}, or --format=site --store=DIR",
         )
     return report
-
-
-def _report(path: str, outputs: Sequence[Output], given: dict[str, Any]) -> ExitCode:
-    return deliver(stored_report(path), outputs, given)
 
 
 def _site(store: str, outputs: Sequence[Output]) -> None:

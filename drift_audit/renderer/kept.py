@@ -20,11 +20,8 @@ def render(kept: KeptKeys, *, color: bool = False, width: int = WIDTH) -> str:
     for missed in kept.unseen:
         row(terminal, "not seen", f"{missed.where}: {missed.reason}", "bold yellow")
     changed = sum(line.changed for line in kept.lines)
-    row(
-        terminal,
-        "changed",
-        f"{number(changed, 'place')} of a key or file" if changed else "nothing",
-    )
+    places = f"{number(changed, 'place')} of a key or file" if changed else "nothing"
+    row(terminal, "changed", places)
     others = [f"{kept.unchanged} not changed"] if kept.unchanged else []
     if kept.without:
         others.append(f"{number(kept.without, 'service')} without any")

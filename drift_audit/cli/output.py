@@ -17,8 +17,8 @@ from drift_audit.cli.echo import echo
 from drift_audit.cli.notice import failed
 from drift_audit.errors import CommandError, ExitCode, OutputError
 from drift_audit.finding import Severity
-from drift_audit.headline import number
 from drift_audit.renderer import ANCHORED, FORMATS, ROOM, SUFFIXES, renderer
+from drift_audit.renderer.cut import from_severity
 from drift_audit.report import Report, exit_code
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def deliver(
 
 
 def ended(code: int, *, written: bool) -> int:
-    """The code of a command after all that it had to write: a loss changes a known verdict alone."""
+    """The code of a command after all it had to write: a loss changes a known verdict alone."""
     if code not in (ExitCode.CLEAN, ExitCode.DRIFT):
         return code
     return exit_code(complete=True, written=written, drift=code == ExitCode.DRIFT)
@@ -172,24 +172,6 @@ def write(output: Output, text: str) -> None:
         echo(text)
     else:
         files.write(output.path, text)
-
-
-def from_severity(report: Report, lowest: Severity) -> Report:
-    """The report with the findings below a severity left out of pages; counts and verdict stay."""
-    hidden = sum(not f.severity >= lowest for f in report.all_findings)
-    if not hidden:
-        return report
-    services = tuple(
-        s.but(findings=tuple(f for f in s.findings if f.severity >= lowest))
-        for s in report.services
-    )
-    verb = "is" if hidden == 1 else "are"
-    note = f"{number(hidden, 'finding')} below {lowest.word} {verb} not shown"
-    return report.but(
-        services=services,
-        findings=tuple(f for f in report.findings if f.severity >= lowest),
-        notes=(*report.notes, note),
-    )
 
 
 def now() -> dt.datetime:

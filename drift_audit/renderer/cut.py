@@ -1,10 +1,11 @@
-"""What a page leaves out where it has no room for everything: the least severe findings first."""
+"""What a page leaves out, as asked or for want of room: the least severe findings first."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from drift_audit.finding import Finding
+from drift_audit.finding import Finding, Severity
 from drift_audit.headline import number
 from drift_audit.renderer import told
 from drift_audit.report import Report
@@ -58,11 +59,7 @@ class Cut(NamedTuple):
         if len(all_told) <= most:
             return self
         kept = {id(f) for f in all_told[:most]}  # two may be equal: each counts
-        services = tuple(
-            s.but(findings=tuple(f for f in s.findings if id(f) in kept)) for s in report.services
-        )
-        about_run = tuple(f for f in report.findings if id(f) in kept)
-        left = report.but(services=services, findings=about_run)
+        left = _with_findings(report, lambda f: id(f) in kept)
         return self._replace(report=left, findings=len(all_told) - most)
 
     @property
@@ -82,6 +79,24 @@ class Cut(NamedTuple):
     def without_notes(self) -> Cut:
         """The same without its notes."""
         return self._replace(report=self.report.but(notes=()), notes=len(self.report.notes))
+
+
+def from_severity(report: Report, lowest: Severity) -> Report:
+    """The same without the findings below a severity, and told so; counts and verdict stay."""
+    hidden = sum(not f.severity >= lowest for f in report.all_findings)
+    if not hidden:
+        return report
+    verb = "is" if hidden == 1 else "are"
+    note = f"{number(hidden, 'finding')} below {lowest.word} {verb} not shown"
+    left = _with_findings(report, lambda f: f.severity >= lowest)
+    return left.but(notes=(*report.notes, note))
+
+
+def _with_findings(report: Report, wanted: Callable[[Finding], bool]) -> Report:
+    """The same with those of its findings, about services and about the run, that are wanted."""
+    services = (s.but(findings=tuple(filter(wanted, s.findings))) for s in report.services)
+    about_run = tuple(filter(wanted, report.findings))
+    return report.but(services=tuple(services), findings=about_run)
 
 
 def findings(report: Report) -> list[Finding]:

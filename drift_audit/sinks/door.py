@@ -158,10 +158,9 @@ def telling(target: Target) -> Iterator[None]:
     """What goes wrong on the way becomes an OutputError in our words."""
     try:
         yield
-    except requests.JSONDecodeError:
-        raise _failed(
-            target, f"what answers there is not {target.service}", _reach(target)
-        ) from None
+    except (requests.JSONDecodeError, Strange):
+        told = f"what answers there is not {target.service}"
+        raise _failed(target, told, _reach(target)) from None
     except requests.HTTPError as error:
         raise refused(target, error.response.status_code) from None
     except Moved:
@@ -174,9 +173,6 @@ def telling(target: Target) -> Iterator[None]:
         raise _failed(target, f"no answer within {SECONDS} seconds", _reach(target)) from None
     except requests.RequestException as error:
         told = f"it cannot be reached ({type(error).__name__})"
-        raise _failed(target, told, _reach(target)) from None
-    except Strange:
-        told = f"what answers there is not {target.service}"
         raise _failed(target, told, _reach(target)) from None
 
 

@@ -39,14 +39,7 @@ def policy(config: str | None, *, no_config: bool) -> tuple[Policy, Check]:
     try:
         found = find_policy(config, no_config=no_config)
     except PolicyError as error:
-        wrong = Check(
-            check="policy",
-            state="missing",
-            says=told(error),
-            fix=typed(error),
-            code=int(error.code),
-        )
-        return Policy(), wrong
+        return Policy(), _refused("policy", error)
     file = None if no_config else policy_file(config)
     if file is None or (file == PYPROJECT and found == Policy()):
         none = "none here, so nothing is required; drift-audit init writes one"
@@ -85,11 +78,11 @@ def store(path: str) -> tuple[list[StoredBaseline], list[Check]]:
             try:
                 baseline = kept.read(at)
             except StoreError as error:
-                refused.append(_refused(error))
+                refused.append(_refused("store", error))
             else:
                 found += [baseline] if baseline else []
     except StoreError as error:
-        refused.append(_refused(error))
+        refused.append(_refused("store", error))
     if len(refused) > MOST:
         says = f"{number(len(refused) - MOST, 'more baseline')} refused"
         refused[MOST:] = [Check(check="store", state="missing", says=says, code=refused[0].code)]
@@ -102,9 +95,10 @@ def store(path: str) -> tuple[list[StoredBaseline], list[Check]]:
     return found, [Check(check="store", state="ok", says=says, names=names), *refused]
 
 
-def _refused(error: StoreError) -> Check:
+def _refused(check: str, error: DriftAuditError) -> Check:
+    """An audit would end with this error."""
     return Check(
-        check="store", state="missing", says=told(error), fix=typed(error), code=int(error.code)
+        check=check, state="missing", says=told(error), fix=typed(error), code=int(error.code)
     )
 
 
@@ -113,8 +107,7 @@ def key(baselines: Sequence[StoredBaseline]) -> Check:
     try:
         found = keys.find()
     except StoreError as error:
-        fix = typed(error)
-        return Check(check="key", state="missing", says=told(error), fix=fix, code=int(error.code))
+        return _refused("key", error)
     strange = [b for b in baselines if b.sealed_with - _ids(found, b)]
     names = tuple(str(b.snapshot.address) for b in strange)
     if strange and found is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TextIO
 
 from drift_audit.errors import OutputError
 
@@ -16,6 +17,10 @@ def echo(text: str) -> None:
     except OSError as error:
         from drift_audit import files
 
-        # the interpreter would try to flush the rest once more at its end, and fail aloud
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         raise OutputError(f"cannot write to standard output: {files.reason(error)}") from None
+
+
+def silence(stream: TextIO) -> None:
+    """Send a stream nowhere: the interpreter flushes it once more at its end, and fails aloud."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable
 
 from drift_audit import quiet
+from drift_audit.cli.echo import silence
 from drift_audit.renderer.encode import legible
 
 PROGRAM = "drift-audit"
@@ -89,8 +90,7 @@ def write(lines: Iterable[str]) -> None:
         sys.stderr.write("\n".join([*lines, ""]))
         sys.stderr.flush()
     except OSError:
-        # the interpreter would try to flush the rest once more at its end, and fail aloud
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        silence(sys.stderr)
 
 
 def listen(verbosity: str) -> None:

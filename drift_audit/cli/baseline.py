@@ -45,12 +45,12 @@ def list_(store: str) -> None:
     drift-audit baseline list --store=baselines
     """
     kept = open_store(store)
-    number = 0
+    found = 0
     for at in kept.addresses():
         if (baseline := kept.read(at)) is not None:
-            number += 1
+            found += 1
             echo(visible(f"{at} {baseline.snapshot.revision}: {baseline.why}") + "\n")
-    if not number:
+    if not found:
         notice(f"no baselines in {store}")
 
 

@@ -106,10 +106,10 @@ def _stands(path: Path, text: str) -> bool:
         raise OutputError(f"cannot read {path}: {files.reason(error)}") from None
 
 
-def write(one: Planned) -> None:
+def write(path: Path, text: str) -> None:
     """Write a file and the folders that it lies in. Raises OutputError."""
     try:
-        one.path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot create {one.path.parent}: {files.reason(error)}") from None
-    files.write(str(one.path), one.text)
+        raise OutputError(f"cannot create {path.parent}: {files.reason(error)}") from None
+    files.write(str(path), text)

@@ -63,7 +63,7 @@ def _deployment(wanted: tuple[str, ...], into: Path, *, force: bool) -> None:
         if one.there:
             notice(f"{one.path} is there already")
         else:
-            deployment.write(one)
+            deployment.write(one.path, one.text)
             notice(f"wrote {one.path}")
     if not os.path.lexists(into / FILE):
         _policy(into, force=False)
@@ -77,8 +77,7 @@ def _policy(into: Path, *, force: bool) -> None:
     path = into / FILE
     if os.path.lexists(path) and not force:
         raise CommandError(f"{path} is there already", hint="drift-audit init --force replaces it")
-    text = (files.shipped("templates") / FILE).read_text()
-    deployment.write(deployment.Planned(path, text, there=False))
+    deployment.write(path, (files.shipped("templates") / FILE).read_text())
     notice(f"wrote {path}")
 
 

@@ -5,12 +5,12 @@ What `doctor` looks at on this machine: the policy, the store, and the key that 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from drift_audit.cli import keys
 from drift_audit.cli.subject import PYPROJECT, find_policy, open_store, policy_file
 from drift_audit.diagnosis import Check
-from drift_audit.errors import CommandError, DriftAuditError, PolicyError, StoreError
+from drift_audit.errors import CommandError, DriftAuditError, ExitCode, PolicyError, StoreError
 from drift_audit.headline import number
 from drift_audit.patterns import load
 from drift_audit.policy import Policy
@@ -112,12 +112,10 @@ def key(baselines: Sequence[StoredBaseline]) -> Check:
     names = tuple(str(b.snapshot.address) for b in strange)
     if strange and found is None:
         says = f"none, and without it {number(len(strange), 'baseline')} cannot be compared"
-        fix = (f"export {keys.VARIABLE}=KEY",)
-        return Check(check="key", state="missing", says=says, names=names, fix=fix, code=3)
+        return _wrong_key(says, names, [f"export {keys.VARIABLE}=KEY"])
     if strange:
         says = f"{keys.where()}: {number(len(strange), 'baseline')} sealed with another"
-        fix = tuple(_promotions(strange))
-        return Check(check="key", state="missing", says=says, names=names, fix=fix, code=3)
+        return _wrong_key(says, names, _promotions(strange))
     if found is None:
         says = "none, and none is needed yet; drift-audit init creates one for baselines"
         return Check(check="key", state="ok", says=says)
@@ -126,10 +124,18 @@ def key(baselines: Sequence[StoredBaseline]) -> Check:
         verb = "is" if sealed == 1 else "are"
         says = f"{says}; {number(sealed, 'baseline')} {verb} sealed with it"
     if (careless := keys.exposed()) is not None:
-        fix = (f"chmod 600 {shlex.quote(str(careless))}",)
+        mend = f"chmod 600 {shlex.quote(str(careless))}"
         says = f"{says}; others on this machine may read it"
-        return Check(check="key", state="warning", says=says, fix=fix)
+        return Check(check="key", state="warning", says=says, fix=(mend,))
     return Check(check="key", state="ok", says=says)
+
+
+def _wrong_key(says: str, baselines: tuple[str, ...], fix: Iterable[str]) -> Check:
+    """An audit would not be complete: it could not compare what these baselines have sealed."""
+    code = int(ExitCode.INCOMPLETE)
+    return Check(
+        check="key", state="missing", says=says, names=baselines, fix=tuple(fix), code=code
+    )
 
 
 def _ids(found: SealKey | None, baseline: StoredBaseline) -> set[str]:

@@ -174,6 +174,12 @@ class Scope(Frozen):
         )
 
     @property
+    def question(self) -> tuple[object, ...]:
+        """What was asked for: regions that the API names may be others on another day."""
+        regions = () if self.regions_found else self.regions
+        return self.source, self.projects, regions, self.services, self.kinds
+
+    @property
     def open(self) -> bool:
         """Whether it leaves everything open."""
         return not (self.projects or self.regions or self.services or self.kinds)

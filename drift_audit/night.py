@@ -43,7 +43,7 @@ class Glance(Frozen):
 
     def follows(self, scope: Scope) -> bool:
         """Tell whether an audit of that scope is the next of the same nights."""
-        return _asked(self.scope) == _asked(scope)
+        return self.scope.question == scope.question
 
     def covers(self, at: Address) -> bool:
         """Tell whether it looked at a service, or for it."""
@@ -84,12 +84,6 @@ class ServiceNight(Frozen):
     medium: int = 0
     low: int = 0
     info: int = 0
-
-
-def _asked(scope: Scope) -> tuple[object, ...]:
-    """What was asked for: where the regions are those that the API names, they may be others."""
-    regions = () if scope.regions_found else scope.regions
-    return scope.source, scope.projects, regions, scope.services, scope.kinds
 
 
 def after(before: Night | None, report: Report) -> Report:

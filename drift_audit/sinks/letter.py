@@ -30,10 +30,7 @@ def reference(report: Report, name: str = "") -> str:
     It is made of names alone, and says nothing of the configuration.
     """
     services = {str(service.address) for service in report.services}
-    asked = report.scope
-    regions = () if asked.regions_found else asked.regions
-    scope = asked.source, asked.projects, regions, asked.services, asked.kinds
-    about = name or (services.pop() if len(services) == 1 else repr(scope))
+    about = name or (services.pop() if len(services) == 1 else repr(report.scope.question))
     return hashlib.sha256(about.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

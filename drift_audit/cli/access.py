@@ -8,7 +8,8 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from drift_audit.cli.subject import Scope, connection
+from drift_audit.cli.connection import connection
+from drift_audit.cli.subject import Scope
 from drift_audit.collector import permissions
 from drift_audit.collector.account import Account
 from drift_audit.collector.budget import DENIED, NOT_ACCEPTED

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from drift_audit import files, names
+from drift_audit.cli.connection import connection, impersonated
 from drift_audit.cli.notice import notice
 from drift_audit.errors import InputError, SourceError, StoreError
 from drift_audit.seal import KEY_BYTES, NO_KEY, SealKey
@@ -129,12 +130,10 @@ def _read_secret(name: str) -> SealKey:
             why = "names no version by its number: another key could stand behind it tomorrow"
         form = "projects/PROJECT/secrets/SECRET/versions/NUMBER"
         raise StoreError(f"the variable {SECRET_VARIABLE} {why}", hint=f"give {form}")
-    from drift_audit.cli.subject import connection
     from drift_audit.collector.budget import DENIED, Budget, Missing, Unanswered
     from drift_audit.collector.key_secret import KeySecret
 
-    context = click.get_current_context(silent=True)
-    link = connection(context.params.get("impersonate", ()) if context else ())
+    link = connection(impersonated())
     place = f"{told['secret']} --project={told['project']}"
     try:
         client = link.secret_manager()

@@ -11,9 +11,10 @@ from typing import Any
 
 from drift_audit.audit import Pair, Source
 from drift_audit.cli import gcloud
+from drift_audit.cli.connection import connection
 from drift_audit.cli.gcloud import Command
 from drift_audit.cli.revisions import Sides, Words
-from drift_audit.cli.subject import Scope, connection, open_source
+from drift_audit.cli.subject import Scope, open_source
 from drift_audit.collector.originals import Originals, sealed
 from drift_audit.collector.settings import with_invokers
 from drift_audit.differ import compare

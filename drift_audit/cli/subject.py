@@ -18,6 +18,7 @@ from click.core import ParameterSource
 from drift_audit import files, inventory, names, quiet
 from drift_audit.app_schema import AppSchema, read_schema
 from drift_audit.cli import keys
+from drift_audit.cli.connection import connection, impersonated
 from drift_audit.cli.options import flat
 from drift_audit.cli.output import now
 from drift_audit.cli.progress import Tell
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from drift_audit.audit import Source
     from drift_audit.collector.budget import Budget
     from drift_audit.collector.cloud_run import Depth
-    from drift_audit.collector.connection import Connection
     from drift_audit.collector.limits import LimitReader
     from drift_audit.store.archive import Archive
     from drift_audit.store.baselines import Baselines
@@ -295,7 +295,7 @@ def open_home(path: str, *, create: bool = False) -> Home:
             ) from None
         os.environ.setdefault(NO_TRACES, "true")
         emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
-        return open_bucket(path, emulator, lambda: connection(_impersonated()).credentials)
+        return open_bucket(path, emulator, lambda: connection(impersonated()).credentials)
     from drift_audit.store.folder import Folder
 
     source = click.get_current_context().get_parameter_source("store")
@@ -398,22 +398,4 @@ def _live(scope: Scope, seal: Sealer, archive: Archive | None, secrets: Depth) -
         scope.progress,
         archive,
         secrets=secrets,
-    )
-
-
-def _impersonated() -> Sequence[str]:
-    """The service accounts that this command was told to act as, if it can be told."""
-    given = click.get_current_context().params.get("impersonate")
-    return () if given is None else given
-
-
-def connection(impersonate: Sequence[str]) -> Connection:
-    """How to reach the APIs, or the emulators that the environment names."""
-    from drift_audit.collector.connection import Connection
-
-    return Connection(
-        run_emulator=os.environ.get("CLOUD_RUN_EMULATOR_HOST", ""),
-        secrets_emulator=os.environ.get("SECRET_MANAGER_EMULATOR_HOST", ""),
-        rest_emulator=os.environ.get("CLOUD_RUN_EMULATOR_REST_HOST", ""),
-        impersonate=impersonate,
     )

@@ -97,18 +97,23 @@ def exposed() -> Path | None:
 
 
 def _read_named(path: Path) -> SealKey:
+    """The key of a file that was named."""
+    return _read(target(path))
+
+
+def target(path: Path) -> Path:
     """
-    The key of a file that was named: a mounted secret is a link, and a file that all may read. One
-    that all may write to could hold anybody's key.
+    The file that a name leads to: a mounted secret is a link, and a file that all may read. Raises
+    StoreError for one that all may write to: it could hold anybody's key.
     """
-    target = Path(os.path.realpath(path))
+    found = Path(os.path.realpath(path))
     try:
-        changeable = target.stat().st_mode & stat.S_IWOTH
+        changeable = found.stat().st_mode & stat.S_IWOTH
     except OSError:
         changeable = 0  # what is wrong with it is told when it is read
     if changeable:
-        raise StoreError(f"{target}: others may change the key", hint=f"chmod o-w {target}")
-    return _read(target)
+        raise StoreError(f"{found}: others may change the key", hint=f"chmod o-w {found}")
+    return found
 
 
 def _once(name: str) -> SealKey:
@@ -167,7 +172,12 @@ def for_this_run() -> SealKey:
 
 def for_one_run() -> SealKey:
     """A new key that dies with the run."""
-    return SealKey(secrets.token_bytes(KEY_BYTES), lasting=False)
+    return fresh(lasting=False)
+
+
+def fresh(*, lasting: bool) -> SealKey:
+    """A new key, which is kept nowhere."""
+    return SealKey(secrets.token_bytes(KEY_BYTES), lasting=lasting)
 
 
 def for_storing(*, quiet: bool) -> SealKey:
@@ -192,11 +202,15 @@ def create() -> SealKey:
     A new lasting key in the file that the environment names, or in the user's configuration folder,
     readable by nobody else. A key that is there is never replaced: raises OutputError.
     """
-    path = named_file() or default_file()
-    key = SealKey(secrets.token_bytes(KEY_BYTES), lasting=True)
-    files.create(path, f"{key.text}\n", mode=0o600)
-    notice(f"created {path}: keep a copy, stored baselines are sealed with it")
+    key = fresh(lasting=True)
+    keep(key, str(named_file() or default_file()))
     return key
+
+
+def keep(key: SealKey, path: str) -> None:
+    """Write a key into a file that nobody else may read. Raises OutputError if one is there."""
+    files.create(Path(path), f"{key.text}\n", mode=0o600)
+    notice(f"created {path}: keep a copy, stored baselines are sealed with it")
 
 
 def _parse(text: str, where: str) -> SealKey:

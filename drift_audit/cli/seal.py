@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ from drift_audit.errors import CommandError, InputError, StoreError
 from drift_audit.headline import number
 from drift_audit.names import KINDS
 from drift_audit.renderer.encode import visible
-from drift_audit.seal import KEY_BYTES, NO_KEY, Rekeying, SealKey
+from drift_audit.seal import NO_KEY, Rekeying, SealKey
 
 if TYPE_CHECKING:
     from drift_audit.audit import Source
@@ -220,20 +218,15 @@ def _missed(at: Address, inventory: Inventory) -> str:
 
 def _new_key(path: str, *, dry: bool) -> SealKey:
     """The key in a file, which is created where nothing is. Raises StoreError and OutputError."""
-    place = Path(path)
-    if os.path.lexists(place):
-        place = place.resolve()  # a mounted secret is a link
-        if place.exists() and place.stat().st_mode & stat.S_IWOTH:
-            raise StoreError(f"{place}: others may change the key", hint=f"chmod o-w {place}")
+    if os.path.lexists(path):
         try:
-            data = files.read(str(place))
+            data = files.read(str(keys.target(Path(path))))
             return SealKey.parse(data.decode("ascii", "replace"))
         except InputError as error:
             raise StoreError(f"the new key: {error}") from None
         except ValueError:
             raise StoreError(f"the new key: {path}: {NO_KEY}") from None
-    key = SealKey(secrets.token_bytes(KEY_BYTES), lasting=True)
+    key = keys.fresh(lasting=True)
     if not dry:
-        files.create(place, f"{key.text}\n", mode=0o600)
-        notice(f"created {path}: keep a copy, stored baselines are sealed with it")
+        keys.keep(key, path)
     return key

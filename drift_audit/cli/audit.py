@@ -8,20 +8,17 @@ from typing import Any
 import click
 
 from drift_audit.cli import options
-from drift_audit.cli.kept import open_histories
 from drift_audit.cli.nights import aged, keep_part, refuse_outputs, run_name, shard
 from drift_audit.cli.output import deliver, ended, finish, now, parse_output
 from drift_audit.cli.progress import progress
+from drift_audit.cli.stores import open_archive, open_histories, open_ledger, open_store
 from drift_audit.cli.subject import (
     Scope,
     find_patterns,
     find_policy,
     notes,
-    open_archive,
-    open_ledger,
     open_limits,
     open_source,
-    open_store,
     sealer,
     secret_depth,
     threshold,

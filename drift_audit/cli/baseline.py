@@ -13,7 +13,8 @@ from drift_audit.cli.echo import echo
 from drift_audit.cli.notice import notice
 from drift_audit.cli.output import now
 from drift_audit.cli.progress import progress
-from drift_audit.cli.subject import BUCKET, Scope, find_policy, open_store, sealer, secret_depth
+from drift_audit.cli.stores import BUCKET, open_store
+from drift_audit.cli.subject import Scope, find_policy, sealer, secret_depth
 from drift_audit.errors import CommandError, InputError, StoreError
 from drift_audit.headline import number
 from drift_audit.renderer.encode import visible

@@ -8,7 +8,8 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from drift_audit.cli import keys
-from drift_audit.cli.subject import PYPROJECT, find_policy, open_store, policy_file
+from drift_audit.cli.stores import open_store
+from drift_audit.cli.subject import PYPROJECT, find_policy, policy_file
 from drift_audit.diagnosis import Check
 from drift_audit.errors import CommandError, DriftAuditError, ExitCode, PolicyError, StoreError
 from drift_audit.headline import number

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from drift_audit.cli.nights import stale
 from drift_audit.cli.output import now
 from drift_audit.cli.progress import progress
+from drift_audit.cli.stores import open_ledger, open_store
 from drift_audit.cli.subject import (
     Scope,
     find_patterns,
     find_policy,
     notes,
-    open_ledger,
-    open_store,
     sealer,
     secret_depth,
     threshold,

@@ -10,18 +10,12 @@ import click
 
 from drift_audit.cli import keys as sealing
 from drift_audit.cli import options
-from drift_audit.cli.kept import deleted, demanded, former, open_histories, search
+from drift_audit.cli.kept import deleted, former, search
 from drift_audit.cli.options import flat
 from drift_audit.cli.output import finish, now, show
 from drift_audit.cli.progress import progress
-from drift_audit.cli.subject import (
-    Scope,
-    find_policy,
-    open_ledger,
-    open_source,
-    open_store,
-    sealer,
-)
+from drift_audit.cli.stores import demanded_histories, open_histories, open_ledger, open_store
+from drift_audit.cli.subject import Scope, find_policy, open_source, sealer
 from drift_audit.errors import CommandError, ExitCode, InputError, SourceError
 from drift_audit.inventory import Scope as Asked
 
@@ -117,7 +111,7 @@ def _tell_kept(service: str, keys: tuple[str, ...], given: dict[str, Any]) -> Ex
     if given["inputs"]:
         raise CommandError("--kept asks the store, and --input names files")
     asked = Asked(projects=flat(given["project"]), regions=flat(given["region"]))
-    told = search(demanded(given["store"]), asked, service, keys)
+    told = search(demanded_histories(given["store"]), asked, service, keys)
     show(told, "kept", given)
     return ExitCode.INCOMPLETE if told.unseen else ExitCode.CLEAN
 

@@ -6,37 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from drift_audit import inventory
-from drift_audit.cli import keys as sealing
-from drift_audit.cli.subject import kept_home
-from drift_audit.errors import InputError, StoreError
+from drift_audit.errors import InputError
 
 if TYPE_CHECKING:
     from drift_audit.kept import KeptKeys
     from drift_audit.snapshot import Address, Snapshot, Unseen
     from drift_audit.store.histories import Histories
-
-
-def open_histories(path: str) -> Histories | None:
-    """
-    The revisions that audits with this store have kept. None without a lasting key, or a folder.
-    Raises StoreError for a key that cannot be used.
-    """
-    from drift_audit.store.histories import Histories
-
-    home = kept_home(path)
-    key = sealing.find() if home else None
-    return Histories(home, key) if home and key else None
-
-
-def demanded(path: str) -> Histories:
-    """The same where nothing else will do. Raises StoreError without a store, or a lasting key."""
-    found = open_histories(path)
-    if found is not None:
-        return found
-    if kept_home(path) is None:
-        raise StoreError(f"{path}: there is no such folder", hint="give --store")
-    told = "no lasting key: what is kept is believed by whoever has the key that marked it"
-    raise StoreError(told, hint=f"set {sealing.VARIABLE}; it is looked for in {sealing.where()}")
 
 
 def deleted(

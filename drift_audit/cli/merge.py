@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from drift_audit.cli import options
-from drift_audit.cli.nights import aged, open_parts, run_name
+from drift_audit.cli.nights import aged, run_name
 from drift_audit.cli.output import deliver, ended, finish, now, parse_output
-from drift_audit.cli.subject import find_policy, open_store
+from drift_audit.cli.stores import open_parts, open_store
+from drift_audit.cli.subject import find_policy
 from drift_audit.cli.trail import begin
 from drift_audit.errors import StoreError
 from drift_audit.part import Shard

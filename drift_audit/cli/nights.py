@@ -8,10 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from drift_audit.cli import keys
 from drift_audit.cli.notice import notice
 from drift_audit.cli.output import now
-from drift_audit.cli.subject import kept_home
+from drift_audit.cli.stores import kept_home, open_nights, open_parts
 from drift_audit.errors import CommandError, ExitCode, StoreError
 from drift_audit.headline import number
 from drift_audit.night import Glance
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from drift_audit.part import Part
     from drift_audit.report import Report
     from drift_audit.snapshot import Address
-    from drift_audit.store.home import Home
-    from drift_audit.store.parts import Parts
 
 PAGES = {"report.json": "json", "report.html": "html", "report.md": "markdown"}
 """What is kept of a night."""
@@ -57,19 +54,6 @@ def run_name(given: str | None, part: Shard) -> str:
     if RUN.fullmatch(given) is None:
         raise CommandError(f"--run {given}: not lower-case letters, digits and hyphens")
     return given
-
-
-def open_parts(store: str) -> Parts:
-    """The parts of runs in a store. Raises StoreError without a store, or a lasting key."""
-    from drift_audit.store.parts import Parts
-
-    key = keys.for_storing(quiet=True)
-    return Parts(_demanded(store), key)
-
-
-def open_nights(store: str) -> Nights:
-    """The nights of a store. Raises StoreError without one."""
-    return Nights(_demanded(store))
 
 
 def keep_part(part: Part, run: str, store: str) -> ExitCode:
@@ -138,10 +122,3 @@ def refuse_outputs(flags: Mapping[str, Any]) -> None:
             "a part of a run is no report",
             hint="drift-audit merge writes it, when all parts are there",
         )
-
-
-def _demanded(store: str) -> Home:
-    home = kept_home(store)
-    if home is None:
-        raise StoreError(f"{store}: there is no such folder", hint="make it, or give --store")
-    return home

@@ -12,11 +12,10 @@ from click.core import ParameterSource
 
 from drift_audit import files
 from drift_audit.cli import options
-from drift_audit.cli.nights import open_nights
 from drift_audit.cli.notice import notice
 from drift_audit.cli.output import Output, deliver, finish, parse_output, write
 from drift_audit.cli.stored import stored_report
-from drift_audit.cli.subject import BUCKET
+from drift_audit.cli.stores import BUCKET, open_nights
 from drift_audit.errors import CommandError, OutputError, StoreError
 from drift_audit.store.nights import FOLDER
 

@@ -17,7 +17,8 @@ from drift_audit.cli.echo import echo
 from drift_audit.cli.notice import notice
 from drift_audit.cli.output import now
 from drift_audit.cli.progress import Tell, progress
-from drift_audit.cli.subject import Scope, find_policy, open_home, open_source
+from drift_audit.cli.stores import open_home
+from drift_audit.cli.subject import Scope, find_policy, open_source
 from drift_audit.errors import CommandError, InputError, StoreError
 from drift_audit.headline import number
 from drift_audit.names import KINDS

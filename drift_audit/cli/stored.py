@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drift_audit import files
-from drift_audit.cli.subject import BUCKET, open_home
+from drift_audit.cli.stores import BUCKET, open_home
 from drift_audit.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,6 +1,4 @@
-"""
-What a command is about: the policy, the source, and the services and revisions that words name.
-"""
+"""What a command is about: the policy, the scope, the source, and what seals what it reads."""
 
 from __future__ import annotations
 
@@ -18,9 +16,8 @@ from click.core import ParameterSource
 from drift_audit import files, inventory, names, quiet
 from drift_audit.app_schema import AppSchema, read_schema
 from drift_audit.cli import keys
-from drift_audit.cli.connection import connection, impersonated
+from drift_audit.cli.connection import connection
 from drift_audit.cli.options import flat
-from drift_audit.cli.output import now
 from drift_audit.cli.progress import Tell
 from drift_audit.collector.exports import SUFFIXES, Documents, Files, read
 from drift_audit.errors import CommandError, InputError, PolicyError
@@ -41,9 +38,6 @@ if TYPE_CHECKING:
     from drift_audit.collector.cloud_run import Depth
     from drift_audit.collector.limits import LimitReader
     from drift_audit.store.archive import Archive
-    from drift_audit.store.baselines import Baselines
-    from drift_audit.store.home import Home
-    from drift_audit.store.ledger import Ledger
 
 PYPROJECT = "pyproject.toml"
 TABLE = "tool.drift-audit"
@@ -274,67 +268,6 @@ def find_patterns(policy: Policy, *, detect: bool) -> Patterns | None:
     found = load()
     quiet.hush()  # a library that sees values was loaded
     return found
-
-
-BUCKET = "gs://"
-"""What the name of a store in a bucket begins with."""
-
-
-def open_home(path: str, *, create: bool = False) -> Home:
-    """
-    The folder or bucket of a store; a folder that was named must be there, unless it may be created
-    now. Raises StoreError, and CommandError where what reads buckets is not installed.
-    """
-    if path.startswith(BUCKET):
-        try:
-            from drift_audit.store.bucket import NO_TRACES, open_bucket
-        except ImportError:
-            hint = "pip install 'drift-audit[gcs]'"
-            raise CommandError(
-                "a store in a bucket needs google-cloud-storage", hint=hint
-            ) from None
-        os.environ.setdefault(NO_TRACES, "true")
-        emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
-        return open_bucket(path, emulator, lambda: connection(impersonated()).credentials)
-    from drift_audit.store.folder import Folder
-
-    source = click.get_current_context().get_parameter_source("store")
-    return Folder(path, demanded=not create and source is not ParameterSource.DEFAULT)
-
-
-def open_store(path: str, *, create: bool = False) -> Baselines:
-    """The baselines of a store. Raises what opening its home does."""
-    from drift_audit.store.baselines import Baselines
-
-    return Baselines(open_home(path, create=create))
-
-
-def open_archive(path: str, seal: Sealer, *, full: bool) -> Archive | None:
-    """
-    What earlier audits with this store read. None without a lasting key, or a folder: what is
-    sealed under the key of one run is of no use on another day.
-    """
-    from drift_audit.store.archive import Archive
-
-    home = kept_home(path) if seal.lasting else None
-    return Archive(home, seal, now(), full=full) if home else None
-
-
-def open_ledger(path: str) -> Ledger | None:
-    """
-    What earlier audits with this store saw. None without a lasting key, or a folder. Raises
-    StoreError for a key that cannot be used.
-    """
-    from drift_audit.store.ledger import Ledger
-
-    home = kept_home(path)
-    key = keys.find() if home else None
-    return Ledger(home, key) if home and key else None
-
-
-def kept_home(path: str) -> Home | None:
-    """The folder or bucket of a store that is there; None for a folder that is not."""
-    return open_home(path) if path.startswith(BUCKET) or Path(path).is_dir() else None
 
 
 def secret_depth(flags: Mapping[str, Any]) -> Depth:

@@ -36,7 +36,7 @@ FEW = 5
 """Regions that are named in a sentence."""
 
 
-def checks(scope: Scope, *, read_limits: bool = False) -> Iterator[Check]:
+def checks(scope: Scope, *, read_limits: bool) -> Iterator[Check]:
     """
     Whose credentials there are, then each project: its regions, what the account may do there, and
     what it may do and should not. `read_limits` asks for what that needs too.
@@ -86,10 +86,8 @@ def _ask(
     )
 
 
-def _missing(check: str, says: str, fix: Iterable[str], project: str = "") -> Check:
-    return Check(
-        check=check, project=project, state="missing", says=says, fix=tuple(fix), code=INCOMPLETE
-    )
+def _missing(check: str, says: str, fix: Iterable[str]) -> Check:
+    return Check(check=check, state="missing", says=says, fix=tuple(fix), code=INCOMPLETE)
 
 
 def _unasked(project: str, says: str, *fix: str) -> Check:

@@ -81,9 +81,9 @@ def together(*options: Callable[[Function], Function]) -> Callable[[Function], F
     return decorate
 
 
-def _many(name: str, help: str, *envvars: str, metavar: str = "NAME") -> Any:
+def _many(name: str, help: str, envvar: str) -> Any:
     return click.option(
-        name, multiple=True, type=Listed(), metavar=metavar, help=help, envvar=list(envvars)
+        name, multiple=True, type=Listed(), metavar="NAME", help=help, envvar=envvar
     )
 
 

@@ -47,7 +47,7 @@ class Sides:
     inventory: Inventory
     source: Source
     pair: Pair
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

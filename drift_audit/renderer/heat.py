@@ -58,9 +58,9 @@ class Map:
     rest: str
 
 
-def maps(services: Iterable[ServiceReport], most: int = MOST) -> list[Map | None]:
+def maps(services: Iterable[ServiceReport]) -> list[Map | None]:
     """The maps of the services that a page shows, in its order; None where none is."""
-    left = most
+    left = MOST
     found: list[Map | None] = []
     for service in services:
         one = _map(service, service.history, left) if service.history else None

@@ -18,8 +18,8 @@ class Letter:
 
     ref: str
     text: str
-    name: str = ""
-    page: str = ""
+    name: str
+    page: str
 
 
 def reference(report: Report, name: str = "") -> str:

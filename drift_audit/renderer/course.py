@@ -109,14 +109,24 @@ class Course:
             services = kept.read(Standing).services
             self.standing.append({str(service.at): service for service in services})
 
-    def known(self, *, carried: bool, new: bool = False) -> list[Known]:
-        """The findings of the newest night: new ones, continuing ones, or those carried over."""
-        now = self.newest.generated_at
-        return [
-            one
-            for one in self.newest.known
-            if one.carried == carried and (carried or (one.since >= now) == new)
-        ]
+    @property
+    def new(self) -> list[Known]:
+        """The findings that the newest night was the first to see."""
+        return [one for one in self._seen if one.since >= self.newest.generated_at]
+
+    @property
+    def continuing(self) -> list[Known]:
+        """The findings of the newest night that others before it saw too."""
+        return [one for one in self._seen if one.since < self.newest.generated_at]
+
+    @property
+    def carried(self) -> list[Known]:
+        """The findings of nights before, which the newest one may not have seen."""
+        return [one for one in self.newest.known if one.carried]
+
+    @property
+    def _seen(self) -> list[Known]:
+        return [one for one in self.newest.known if not one.carried]
 
     def matrix(self, most: int) -> Matrix:
         """The table of services and nights, with so many cells at most."""

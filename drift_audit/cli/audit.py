@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +26,11 @@ from drift_audit.cli.subject import (
 )
 from drift_audit.cli.trail import begin
 from drift_audit.policy import POOL
+
+if TYPE_CHECKING:
+    from drift_audit.audit import Audit
+    from drift_audit.part import Part, Shard
+    from drift_audit.store import Store
 
 
 @click.command(short_help="Audit every service in scope against its last known good.")
@@ -56,17 +62,29 @@ def command(**given: Any) -> None:
     drift-audit audit --input=revisions.json --input=service.json --fail-on=never
     drift-audit audit --night --store=gs://audits/prod
     """
+    trail = begin("audit", given["metrics_file"])
+    mine = shard(given["shard"])
+    run = run_name(given["run"], mine) if given["night"] or not mine.whole else ""
+    if not mine.whole:
+        refuse_outputs(given)
+    outputs = [parse_output(o) for o in given["outputs"]]
+    audit, store, part = _part(given, mine, run)
+    if not mine.whole:
+        trail.part()
+        finish(keep_part(part, run, given["store"]))
+    report, written = audit.conclude([part], store), True
+    if given["night"]:
+        report, written = aged(report, run, given["store"])
+    trail.tell(report)
+    finish(ended(deliver(report, outputs, given), written=written))
+
+
+def _part(given: Mapping[str, Any], mine: Shard, run: str) -> tuple[Audit, Store, Part]:
+    """What falls to this process, read and judged; and what the rest is done with."""
     from drift_audit.audit import Audit
     from drift_audit.kept import NoKeeper
     from drift_audit.past import NoPast
 
-    trail = begin("audit", given["metrics_file"])
-    mine = shard(given["shard"])
-    kept = given["night"] or not mine.whole
-    run = run_name(given["run"], mine) if kept else ""
-    if not mine.whole:
-        refuse_outputs(given)
-    outputs = [parse_output(o) for o in given["outputs"]]
     policy = find_policy(given["config"], no_config=given["no_config"])
     patterns = find_patterns(policy, detect=given["detect"])
     bare, limited = given["without_literals"], given["read_limits"]
@@ -80,9 +98,7 @@ def command(**given: Any) -> None:
         archive = open_archive(given["store"], seal, full=given["full"])
         ledger = open_ledger(given["store"])
         histories = None if bare else open_histories(given["store"])
-        depth = secret_depth(given)
-        source = open_source(scope, seal, archive, depth)
-        limits = open_limits(scope) if limited else None
+        source = open_source(scope, seal, archive, secret_depth(given))
         audit = Audit(
             policy=policy,
             now=now(),
@@ -93,20 +109,12 @@ def command(**given: Any) -> None:
             patterns=seal.patterns,
             pasts=ledger or NoPast(),
             kept=histories or NoKeeper(),
-            limits=limits,
+            limits=open_limits(scope) if limited else None,
         )
         part = audit.part(source, store, mine)
         if archive is not None:
             archive.keep(source.remember())
-        if ledger is not None:
-            ledger.keep()
-        if histories is not None:
-            histories.keep()
-    if not mine.whole:
-        trail.part()
-        finish(keep_part(part, run, given["store"]))
-    report, written = audit.conclude([part], store), True
-    if given["night"]:
-        report, written = aged(report, run, given["store"])
-    trail.tell(report)
-    finish(ended(deliver(report, outputs, given), written=written))
+        for earlier in (ledger, histories):
+            if earlier is not None:
+                earlier.keep()
+    return audit, store, part

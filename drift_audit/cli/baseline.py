@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,8 +21,10 @@ from drift_audit.renderer.encode import visible
 
 if TYPE_CHECKING:
     from drift_audit.binding import SecretReference
+    from drift_audit.inventory import Service
     from drift_audit.policy import Policy
     from drift_audit.snapshot import Address, Snapshot
+    from drift_audit.store.baselines import Baselines
 
 
 @click.group(short_help="List, show, promote and verify baselines.")
@@ -164,7 +166,6 @@ def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
     drift-audit baseline promote --service=api --reason="release 42"
     drift-audit baseline promote before.json --project=shop --reason="release 41"
     """
-    from drift_audit.cli.revisions import Words
     from drift_audit.differ import compare
     from drift_audit.rules.schema import violations
     from drift_audit.store.baseline import content_digest, promotion
@@ -173,14 +174,7 @@ def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
     if not all(text is None or text.strip() for text in (reason, by, forced)):
         raise CommandError("--reason, --by and --force-reason must say something")
     policy = find_policy(given["config"], no_config=given["no_config"])
-    bare = given["without_literals"]
-    key = None if bare else keys.for_storing(quiet=given["quiet"])
-    seal = sealer(policy, given["reveal"], without_literals=bare, key=key)
-    store = open_store(given["store"], create=True)
-    with progress(given["progress"], quiet=given["quiet"]) as tell:
-        scope = Scope.given(policy, given, tell)
-        words = Words(scope, seal, store, lambda _: (), depth=secret_depth(given))
-        snapshot, service = words.one(revision)
+    snapshot, service, store = _read(revision, policy, given)
     at, broken = snapshot.address, violations(snapshot, policy, now().date())
     _check(snapshot, revision)
     if broken and forced is None:
@@ -211,6 +205,22 @@ def promote(revision: str, reason: str, by: str | None, **given: Any) -> None:
     where = store.write(before if before and known else baseline)  # ends one that was cut off
     already = " already" if known else ""
     echo(f"{visible(snapshot.revision)} is the baseline of {at}{already}: {where}\n")
+
+
+def _read(
+    revision: str, policy: Policy, given: Mapping[str, Any]
+) -> tuple[Snapshot, Service, Baselines]:
+    """The revision that a word means, sealed as it is stored; its service; and the store."""
+    from drift_audit.cli.revisions import Words
+
+    bare = given["without_literals"]
+    key = None if bare else keys.for_storing(quiet=given["quiet"])
+    seal = sealer(policy, given["reveal"], without_literals=bare, key=key)
+    store = open_store(given["store"], create=True)
+    with progress(given["progress"], quiet=given["quiet"]) as tell:
+        scope = Scope.given(policy, given, tell)
+        words = Words(scope, seal, store, lambda _: (), depth=secret_depth(given))
+        return *words.one(revision), store
 
 
 def _check(snapshot: Snapshot, word: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 import requests
 from markdown_it import MarkdownIt
 
+from drift_audit.cli.attach import command
 from drift_audit.errors import OutputError
 from drift_audit.finding import Severity
 from drift_audit.night import after, news
@@ -55,7 +56,7 @@ def secretive(ran, desk):
 
 def once(sink, desk):
     """What people find there is there once."""
-    pages = 1 if sink in (JIRA, SERVICENOW) else 0
+    pages = sum("/attachment" in line for line in sink.writes)
     return (len(desk.sent), len(desk.attachments)) == (1, pages)
 
 
@@ -246,15 +247,32 @@ def test_refusals_end_with_5(tmp_path, sink):
     assert (tmp_path / "report.json").read_bytes() == before
 
 
+HANDS = {
+    GITHUB.name: lambda to, letter: github.attach(
+        github.target(*to), letter.ref, letter.text, TOKEN
+    ),
+    JIRA.name: lambda to, letter: jira.attach(jira.target(*to), letter, user="bot", secret=TOKEN),
+    SERVICENOW.name: lambda to, letter: servicenow.attach(
+        servicenow.target(*to), letter, servicenow.login(token="", user="bot", password=TOKEN)
+    ),
+}
+
+
 def hand(sink, desk, page="<html>"):
     """Attach something with the credentials of a sink, in this process."""
     letter = Letter(ref="0", text="t", name="page.html", page=page)
-    if sink is GITHUB:
-        return github.attach(github.target(sink.target, desk.url), "0", "t", TOKEN)
-    if sink is JIRA:
-        return jira.attach(jira.target(sink.target, desk.url), letter, user="bot", secret=TOKEN)
-    account = servicenow.login(token="", user="bot", password=TOKEN)
-    return servicenow.attach(servicenow.target(sink.target, desk.url), letter, account)
+    return HANDS[sink.name]((sink.target, desk.url), letter)
+
+
+def test_every_command_is_tried():
+    """Each command of attach stands for a sink that the tests here ask, and is documented."""
+    page = (Path(__file__).parents[1] / "docs" / "tickets.md").read_text()
+
+    assert {sink.name for sink in SINKS} == set(command.commands)
+    assert set(HANDS) == {sink.name for sink in TICKETS}
+    for name in command.commands:
+        assert f"| `attach {name}` |" in page
+        assert f"drift-audit attach {name} report.json" in page
 
 
 @pytest.mark.parametrize(

@@ -579,6 +579,11 @@ def test_colours_carry_nothing():
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
 
 
+def test_every_format_is_read_back():
+    """Each format has a reader, and all but the line for chat tell what was not seen by name."""
+    assert set(READERS) == set(FORMATS) == {*LISTS, "brief"}
+
+
 def test_formats_and_suffixes():
     """Every format has a renderer, every suffix a format, and every format of files a suffix."""
     assert set(SUFFIXES.values()) == set(FORMATS) - {"brief", "github"}

@@ -134,6 +134,19 @@ def untold(names: Iterable[str], home: str) -> list[Unseen]:
     return [Unseen(where=f"plain values of {home} in {name}", reason=reason) for name in names]
 
 
+def deleted(service: Service, kept: Iterable[Snapshot]) -> tuple[list[Snapshot], list[Unseen]]:
+    """
+    The kept revisions of a service that are not among those that were read, and what cannot be told
+    of them.
+    """
+    there = {one.identity.uid for one in service.revisions}
+    named = {one.identity.revision for one in service.revisions}
+    gone = told_apart((one for one in kept if one.identity.uid not in there), named)
+    living = (one for one in service.revisions if one.identity.revision)
+    borders = apart(sorted((*gone, *living), key=by_age)) if gone else ()
+    return gone, untold(borders, str(service.address))
+
+
 def _deploy(snapshot: Snapshot) -> Deploy:
     who = snapshot.identity
     return Deploy(

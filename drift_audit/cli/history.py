@@ -10,7 +10,6 @@ import click
 
 from drift_audit.cli import keys as sealing
 from drift_audit.cli import options
-from drift_audit.cli.kept import deleted, former, search
 from drift_audit.cli.options import flat
 from drift_audit.cli.output import finish, now, show
 from drift_audit.cli.progress import progress
@@ -20,8 +19,10 @@ from drift_audit.errors import CommandError, ExitCode, InputError, SourceError
 from drift_audit.inventory import Scope as Asked
 
 if TYPE_CHECKING:
+    from drift_audit.audit import Source
     from drift_audit.history import KnownGood
     from drift_audit.inventory import Inventory, Service
+    from drift_audit.kept import KeptKeys
     from drift_audit.past import Past
     from drift_audit.policy import Policy
     from drift_audit.store import Store
@@ -63,6 +64,7 @@ def command(service: str, keys: tuple[str, ...], **given: Any) -> None:
     drift-audit history api JWT_SECRET_KEY "vpc.*" --input=revisions.json
     drift-audit history --kept "*" JWT_SECRET_KEY --store=gs://audits/prod
     """
+    from drift_audit.kept import deleted
     from drift_audit.timeline import timeline
 
     if given["kept"]:
@@ -79,20 +81,16 @@ def command(service: str, keys: tuple[str, ...], **given: Any) -> None:
     with progress(given["progress"], quiet=given["quiet"]) as tell:
         scope = Scope.given(policy, {**given, "service": ((service,),)}, tell)
         store, source = open_store(given["store"]), open_source(scope, seal, secrets="names")
-        inventory = source.collect()
-        found = [one for one in inventory.services if one.kind != "job"]
-        if not found and histories is not None:
-            inventory, found = _as_kept(histories, inventory)
-        if len(found) != 1:
-            raise _not_one(service, found, inventory)
-        whole = source.chain(found[0]) if found[0].revisions else found[0]
+        whole, inventory = _whole(service, source, histories)
     ledger = open_ledger(given["store"])
     past = ledger.of(whole.address) if ledger else None
-    gone, untold = deleted(histories, whole) if histories is not None else ([], [])
+    kept, unread = histories.of(whole.address) if histories is not None else ([], [])
+    gone, untold = deleted(whole, kept)
     unseen = [
         *inventory.unseen,
         *whole.unseen,
         *(u for r in (*whole.revisions, *gone) for u in r.seen.unseen),
+        *unread,
         *untold,
     ]
     known = _known_good(whole, store, past, policy)
@@ -106,14 +104,47 @@ def command(service: str, keys: tuple[str, ...], **given: Any) -> None:
     finish(ExitCode.INCOMPLETE if unseen else ExitCode.CLEAN)
 
 
+def _whole(service: str, source: Source, histories: Histories | None) -> tuple[Service, Inventory]:
+    """The one service, there or not, with its history; and what was seen on the way to it."""
+    inventory = source.collect()
+    found = [one for one in inventory.services if one.kind != "job"]
+    if not found and histories is not None:
+        inventory, found = _as_kept(histories, inventory)
+    if len(found) != 1:
+        raise _not_one(service, found, inventory)
+    return (source.chain(found[0]) if found[0].revisions else found[0]), inventory
+
+
 def _tell_kept(service: str, keys: tuple[str, ...], given: dict[str, Any]) -> ExitCode:
     """Print what the store alone tells."""
     if given["inputs"]:
         raise CommandError("--kept asks the store, and --input names files")
     asked = Asked(projects=flat(given["project"]), regions=flat(given["region"]))
-    told = search(demanded_histories(given["store"]), asked, service, keys)
+    told = _search(demanded_histories(given["store"]), asked, service, keys)
     show(told, "kept", given)
     return ExitCode.INCOMPLETE if told.unseen else ExitCode.CLEAN
+
+
+def _search(histories: Histories, asked: Asked, service: str, keys: Sequence[str]) -> KeptKeys:
+    """
+    What deploys did to keys in the services in scope, from their indexes alone. Raises InputError
+    where nothing is kept of any.
+    """
+    from drift_audit.kept import together
+    from drift_audit.snapshot import Address
+
+    told = []
+    for project, region in histories.places():
+        home = Address(project=project, region=region)
+        if asked.covers(home):
+            index, unseen = histories.index((project, region))
+            found = index.search(home, service, keys)
+            told.append(found.but(unseen=(*unseen, *found.unseen)))
+    found = together(told)
+    if not found.services and not found.unseen:
+        hint = "an audit with this store keeps what it reads"
+        raise InputError(f"no revision is kept of {service}", hint=hint)
+    return found
 
 
 def _as_kept(histories: Histories, found: Inventory) -> tuple[Inventory, list[Service]]:
@@ -123,12 +154,15 @@ def _as_kept(histories: Histories, found: Inventory) -> tuple[Inventory, list[Se
     """
     from drift_audit.inventory import Service, absent
     from drift_audit.names import taken_apart
+    from drift_audit.snapshot import Address
 
     gone = []
-    for at in former(histories, found.scope):
-        name, kind = taken_apart(at.service)
-        one = Service(project=at.project, region=at.region, service=name, complete=True)
-        gone.append(one.but(kind=kind))
+    for project, region in histories.places():
+        for name in histories.index((project, region))[0].counts:
+            if found.scope.covers(Address(project=project, region=region, service=name)):
+                bare, kind = taken_apart(name)
+                one = Service(project=project, region=region, service=bare, complete=True)
+                gone.append(one.but(kind=kind))
     known = absent([one.service for one in gone], ())
     others = tuple(missed for missed in found.unseen if missed not in known)
     return (found.but(unseen=others), gone) if not others else (found, [])

@@ -16,7 +16,7 @@ from drift_audit.renderer.anchor import Anchor
 from drift_audit.snapshot import Address
 
 STORE = "baselines"
-"""Where baselines lie unless a flag says otherwise; `render` has no such flag."""
+"""Where baselines lie for a command whose flags name no store."""
 
 Lines = Mapping[str, list[int]]
 """Where the lines of a file stand, and the words in them: fleets have thousands of findings."""

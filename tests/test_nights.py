@@ -241,6 +241,25 @@ def test_parts_are_one_run(nights, tmp_path_factory, count):
     assert nights.report(1, "r2")["trend"]["continuing"] > 0
 
 
+def test_merged_findings_point_at_the_policy_of_the_run(nights):
+    """The files that findings belong to are those that merge was given, as with audit."""
+    (nights.folder / "ops").mkdir()
+    (nights.folder / "ops" / "policy.toml").write_text('fail_on = "high"\n')
+    config = "--config=ops/policy.toml"
+    for i in (1, 2):
+        nights(fleet("s03"), 0, f"--shard={i}/2", "--run=r1", config)
+    ran = nights(fleet("s03"), 0, "--run=r1", config, "-o", "report.sarif", command="merge")
+    results = json.loads((nights.folder / "report.sarif").read_text())["runs"][0]["results"]
+    files = {
+        place["physicalLocation"]["artifactLocation"]["uri"]
+        for result in results
+        for place in result["locations"]
+    }
+
+    assert ran.code == 10, ran.block
+    assert "ops/policy.toml" in files
+
+
 def test_name_of_another_run(nights):
     """A name that an earlier run had is refused: its parts would be joined with those of today."""
     in_parts(nights, fleet(), 0, 2)

@@ -23,7 +23,7 @@ from drift_audit.part import Shard
 @options.output
 @options.metrics
 @options.talk
-def command(config: str | None, no_config: bool, store: str, run: str | None, **given: Any) -> None:
+def command(run: str | None, **given: Any) -> None:
     """
     Join the parts that audit --shard wrote, run the rules about several services, and keep the
     report in the store under its date.
@@ -38,7 +38,8 @@ def command(config: str | None, no_config: bool, store: str, run: str | None, **
 
     trail = begin("merge", given["metrics_file"])
     outputs = [parse_output(o) for o in given["outputs"]]
-    policy = find_policy(config, no_config=no_config)
+    policy = find_policy(given["config"], no_config=given["no_config"])
+    store = given["store"]
     kept = open_parts(store)
     name = run_name(run, Shard()) if run else kept.newest()
     parts = kept.read(name) if name else []

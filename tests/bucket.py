@@ -90,6 +90,7 @@ def _error(code: int, message: str) -> dict[str, Any]:
 class _Handler(BaseHTTPRequestHandler):
     cloud: Cloud
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer waits forty milliseconds for its second half
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -207,7 +208,7 @@ def bucket(**settings: Any) -> Iterator[Cloud]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"cloud": cloud}))
     server.daemon_threads = True
     cloud.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield cloud

@@ -10,8 +10,9 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -28,7 +29,10 @@ PAGE = 3
 
 @dataclass
 class Cloud:
-    """The objects of the bucket, what was asked, and what goes wrong. `careless` forgets preconditions."""
+    """
+    The objects of the bucket, what was asked, and what goes wrong. `careless` forgets preconditions;
+    before each answer comes a `pause` in seconds, and where calls are to come `together`, all of them.
+    """
 
     objects: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -36,6 +40,8 @@ class Cloud:
     after_write: list[int] = field(default_factory=list)
     denied: str = ""
     careless: bool = False
+    pause: float = 0.0
+    together: threading.Barrier | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     generation: int = 1000
     url: str = ""
@@ -130,6 +136,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _stopped(self, path: str) -> bool:
         cloud = self.cloud
         cloud.asked.append(f"{self.command} {path}")
+        time.sleep(cloud.pause)
+        if cloud.together:
+            cloud.together.wait()
         if cloud.denied and cloud.denied in unquote(path):
             self._json(403, _error(403, "canary-in-the-bucket does not have access."))
             return True
@@ -194,8 +203,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(code)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # whoever asked may have waited long enough
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -12,7 +12,7 @@ from google.auth.exceptions import DefaultCredentialsError
 
 from drift_audit import files
 from drift_audit.errors import ExitCode, StoreError
-from drift_audit.store.bucket import open_bucket
+from drift_audit.store.bucket import IN_FLIGHT, Bucket, open_bucket
 from drift_audit.store.folder import Folder
 from drift_audit.store.home import Conflict
 from tests.bucket import NAME, bucket
@@ -153,8 +153,40 @@ def test_bucket_that_fails_for_a_while():
     with bucket(faults=[503, 429]) as cloud:
         opened(cloud).write("a", b"1", over=None)
         cloud.faults = [503]
+        there = opened(cloud).read("a").data
+        cloud.faults = [503]
 
-        assert opened(cloud).read("a").data == b"1"
+        assert (there, opened(cloud).names()) == (b"1", ["a"])
+
+
+HINT = f"gcloud storage ls gs://{NAME}"
+CALLS = {
+    "read": lambda home: home.read("a"),
+    "write": lambda home: home.write("a", b"1", over=None),
+    "list": lambda home: home.names("a"),
+}
+
+
+@pytest.mark.parametrize("verb", CALLS)
+@pytest.mark.parametrize(("fault", "pause"), [(503, 0), (None, 1.5)])
+def test_patience_with_a_bucket(verb, fault, pause):
+    """A bucket that fails, or does not answer in time, is asked again for so long and no longer."""
+    with bucket(faults=[fault] if fault else [], pause=pause) as cloud:
+        client = opened(cloud)._client
+        home = Bucket(client, NAME, "some/prefix", seconds=0.1, patience=0.0)
+        with pytest.raises(StoreError, match="it did not answer as it should"):
+            CALLS[verb](home)
+
+
+@pytest.mark.parametrize("ask", [Bucket.read_all, Bucket.names_all])
+def test_calls_beside_each_other(ask):
+    """Of many files or folders sixteen are asked for at a time: none is answered before all of them came."""
+    paths = [f"{n}/" for n in range(IN_FLIGHT)]
+    with bucket(together=threading.Barrier(IN_FLIGHT, timeout=5)) as cloud:
+        found = ask(opened(cloud), paths)
+
+    assert len(cloud.asked) == IN_FLIGHT
+    assert not any(found.values())
 
 
 def test_write_whose_answer_was_lost():
@@ -227,7 +259,8 @@ def test_what_a_browser_takes_a_file_for(path, kind):
 
 
 @pytest.mark.parametrize(
-    ("prefix", "where"), [("", ""), ("/", ""), ("a", "a/"), ("a/b/", "a/b/"), ("//a//", "a/")]
+    ("prefix", "where"),
+    [("", ""), ("/", ""), ("a", "a/"), ("a/b/", "a/b/"), ("//a//", "a/"), ("X", "X/")],
 )
 def test_prefixes(prefix, where):
     """A home lies below its prefix, with or without slashes around it."""
@@ -251,14 +284,6 @@ def test_generations_of_a_bucket():
         assert home.versions("x/") == wanted
         assert home.read("x/a") == (b"1", wanted["a"])
         assert home.names_all(["x/", "y/"]) == {"x/": [*"abcdef"], "y/": []}
-
-
-HINT = f"gcloud storage ls gs://{NAME}"
-CALLS = {
-    "read": lambda home: home.read("a"),
-    "write": lambda home: home.write("a", b"1", over=None),
-    "list": lambda home: home.names("a"),
-}
 
 
 @pytest.mark.parametrize("verb", CALLS)

@@ -44,19 +44,32 @@ NO_BUCKET = "specified bucket does not exist"
 
 
 class Bucket:
-    """A home below a prefix of a bucket. Generations are those that Cloud Storage counts."""
+    """
+    A home below a prefix of a bucket. Generations are those that Cloud Storage counts. `seconds`
+    and `patience` are how long one call may take, and all its repetitions together.
+    """
 
-    def __init__(self, client: storage.Client, bucket: str, prefix: str) -> None:
+    def __init__(
+        self,
+        client: storage.Client,
+        bucket: str,
+        prefix: str,
+        *,
+        seconds: float = SECONDS,
+        patience: float = PATIENCE,
+    ) -> None:
         self._client, self._bucket = client, client.bucket(bucket)
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self._patience = DEFAULT_RETRY.with_timeout(PATIENCE)
+        self._seconds, self._patience = seconds, DEFAULT_RETRY.with_timeout(patience)
 
     def read(self, path: str, *, limit: int = LIMIT) -> Stored | None:
         """What lies at a path. Raises StoreError."""
         blob = self._blob(path)
         with self._asking("read", path):
             try:
-                data = blob.download_as_bytes(end=limit, timeout=SECONDS, retry=self._patience)
+                data = blob.download_as_bytes(
+                    end=limit, timeout=self._seconds, retry=self._patience
+                )
             except api.RequestRangeNotSatisfiable:
                 raise StoreError(f"{self.where(path)}: empty") from None
             except api.NotFound as error:
@@ -84,7 +97,7 @@ class Bucket:
                     data,
                     content_type=kind or "text/plain",
                     if_generation_match=int(over or 0),
-                    timeout=SECONDS,
+                    timeout=self._seconds,
                     retry=self._patience,
                 )
             except api.PreconditionFailed:
@@ -118,7 +131,11 @@ class Bucket:
         below = self._prefix + folder
         with self._asking("list", folder):
             listed = self._client.list_blobs(
-                self._bucket, prefix=below, delimiter="/", timeout=SECONDS, retry=self._patience
+                self._bucket,
+                prefix=below,
+                delimiter="/",
+                timeout=self._seconds,
+                retry=self._patience,
             )
             files = {blob.name.removeprefix(below): str(blob.generation) for blob in listed}
             return files, [name.removeprefix(below) for name in listed.prefixes]

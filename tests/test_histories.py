@@ -19,8 +19,10 @@ from drift_audit.kept import Record, recorded
 from drift_audit.seal import SealKey
 from drift_audit.snapshot import Address, Status
 from drift_audit.store.folder import Folder
-from drift_audit.store.histories import GONE, OTHER, TOUCHED, Histories, _record
+from drift_audit.store.histories import GONE, OTHER, TOUCHED, Histories, _Head, _record
+from drift_audit.store.home import LIMIT
 from drift_audit.store.key_index import File, IndexHead
+from drift_audit.store.marked import marked
 from tests.bucket import bucket
 from tests.builders import HOME, LASTING, sealer, snapshot
 from tests.canary import files_below, leaks
@@ -172,6 +174,66 @@ def test_names_that_are_no_path(tmp_path, region):
 
     assert files_below(tmp_path) == {}
     assert Histories(home, LASTING).of(HOME.but(region=region)) == ([], [])
+
+
+def test_history_beside_the_store(tmp_path):
+    """A name that leads out of the place of histories leads nowhere, whatever lies there."""
+    home = Folder(str(tmp_path))
+    keep(home, of(revision(1)))
+    home.write(".archive/api.revisions.jsonl.gz", (tmp_path / API).read_bytes(), over=None)
+    histories = Histories(home, LASTING)
+
+    assert histories.of(HOME.but(region="..")) == ([], [])
+    assert histories.of(HOME.but(service="nobody")) == ([], [])
+    assert [one.revision for one in histories.of(HOME)[0]] == ["api-1"]
+
+
+def test_locations_of_what_is_kept(store):
+    """A location is known by its histories or by its index, and by nothing else that lies there."""
+    keep(store.home, of(revision(1)), of(revision(1)).but(region="us-east1"))
+    keep(store.home, of(revision(1)).but(project="bank"))
+    store.drop(INDEX)
+    store.drop(".archive/bank/europe-west1/api.revisions.jsonl.gz")
+    for other in ("parts/nightly/1-of-2.json.gz", "bank/x", "notes", "Bank/us-east1/x", "bank/A/x"):
+        store.home.write(f".archive/{other}", b"-", over=None)
+
+    assert Histories(store.home, LASTING).places() == [
+        ("bank", "europe-west1"), PLACE, ("shop", "us-east1"),
+    ]  # fmt: skip
+
+
+def test_history_larger_than_other_files(tmp_path):
+    """A history may be larger than a baseline: it is told, gone on with, and handed over all the same."""
+    home = Folder(str(tmp_path))
+    keep(home, of(revision(1, JWT)))
+    data = (tmp_path / API).read_bytes().partition(b"\n")[2]
+    padded = data[:3] + b"\x08" + data[4:10] + b"-" * LIMIT + b"\0" + data[10:]  # a name, for gzip
+    mark = Histories(home, LASTING)._mark
+    (tmp_path / API).write_bytes(marked(mark, API, _Head(), padded))
+    keep(home, of(revision(2)))
+    Histories(home, LASTING).hand_over(OTHER_KEY)
+
+    assert (tmp_path / API).stat().st_size > LIMIT
+    assert told(home, key=OTHER_KEY) == [("api", "JWT", ("api-1", "there"), ("api-2", "vanished"))]
+
+
+def test_history_that_goes_while_it_is_handed_over(store):
+    """What somebody took away between the list and the reading stops nothing, and is not made again."""
+    keep(store.home, of(revision(1, JWT)), of(revision(1, service="web"), service="web"))
+
+    def read(path, **more):
+        if path == API and path in store.files():
+            store.drop(path)
+        return store.home.read(path, **more)
+
+    real = store.home
+    home = SimpleNamespace(
+        read=read, versions=real.versions, names=real.names, where=real.where, write=real.write
+    )
+    Histories(home, LASTING).hand_over(OTHER_KEY)
+
+    assert API not in store.files()
+    assert Histories(real, OTHER_KEY).of(HOME.but(service="web"))[0] != []
 
 
 # The index is nothing but the histories

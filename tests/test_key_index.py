@@ -197,6 +197,21 @@ def test_first_step_that_is_a_change():
     assert not B.changed
 
 
+def test_order_of_what_is_told():
+    """Services come by name, and of each its files by path, before its keys by name and container."""
+    index = KeyIndex({})
+    places = [
+        ("mount", "", "/b"), ("key", "z", "B"), ("key", "", "B"), ("mount", "", "/a"), ("key", "", "A"),
+    ]  # fmt: skip
+    for service in ("web", "api"):
+        gone = [step(1, "vanished", "absent")]
+        index.replace(service, Record(deploys=DEPLOYS, steps=dict.fromkeys(places, gone)))
+    found = [line.at for line in index.search(HOME, "*", []).lines]
+
+    assert [at.service for at in found] == ["api"] * 5 + ["web"] * 5
+    assert [at.container + at.name for at in found[:5]] == ["/a", "/b", "A", "B", "zB"]
+
+
 @pytest.mark.parametrize(
     ("service", "glob", "does"),
     [("api", "a*", True), ("api", "b*", False), ("a.job", "a", True), ("a.job", "a.job", True), ("a.job", "job", False)],

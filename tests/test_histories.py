@@ -19,7 +19,16 @@ from drift_audit.kept import Record, recorded
 from drift_audit.seal import SealKey
 from drift_audit.snapshot import Address, Status
 from drift_audit.store.folder import Folder
-from drift_audit.store.histories import GONE, LEVEL, OTHER, TOUCHED, Histories, _Head, _record
+from drift_audit.store.histories import (
+    GONE,
+    IN_FLIGHT,
+    LEVEL,
+    OTHER,
+    TOUCHED,
+    Histories,
+    _Head,
+    _record,
+)
 from drift_audit.store.home import LIMIT
 from drift_audit.store.key_index import File, IndexHead
 from drift_audit.store.marked import marked, packed, unpacked
@@ -227,23 +236,49 @@ def test_history_larger_than_other_files(tmp_path):
     assert told(home, key=OTHER_KEY) == [("api", "JWT", ("api-1", "there"), ("api-2", "vanished"))]
 
 
-def test_history_that_goes_while_it_is_handed_over(store):
-    """What somebody took away between the list and the reading stops nothing, and is not made again."""
-    keep(store.home, of(revision(1, JWT)), of(revision(1, service="web"), service="web"))
+def before_reading(home, call):
+    """The same home, where something happens just before a history is read."""
 
     def read(path, **more):
-        if path == API and path in store.files():
-            store.drop(path)
-        return store.home.read(path, **more)
+        if path.endswith(".revisions.jsonl.gz"):
+            call(path)
+        return home.read(path, **more)
 
-    real = store.home
-    home = SimpleNamespace(
-        read=read, versions=real.versions, names=real.names, where=real.where, write=real.write
+    return SimpleNamespace(
+        read=read, versions=home.versions, names=home.names, where=home.where, write=home.write
     )
-    Histories(home, LASTING).hand_over(OTHER_KEY)
 
+
+def test_history_that_goes_while_it_is_read(store):
+    """What somebody took away between the list and the reading is told, and stops nothing."""
+    keep(store.home, of(revision(1, JWT)), of(revision(1, service="web"), service="web"))
+    history, web = store.files()[API], HOME.but(service="web")
+    home = before_reading(store.home, lambda p: p == API and p in store.files() and store.drop(p))
+    asked = []
+    for ask in (
+        lambda: Histories(home, LASTING).of(HOME),
+        lambda: Histories(home, LASTING).index(PLACE),
+        lambda: Histories(home, LASTING).hand_over(OTHER_KEY),
+    ):
+        store.put(API, history)
+        asked.append(ask())
+
+    assert asked[0][0] == []
+    assert [[u.reason for u in unseen] for _, unseen in asked[:2]] == [[GONE], [GONE]]
     assert API not in store.files()
-    assert Histories(real, OTHER_KEY).of(HOME.but(service="web"))[0] != []
+    assert Histories(store.home, OTHER_KEY).of(web)[0] != []
+
+
+def test_histories_beside_each_other(tmp_path):
+    """Sixteen services are written, and read, at a time: none is done before all of them began."""
+    together = threading.Barrier(IN_FLIGHT, timeout=5)
+    home = before_reading(Folder(str(tmp_path)), lambda _: together.wait())
+    names = [f"s{n}" for n in range(IN_FLIGHT)]
+    keep(home, *(of(revision(1, JWT, service=name), service=name) for name in names))
+
+    assert {name: len(Histories(home, LASTING).index(PLACE)[0].uids(name)) for name in names} == (
+        dict.fromkeys(names, 1)
+    )
 
 
 # The index is nothing but the histories

@@ -319,6 +319,9 @@ def test_record_that_goes_on():
         revision="api-1", uid="u1", create_time=NOW + DAY, creator="me", client="gcloud 1.2"
     )
     assert whole.deploys[1].client == ""
+    assert [(step.revision, step.what) for step in whole.steps["key", "", "B"]] == [
+        ("api-4", "appeared"), ("api-2 (u9)", "vanished"),
+    ]  # fmt: skip
     assert whole.apart == ("api-3", "api-5")
     for cut in range(1, len(chain) + 1):
         assert recorded(chain[cut - 1 :], recorded(chain[:cut])) == whole

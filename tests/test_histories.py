@@ -410,7 +410,7 @@ def test_index_older_than_the_histories(store):
 
 
 def test_asking_reads_the_index_alone(store):
-    """Where nothing was written since, no history is read."""
+    """Where nothing was written since, no history is read, also by audits that saw nothing new."""
     keep(store.home, of(revision(1, JWT), revision(2)))
     reads = []
 
@@ -422,6 +422,8 @@ def test_asking_reads_the_index_alone(store):
 
     assert told(home) == [("api", "JWT", ("api-1", "there"), ("api-2", "vanished"))]
     assert reads == [INDEX]
+    keep(home, of(revision(1, JWT), revision(2)))
+    assert reads == [INDEX, INDEX]
 
 
 def test_later_nights_read_what_is_new():
@@ -520,7 +522,7 @@ def test_touched_history_stays_and_goes_on_beside(store, caplog):
     keep(store.home, of(revision(4)))
 
     assert asked == ([], [TOUCHED])
-    assert TOUCHED in caplog.text
+    assert f"{store.home.where(API)}: {TOUCHED}" in caplog.messages
     assert store.files()[API] == touched
     assert len(gzip.decompress(store.files()[second].partition(b"\n")[2]).splitlines()) == 3
     assert told(store.home, "api") == [("api", "JWT", ("api-3", "appeared"), ("api-4", "vanished"))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gc
 import gzip
+import json
 import threading
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -379,7 +380,7 @@ def test_question_with_another_key_leaves_the_index(store):
     assert store.files() == before
 
 
-def test_index_that_is_lost_loses_nothing(store):
+def test_index_that_is_lost_loses_nothing(store, caplog):
     """Deleted, touched, or made by somebody else, it is made anew, and the answers are the same."""
     keep(store.home, of(revision(1, JWT)), of(revision(1, JWT, service="web"), service="web"))
     keep(store.home, of(revision(2)), of(revision(2, JWT, service="web"), service="web"))
@@ -397,6 +398,9 @@ def test_index_that_is_lost_loses_nothing(store):
     assert before == [("api", "JWT", ("api-1", "there"), ("api-2", "vanished"))]
     assert answers == [before] * 4
     assert wrong(store.home) == []
+    assert caplog.messages == 3 * [
+        f"{store.home.where(INDEX)}: written by another version, or another key: it is made anew"
+    ]
 
 
 def test_index_older_than_the_histories(store):
@@ -495,7 +499,7 @@ def test_store_that_cannot_be_written(store, caplog):
     )
     keep(home, of(revision(1)))
 
-    assert "revisions were not kept: no room" in caplog.text
+    assert "revisions were not kept: no room" in caplog.messages
 
 
 def test_same_nights_same_bytes(tmp_path):
@@ -544,6 +548,17 @@ def test_every_edit_is_noticed(tmp_path):
     assert len(Histories(home, LASTING).of(HOME)[0]) == 1
 
 
+def test_mark_of_a_history(tmp_path):
+    """A mark is bound to its purpose and place, in words that no later version may change."""
+    keep(Folder(str(tmp_path)), of(revision(1, JWT)))
+    head, _, data = (tmp_path / API).read_bytes().partition(b"\n")
+    told = json.loads(head)
+    where = '["drift-audit/v1 revisions", "shop/europe-west1/api.revisions.jsonl.gz"]'
+    bare = head.replace(told["mark"].encode(), b"")
+
+    assert told["mark"] == LASTING.mark(where, bare + b"\n" + data)
+
+
 def test_history_of_another_place(tmp_path):
     """A history that was put in another one's place is not believed there."""
     home = Folder(str(tmp_path))
@@ -564,6 +579,21 @@ def test_history_that_is_gone(store, caplog):
     assert asked == ([], [GONE], [GONE])
     assert GONE in caplog.text
     assert wrong(store.home) == []
+
+
+def test_history_that_comes_back(tmp_path):
+    """A folder that was moved away, and is moved back as it was, is read again."""
+    home = Folder(str(tmp_path))
+    keep(home, of(revision(1, JWT), revision(2)))
+    before = told(home)
+    (tmp_path / BELOW).rename(tmp_path / "away")
+    index, unseen = Histories(home, LASTING).index(PLACE)
+    (tmp_path / "away").rename(tmp_path / BELOW)
+
+    assert [missed.reason for missed in unseen] == [GONE]
+    assert told(home) == before == [("api", "JWT", ("api-1", "there"), ("api-2", "vanished"))]
+    assert wrong(home) == []
+    assert index.seen == {"api.revisions.jsonl.gz": File("", GONE)}
 
 
 def test_touched_file_that_a_person_took_away(store):

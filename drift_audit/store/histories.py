@@ -326,7 +326,7 @@ def _stale(index: KeyIndex, there: Mapping[str, str]) -> list[str]:
         stale.add(_service(name))
         lost = seen.pop(name)
         if not lost.wrong:
-            seen[name] = File(lost.version, GONE)
+            seen[name] = File("", GONE)  # a folder that comes back brings the same versions
     return sorted(stale)
 
 

@@ -255,17 +255,14 @@ def test_history_that_goes_while_it_is_read(store):
     keep(store.home, of(revision(1, JWT)), of(revision(1, service="web"), service="web"))
     history, web = store.files()[API], HOME.but(service="web")
     home = before_reading(store.home, lambda p: p == API and p in store.files() and store.drop(p))
-    asked = []
-    for ask in (
-        lambda: Histories(home, LASTING).of(HOME),
-        lambda: Histories(home, LASTING).index(PLACE),
-        lambda: Histories(home, LASTING).hand_over(OTHER_KEY),
-    ):
-        store.put(API, history)
-        asked.append(ask())
+    kept, unseen = Histories(home, LASTING).of(HOME)
+    store.put(API, history)
+    missed = Histories(home, LASTING).index(PLACE)[1]
+    store.put(API, history)
+    Histories(home, LASTING).hand_over(OTHER_KEY)
 
-    assert asked[0][0] == []
-    assert [[u.reason for u in unseen] for _, unseen in asked[:2]] == [[GONE], [GONE]]
+    assert kept == []
+    assert [one.reason for one in (*unseen, *missed)] == [GONE, GONE]
     assert API not in store.files()
     assert Histories(store.home, OTHER_KEY).of(web)[0] != []
 

@@ -189,6 +189,14 @@ def test_calls_beside_each_other(ask):
     assert not any(found.values())
 
 
+def test_write_that_is_answered():
+    """A write is one call: what was written is not asked for again."""
+    with bucket() as cloud:
+        opened(cloud).write("a", b"1", over=None)
+
+    assert cloud.asked == [f"POST /upload/storage/v1/b/{NAME}/o/some/prefix/a"]
+
+
 def test_write_whose_answer_was_lost():
     """A write that was done before the answer was lost is no conflict when it is repeated."""
     with bucket(after_write=[503]) as cloud:

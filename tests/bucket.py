@@ -137,8 +137,12 @@ class _Handler(BaseHTTPRequestHandler):
         cloud = self.cloud
         cloud.asked.append(f"{self.command} {path}")
         time.sleep(cloud.pause)
-        if cloud.together:
-            cloud.together.wait()
+        try:
+            if cloud.together:
+                cloud.together.wait()
+        except threading.BrokenBarrierError:  # nothing that the client tries again
+            self._json(400, _error(400, "the others did not come"))
+            return True
         if cloud.denied and cloud.denied in unquote(path):
             self._json(403, _error(403, "canary-in-the-bucket does not have access."))
             return True

@@ -117,7 +117,7 @@ def _baseline(gate: Gate) -> None:
 
 def _impatient() -> None:
     """A store in a bucket waits two minutes for an answer: here less."""
-    bucket.PATIENCE = 1.0
+    bucket.Bucket = partial(bucket.Bucket, patience=1.0)  # type: ignore[misc,assignment]  # here alone
 
 
 def _policy(gate: Gate) -> None:
@@ -228,6 +228,10 @@ def _python(gate: Gate) -> None:
         def first() -> None:
             for name in [n for n in sys.modules if n.startswith((*names, "drift_audit"))]:
                 del sys.modules[name]
+            for name in names:
+                package, _, module = name.rpartition(".")
+                if package in sys.modules:  # where `from package import module` looks first
+                    vars(sys.modules[package]).pop(module, None)
             sys.modules.update(dict.fromkeys(names))
 
         return first

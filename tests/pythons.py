@@ -89,9 +89,9 @@ def ran(python: Path, folder: Path, inputs: Sequence[Path], program: Sequence[st
 
     command("explain", "explain", "key-missing")
     command("demo", "demo")
-    inputs = exported(folder / "files", _as_it_is)
+    several = exported(folder / "files", _as_it_is)
     (folder / "files" / "drift-audit.toml").write_text(POLICY)
-    command("files", "audit", "--project=shop", *inputs, *OUTPUTS)
+    command("files", "audit", "--project=shop", *several, *OUTPUTS)
     with playing(played(_as_it_is)) as emulator:
         scope = ("--project=shop", "--region=r1", "--kind=service")
         command("live", "audit", *scope, *OUTPUTS, more=reached(emulator))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -153,6 +157,29 @@ def test_signals(here, number, code, word):
 
     assert process.returncode == code
     assert err.strip() == f"drift-audit: {word}".encode()
+
+
+def test_interrupt_at_a_terminal(here):
+    """What is said after the ^C that a terminal shows begins a line of its own."""
+    (here / "world.yaml").write_text(SHOP)
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "drift_audit", "emulator", "--world=world.yaml"],
+        cwd=here, env=environment(here), stdin=its, stdout=its, stderr=its, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # no thread runs
+    )  # fmt: skip
+    os.close(its)
+    said = b""
+    while b"SECRET_MANAGER_EMULATOR_HOST" not in said:
+        said += os.read(ours, 1024)
+    os.write(ours, b"\x03")
+    with suppress(OSError):  # so a terminal ends whose process has gone
+        while part := os.read(ours, 1024):
+            said += part
+    os.close(ours)
+
+    assert process.wait(20) == 130
+    assert said.endswith(b"^C\r\ndrift-audit: interrupted\r\n")
 
 
 def test_nobody_listens(here):

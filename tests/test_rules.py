@@ -22,6 +22,7 @@ from drift_audit.limits import Limits, SqlInstance, VpcConnector
 from drift_audit.policy import POOL, Policy, read_policy
 from drift_audit.rules import RULES, Case, Fleet, judge, judge_fleet
 from drift_audit.rules.engine import Rule, change_rule, fleet_rule, rule
+from drift_audit.rules.env import is_reserved, is_variable
 from drift_audit.rules.meaning import OF_SETTINGS
 from drift_audit.rules.waivers import waive
 from drift_audit.seal import Sealer
@@ -416,6 +417,21 @@ def test_credential_of_a_service_that_was_not_judged_is_not_shared():
 
     assert judge_fleet(replace(run, candidates=candidates[1:]), [RULES["credential-shared"]]) == []
     assert judge_fleet(run, [RULES["credential-shared"]])
+
+
+@pytest.mark.parametrize(
+    ("key", "variable", "reserved"),
+    [
+        ("K_CONFIGURATION", True, True),
+        ("X_GOOGLE_OF_TOMORROW", True, True),
+        ("PORTAL", True, False),
+        ("not a variable", False, False),
+        ("1ST", False, False),
+    ],
+)
+def test_names_of_keys(key, variable, reserved):
+    """What an application can ask for, and what the platform sets: by name, or by how it begins."""
+    assert (is_variable(key), is_reserved(key)) == (variable, reserved)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from drift_audit.binding import LiteralValue
@@ -12,7 +14,13 @@ from drift_audit.policy import read_policy
 from drift_audit.rules import Case, Fleet
 from drift_audit.rules.waivers import Before
 from drift_audit.snapshot import Seen
-from drift_audit.unjudged import of_run, of_service, waivers_about_the_run, waivers_of_unknown_age
+from drift_audit.unjudged import (
+    behind_the_facts,
+    of_run,
+    of_service,
+    waivers_about_the_run,
+    waivers_of_unknown_age,
+)
 from tests.builders import HOME, LASTING, NOW, sealer, snapshot
 from tests.reports import WAIVED, finding
 
@@ -233,6 +241,35 @@ def test_limits_that_could_not_be_read():
 NOBODY = Before()
 REMEMBERED = Before(past=Past(service=HOME))
 PROMOTED = Before(promoted=frozenset(), changed=[finding().address])
+
+
+def created(name, on):
+    """A revision by its name that was created late on a day, or nobody knows when."""
+    at = dt.datetime.fromisoformat(f"{on}T23:59:00+00:00") if on else None
+    made = snapshot({})
+    return made.but(identity=made.identity.but(revision=name, create_time=at))
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reference", "promoted", "reason"),
+    [
+        (None, None, None, ""),
+        ("2026-01-14", "2026-01-10", None, ""),
+        ("2026-01-16", None, "2026-01-16", ""),
+        ("2026-01-17", None, None, "api-1 was created on 2026-01-17"),
+        (None, "2026-01-17", None, "api-9 was created on 2026-01-17"),
+        ("2026-01-18", "2026-01-17", "2026-01-01", "api-1 was created on 2026-01-18"),
+        ("2026-01-18", "2026-01-17", "2026-01-19", "the baseline was promoted on 2026-01-19"),
+    ],
+)
+def test_clock_behind_the_facts(candidate, reference, promoted, reason):
+    """What depends on the day is not judged where the latest of what happened is to come: a day of grace."""
+    other = created("api-9", reference) if reference else None
+    one = case(created("api-1", candidate), other, today=dt.date(2026, 1, 15))
+    skips = told(behind_the_facts(one, dt.date.fromisoformat(promoted) if promoted else None))
+    what = "what depends on the day, such as the end of waivers"
+
+    assert skips == [(what, API, f"the clock says 2026-01-15, and {reason}", True)][: bool(reason)]
 
 
 @pytest.mark.parametrize(

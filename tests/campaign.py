@@ -166,9 +166,8 @@ def play(stage: Stage, faults: Sequence[Fault] = (), collector: Collector = ours
 def broken(truth: Ran, ran: Ran) -> list[str]:
     """How a run breaks the law; nothing where it keeps it."""
     truths = [truth, ran.after] if ran.after else [truth]
-    if _denies_a_version(ran):  # who says that there is none is believed, here and by every rule
-        return [wrong for one in truths[-1:] for wrong in _unnamed(one, ran)]
-    if ran.report.exit_code != ExitCode.INCOMPLETE:
+    # who says that there is no such version is believed, here and by every rule
+    if ran.report.exit_code != ExitCode.INCOMPLETE and not _denies_a_version(ran):
         several = sum(fault.kind == "generation-bump" for fault in ran.fired) > 1
         if several and ran.after:
             return list(_of_no_moment(ran.after, ran))

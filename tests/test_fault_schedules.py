@@ -170,6 +170,35 @@ def test_more_schedules_by_name(schedule, world):
     hold(world, schedule, tuple(s.service for s in world.services[-2:]))
 
 
+DEPLOYS = [
+    (("s4-00001", 5), ("Revisions/ListRevisions",), ("s3", "s4")),
+    (("LATEST", 1), ("Services/ListServices", "Services/GetService"), ()),
+]
+"""Deploys after a list was read, and one after all was: what was true before them may be told."""
+
+
+@pytest.mark.parametrize(("serving", "rpcs", "asked"), DEPLOYS)
+def test_deploys_beside_a_version_that_is_denied(serving, rpcs, asked):
+    """A run tells what was true before the last deploy, also where it believes that a version is gone."""
+    to, count = serving
+    last = [ENVS[0], ENVS[2]] if count > 1 else [ENVS[2]]
+    services = [
+        {**HOME, "service": f"s{i}", "revisions": revised(f"s{i}", last if i == count - 1 else [{}]),
+         "traffic": [{"to": to if i == count - 1 else "LATEST", "percent": 100}]}
+        for i in range(count)
+    ]  # fmt: skip
+    document = {
+        "page": 1,
+        "numbers": {"shop": "123456789012"},
+        "services": services,
+        "secrets": SECRETS,
+    }
+    denied = Fault("SecretManagerService/GetSecretVersion", 1, "NOT_FOUND", always=False)
+    deploys = [Fault(rpc, 1, "generation-bump", always=False) for rpc in rpcs]
+
+    hold(read_world(document, "world"), [*deploys, denied], asked)
+
+
 def test_control_naive_collector():
     """A collector that trusts what it is told breaks the law under some of these schedules."""
 

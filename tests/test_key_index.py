@@ -8,6 +8,7 @@ import json
 import pytest
 
 from drift_audit.finding import Cause
+from drift_audit.inventory import Service
 from drift_audit.kept import (
     Deploy,
     KeptKeys,
@@ -16,6 +17,7 @@ from drift_audit.kept import (
     Record,
     apart,
     bare,
+    deleted,
     keepable,
     recorded,
     together,
@@ -299,6 +301,26 @@ def test_values_under_another_key():
     assert apart(chain) == ("api-2", "api-6")
     assert apart([chain[1], left_out]) == apart(chain[:1]) == ()
     assert untold(["api-2"], str(HOME)) == [MISSED]
+
+
+def test_revisions_that_are_gone():
+    """What was kept and is not there any more is told beside what is, in the order of their age."""
+    other = revision(2, {"A": "x"}, OTHER)
+    again = other.but(identity=other.identity.but(revision="api-3"))
+    template = revision(9).but(identity=revision(9).identity.but(revision="", uid=""))
+    there = (template, revision(3, {"A": "x"}), revision(1, {"A": "x"}))
+    service = Service(
+        project=HOME.project, region=HOME.region, service=HOME.service, revisions=there
+    )
+
+    assert deleted(service, [*there[1:]]) == ([], [])
+    gone, unseen = deleted(service, [there[2], other])
+    assert ([one.revision for one in gone], unseen) == (
+        ["api-2"],
+        [MISSED, MISSED.but(where=MISSED.where.replace("api-2", "api-3"))],
+    )
+    [called], _ = deleted(service, [again])
+    assert called.revision == "api-3 (u2)"
 
 
 def test_record_that_goes_on():

@@ -4,8 +4,9 @@ page alone.
 
 A campaign holds one promise against all that could break it. It is a module of the tests that prints
 its figures, or ordinary tests that count what they try. The page is written from docs/proof.json, which
-nobody edits: a campaign that runs replaces its own entry there, and no other. The exit code is 1 where a
-promise did not hold or a figure falls short.
+nobody edits: a campaign that runs replaces its own entry there, and no other. Why a figure falls short, as far
+as somebody knows, is told by shortfalls.toml. The exit code is 1 where a promise did not hold or a figure
+falls short.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ from tests import watch
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "proof.json"
 PAGE = ROOT / "docs" / "proof.md"
+REASONS = Path(__file__).with_name("shortfalls.toml")
 COLUMNS = 110
 MOST = 90
 """Characters of a problem on the page: docs/proof.json holds all of it."""
@@ -332,21 +335,31 @@ and which must be noticed. The tests of every commit also run a short form of ea
 None of it has been tried against Google Cloud itself: the API is a local server that speaks its protocol."""
 
 
-def page(results: Mapping[str, Any], campaigns: Sequence[Campaign] = CAMPAIGNS) -> str:
-    """The page: what falls short, then every promise with its figures."""
-    lines = ["# Proof", "", _HEAD, "", "## What falls short", "", *_short(results, campaigns), ""]
+def page(
+    results: Mapping[str, Any],
+    campaigns: Sequence[Campaign] = CAMPAIGNS,
+    reasons: Mapping[str, str] | None = None,
+) -> str:
+    """The page: what falls short and, as far as somebody gave `reasons`, why; then every promise."""
+    why = tomllib.loads(REASONS.read_text()) if reasons is None else reasons
+    lines = ["# Proof", "", _HEAD, "", "## What falls short", ""]
+    lines += [*_short(results, campaigns, why), ""]
     lines += ["## Promises", ""]
     for campaign in campaigns:
         lines += _promise(campaign, results.get(campaign.name))
     return "\n".join(lines)
 
 
-def _short(results: Mapping[str, Any], campaigns: Sequence[Campaign]) -> Iterator[str]:
+def _short(
+    results: Mapping[str, Any], campaigns: Sequence[Campaign], reasons: Mapping[str, str]
+) -> Iterator[str]:
     found = False
     for campaign in campaigns:
-        for told in _shortfalls(campaign, results.get(campaign.name)):
+        if told := list(_shortfalls(campaign, results.get(campaign.name))):
             found = True
-            yield fill(f"- {campaign.promise} {told}", COLUMNS, subsequent_indent="  ")
+            why = " ".join(reasons.get(campaign.name, "").split())
+            whole = " ".join(filter(None, (f"- {campaign.promise}", *told, why)))
+            yield fill(whole, COLUMNS, subsequent_indent="  ", break_on_hyphens=False)
     if not found:
         yield "Nothing: every figure is at or beyond its goal."
 
@@ -360,7 +373,7 @@ def _shortfalls(campaign: Campaign, result: Mapping[str, Any] | None) -> Iterato
             value = result["figures"].get(goal.figure)
             told = "not counted" if value is None else number(value)
             yield f"{goal.words}: {told} instead of {goal.limit}."
-    yield from (shorten(told, MOST, placeholder=" ...") for told in result["problems"])
+    yield from (f"{shorten(told, MOST, placeholder=' ...')}." for told in result["problems"])
 
 
 def _promise(campaign: Campaign, result: Mapping[str, Any] | None) -> Iterator[str]:

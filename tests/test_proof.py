@@ -46,17 +46,22 @@ def test_page_is_current():
         (told({"tries": 999, "lost": 0}), ["tries: 999 instead of at least 1,000."]),
         (told({"tries": 1_000, "lost": 2}), ["lost: 2 instead of 0."]),
         (told({"tries": 1_000}), ["lost: not counted instead of 0."]),
-        (told({"tries": 1_000, "lost": 0}, ["x was torn"]), ["x was torn"]),
+        (told({"tries": 1_000, "lost": 0}, ["x was torn"]), ["x was torn."]),
     ],
 )
 def test_what_falls_short_is_said(result, said):
     """A figure that is too low, a loss, a figure nobody counted and a run that was not made are named."""
-    page = proof.page({"one": result} if result else {}, [ONE])
-    top = page.partition("## What falls short\n\n")[2].partition("\n\n## ")[0]
+    results = {"one": result} if result else {}
+    bare, reasoned = (proof.page(results, [ONE], why) for why in ({}, {"one": "It is\nold.\n"}))
+    tops = [
+        page.partition("## What falls short\n\n")[2].partition("\n\n## ")[0]
+        for page in (bare, reasoned)
+    ]
 
-    assert top.splitlines() == (
-        [f"- Nothing is lost. {one}" for one in said]
-        or ["Nothing: every figure is at or beyond its goal."]
+    assert tops == (
+        [f"- Nothing is lost. {' '.join(said)}", f"- Nothing is lost. {' '.join(said)} It is old."]
+        if said
+        else ["Nothing: every figure is at or beyond its goal."] * 2
     )
 
 

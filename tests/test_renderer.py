@@ -272,6 +272,9 @@ def test_hidden_is_made_visible():
         ("it was a, b; c.", "it was a, b; c."),
         ("@octocat", "<code>&#64;<!-- -->octocat</code>"),
         ("www.evil.example", "<code>www&#46;evil&#46;example</code>"),
+        ("1000)", "<code>1000&#41;</code>"),
+        ("2. of them", "<code>2&#46;</code> of them"),
+        ("2 of them (1.)", "2 of them (1.)"),
     ],
 )
 def test_sentences(text, told):

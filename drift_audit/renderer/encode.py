@@ -18,6 +18,7 @@ _NOT_PRINTABLE = re.compile(r"[^ -~]| (?= )")
 _NOT_MARKDOWN = re.compile(r"[^A-Za-z0-9 _,=/-]", re.ASCII)
 _WORD = re.compile(r"(\(?)(.*?)([.,;:)]*)", re.DOTALL)
 _PLAIN_WORD = re.compile(r"[A-Za-z]+|[0-9]{1,6}%?|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{2}:[0-9]{2}")
+_NUMBERED = re.compile(r" *[0-9]+[.)](?= |$)")
 
 LIMIT = 400
 """The longest piece of foreign text that is shown; names on Cloud Run are shorter."""
@@ -58,9 +59,12 @@ def code(text: object) -> str:
 
 def sentence(text: object) -> str:
     """
-    For Markdown: plain words as they are, everything that is or could be a name as a code span.
+    For Markdown: plain words as they are, everything that is or could be a name as a code span, and
+    so a number that would begin a list.
     """
-    return "".join(part if plain else code(part) for plain, part in parts(text))
+    told = "".join(part if plain else code(part) for plain, part in parts(text))
+    listed = _NUMBERED.match(told)
+    return code(listed[0]) + told[listed.end() :] if listed else told
 
 
 def parts(text: object) -> Iterator[tuple[bool, str]]:

@@ -108,12 +108,13 @@ def open_histories(path: str) -> Histories | None:
 
 def demanded_histories(path: str) -> Histories:
     """The same where nothing else will do. Raises StoreError without a store, or a lasting key."""
-    _demanded(path, "give --store")
-    found = open_histories(path)
-    if found is None:
+    from drift_audit.store.histories import Histories
+
+    home, key = _demanded(path, "give --store"), keys.find()
+    if key is None:
         told = "no lasting key: what is kept is believed by whoever has the key that marked it"
         raise StoreError(told, hint=f"set {keys.VARIABLE}; it is looked for in {keys.where()}")
-    return found
+    return Histories(home, key)
 
 
 def open_nights(path: str) -> Nights:

@@ -337,13 +337,12 @@ None of it has been tried against Google Cloud itself: the API is a local server
 
 def page(
     results: Mapping[str, Any],
+    reasons: Mapping[str, str],
     campaigns: Sequence[Campaign] = CAMPAIGNS,
-    reasons: Mapping[str, str] | None = None,
 ) -> str:
     """The page: what falls short and, as far as somebody gave `reasons`, why; then every promise."""
-    why = tomllib.loads(REASONS.read_text()) if reasons is None else reasons
     lines = ["# Proof", "", _HEAD, "", "## What falls short", ""]
-    lines += [*_short(results, campaigns, why), ""]
+    lines += [*_short(results, campaigns, reasons), ""]
     lines += ["## Promises", ""]
     for campaign in campaigns:
         lines += _promise(campaign, results.get(campaign.name))
@@ -410,8 +409,9 @@ def _by_module(modules: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
 def main(names: list[str]) -> int:
     """Run what is asked for, or all of it; write the figures and the page."""
     known = {campaign.name: campaign for campaign in CAMPAIGNS}
+    reasons = tomllib.loads(REASONS.read_text())
     if names == ["--page"]:
-        PAGE.write_text(page(json.loads(RESULTS.read_text())))
+        PAGE.write_text(page(json.loads(RESULTS.read_text()), reasons))
         return 0
     if unknown := [name for name in names if name not in known]:
         print(f"no such campaign: {', '.join(unknown)}; there are {', '.join(known)}")
@@ -422,7 +422,7 @@ def main(names: list[str]) -> int:
         print(f"{name}: {known[name].shown}", flush=True)
         results[name] = run(known[name])
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-        PAGE.write_text(page(results))
+        PAGE.write_text(page(results, reasons))
         short += [f"{name}: {told}" for told in _shortfalls(known[name], results[name])]
     print(*short, sep="\n")
     return 1 if short else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import replace
 
 import pytest
@@ -33,9 +34,10 @@ def told(figures, problems=()):
 def test_page_is_current():
     """`python -m tests.proof` would write what is there, from figures of its campaigns alone."""
     results = json.loads(proof.RESULTS.read_text())
+    reasons = tomllib.loads(proof.REASONS.read_text())
 
     assert results.keys() <= {campaign.name for campaign in proof.CAMPAIGNS}
-    assert proof.PAGE.read_text() == proof.page(results)
+    assert proof.PAGE.read_text() == proof.page(results, reasons)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_page_is_current():
 def test_what_falls_short_is_said(result, said):
     """A figure that is too low, a loss, a figure nobody counted and a run that was not made are named."""
     results = {"one": result} if result else {}
-    bare, reasoned = (proof.page(results, [ONE], why) for why in ({}, {"one": "It is\nold.\n"}))
+    bare, reasoned = (proof.page(results, why, [ONE]) for why in ({}, {"one": "It is\nold.\n"}))
     tops = [
         page.partition("## What falls short\n\n")[2].partition("\n\n## ")[0]
         for page in (bare, reasoned)
@@ -68,7 +70,7 @@ def test_what_falls_short_is_said(result, said):
 def test_figures_of_modules_are_a_table():
     """What a campaign counts for each module of the program stands below its figures."""
     modules = {"drift_audit.seal": {"faults": 1_451, "noticed": 431}}
-    page = proof.page({"one": {**told({"tries": 1_000, "lost": 0}), "modules": modules}}, [ONE])
+    page = proof.page({"one": {**told({"tries": 1_000, "lost": 0}), "modules": modules}}, {}, [ONE])
 
     assert page.endswith(
         "\n| module | faults | noticed |\n| --- | --- | --- |\n| `seal` | 1,451 | 431 |\n"

@@ -13,7 +13,6 @@ or is not here. With `--control` a tool that tells its Python takes the place of
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import subprocess
@@ -24,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.command import SEALED, environment
-from tests.test_determinism import FORMATS, POLICY, exported, played
+from tests.test_determinism import FORMATS, POLICY, exported, played, sha256
 from tests.warm import Warm
 from tests.worlds import playing, reached
 
@@ -75,7 +74,7 @@ def ran(python: Path, folder: Path, inputs: Sequence[Path], program: Sequence[st
     told: dict[str, str] = {}
     env = environment(folder, SEALED, measured=False)
     helped = subprocess.run([python, *program, "--help"], env=env, capture_output=True, check=False)
-    told["help: stdout"] = _sha256(helped.stdout)
+    told["help: stdout"] = sha256(helped.stdout)
     warm = Warm(environment(ROOT, measured=False), str(python))
 
     def command(name: str, *arguments: str, more: Mapping[str, str] | None = None) -> None:
@@ -85,7 +84,7 @@ def ran(python: Path, folder: Path, inputs: Sequence[Path], program: Sequence[st
         done = warm(arguments, place, {**env, **(more or {})}, limited=False)
         written = {path.name: path.read_bytes() for path in set(place.iterdir()) - before}
         parts = {"exit": b"%d" % done.code, "stdout": done.out, "stderr": done.err, **written}
-        told.update({f"{name}: {part}": _sha256(data) for part, data in parts.items()})
+        told.update({f"{name}: {part}": sha256(data) for part, data in parts.items()})
 
     command("explain", "explain", "key-missing")
     command("demo", "demo")
@@ -98,10 +97,6 @@ def ran(python: Path, folder: Path, inputs: Sequence[Path], program: Sequence[st
     for path in inputs:
         command(str(path.relative_to(HERE)), "audit", f"--input={path}", "--output=report.json")
     return told
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _as_it_is(_: list[object]) -> None:

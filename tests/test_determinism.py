@@ -55,10 +55,10 @@ def hashes(folder, one, *arguments, env=None):
     )  # fmt: skip
     assert done.returncode == 10, done.stderr.decode()
     pages = {kind: (folder / f"report.{kind}").read_bytes() for kind in FORMATS}
-    return {kind: _sha256(page) for kind, page in {**pages, "text": done.stdout}.items()}
+    return {kind: sha256(page) for kind, page in {**pages, "text": done.stdout}.items()}
 
 
-def _sha256(data):
+def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
@@ -144,6 +144,6 @@ def test_control_format_that_leaks_its_order(tmp_path):
         page = subprocess.run(
             [sys.executable, "-c", LEAK], cwd=folder, env=env, capture_output=True, check=True
         )
-        found.add(_sha256(page.stdout))
+        found.add(sha256(page.stdout))
 
     assert len(found) > 1

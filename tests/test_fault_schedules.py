@@ -25,6 +25,7 @@ many = settings(
     max_examples=SCHEDULES // TESTS,
     deadline=None,
     database=None,
+    print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -318,6 +318,16 @@ def test_part_that_cannot_be_read(nights):
     assert merged.code == 3
 
 
+def test_part_that_cannot_be_judged(nights):
+    """A part whose checks cannot be made, as its clock is wrong, says so, and fails as the whole does."""
+    parts, merged = in_parts(nights, fleet(), -40, 2)
+
+    assert {part.code for part in parts} == {3}
+    assert "0 things not seen, 3 checks not made" in parts[0].err
+    assert "0 things not seen, 4 checks not made" in parts[1].err
+    assert merged.code == 3
+
+
 def test_parts_that_were_touched(nights):
     """A part that somebody else has written or changed is refused by name."""
     in_parts(nights, fleet(), 0, 2)

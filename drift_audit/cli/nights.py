@@ -60,10 +60,13 @@ def keep_part(part: Part, run: str, store: str) -> ExitCode:
     """Write a part down for `merge`, and tell how it ended: it has no verdict of its own."""
     where, new = open_parts(store).keep(run, part)
     unseen = len({*part.inventory.unseen, *(u for judged in part.judged for u in judged.unseen)})
+    untried = sum(skip.blocking for judged in part.judged for skip in judged.skipped)
     services = number(len(part.inventory.services), "service")
     told = f"{part.shard}: {services}, {number(unseen, 'thing')} not seen"
+    if untried:
+        told += f", {number(untried, 'check')} not made"
     notice(f"{told}: {where}" if new else f"{told}; {where} was there already and stands")
-    return ExitCode.INCOMPLETE if unseen else ExitCode.CLEAN
+    return ExitCode.INCOMPLETE if unseen or untried else ExitCode.CLEAN
 
 
 def aged(report: Report, run: str, store: str) -> tuple[Report, bool]:

@@ -200,6 +200,18 @@ def test_deploys_beside_a_version_that_is_denied(serving, rpcs, asked):
     hold(read_world(document, "world"), [*deploys, denied], asked)
 
 
+def test_unknown_field_beside_a_list_that_ends_early():
+    """What neither of the two lets be held against the truth is left out, and the rest is held."""
+    services = [
+        {**HOME, "service": name, "revisions": revised(name, [{}])} for name in ("s0", "s1")
+    ]
+    world = read_world({"page": 1, "services": services}, "world")
+    unknown = Fault("Services/ListServices", 1, "unknown-field", always=False)
+    early = Fault("Revisions/ListRevisions", 1, "early-end", always=False)
+
+    hold(world, [unknown, early])
+
+
 def test_control_naive_collector():
     """A collector that trusts what it is told breaks the law under some of these schedules."""
 

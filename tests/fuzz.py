@@ -26,7 +26,9 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -305,7 +307,9 @@ def kind_is_ours(error: Exception) -> bool:
     return type(error).__name__ == "Broken"
 
 
-def campaign(target: str, runs: int, seed: int, folder: Path, *, control: bool = False) -> Tally:
+def campaign(
+    target: str, folder: Path, runs: int, seed: int = 0, *, control: bool = False
+) -> Tally:
     """Search so many inputs of one target; what is found lies in the folder."""
     tally = Tally()
     corpus, first, broken = folder / "corpus", folder / "seeds", folder / "broken"
@@ -389,10 +393,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"there is no target {name}")
     figures: dict[str, int] = {}
     problems = []
-    with tempfile.TemporaryDirectory() as temporary:
-        for name in given.targets or TARGETS:
-            folder = (given.corpus or Path(temporary)) / name
-            tally = campaign(name, given.runs, given.seed, folder, control=given.control)
+    asked = given.targets or TARGETS
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(os.cpu_count()) as searches:
+        folders = [(given.corpus or Path(temporary)) / name for name in asked]
+        one = partial(campaign, runs=given.runs, seed=given.seed, control=given.control)
+        for name, folder, tally in zip(
+            asked, folders, searches.map(one, asked, folders), strict=True
+        ):
             if tally.crashes and not given.control:
                 shutil.copytree(folder / "broken", FOUND / name, dirs_exist_ok=True)
             what = name.replace("-", "_")

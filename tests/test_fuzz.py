@@ -68,7 +68,7 @@ def test_mutations_are_those_of_their_seed():
 @pytest.mark.parametrize("target", TARGETS)
 def test_short_search(target, tmp_path):
     """A few thousand executions find nothing."""
-    tally = campaign(target, SEARCHED, 0, tmp_path)
+    tally = campaign(target, tmp_path, SEARCHED)
 
     assert tally.problems == []
     assert tally.executions == SEARCHED
@@ -77,7 +77,7 @@ def test_short_search(target, tmp_path):
 @searched
 def test_search_finds_what_is_broken(tmp_path):
     """The search itself finds a careless policy reader, and keeps the input that broke it."""
-    tally = campaign("policy", SEARCHED, 0, tmp_path, control=True)
+    tally = campaign("policy", tmp_path, SEARCHED, control=True)
 
     assert tally.crashes > 0
     assert [*(tmp_path / "broken").glob("*.txt")]

@@ -135,10 +135,13 @@ def _lock_down() -> None:
     Keep plain values in this process: google's libraries may not write responses to the terminal,
     nor the system what is in memory to a disk.
 
-    The variable turns on structured logging of whole responses (`threats-and-promises.md` §0).
+    The first variable turns on structured logging of whole responses (`threats-and-promises.md`
+    §0). The last keeps pydantic from loading what any installed package offers to watch all that is
+    validated with, which it also looks for at every start.
     """
     os.environ.pop("GOOGLE_SDK_PYTHON_LOGGING_SCOPE", None)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     with suppress(ImportError, OSError, ValueError):  # not every platform has limits
         import resource
 

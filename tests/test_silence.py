@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import json
 import logging
+import os
 import pkgutil
 import subprocess
 import sys
@@ -146,6 +147,49 @@ def test_lock_down_without_limits(tmp_path):
     )  # fmt: skip
 
     assert ran.stdout == "started\n"
+
+
+WATCHER = """
+open({noted!r}, "w").close()
+
+
+class Watcher:
+    def new_schema_validator(self, *_):
+        return None, None, None
+
+
+watcher = Watcher()
+"""
+"""A plugin of pydantic, which leaves a file where it is loaded."""
+
+
+@pytest.mark.parametrize(
+    ("starts", "watched"),
+    [
+        (["-m", "drift_audit", "demo"], False),
+        (["-c", "import drift_audit.snapshot"], True),
+    ],
+    ids=["command", "control"],
+)
+def test_nothing_watches_what_is_validated(tmp_path, starts, watched):
+    """What other packages offer to pydantic is not loaded by the command; the control loads it."""
+    noted, offered = tmp_path / "noted", tmp_path / "offered"
+    (offered / "watcher-1.dist-info").mkdir(parents=True)
+    (offered / "watcher.py").write_text(WATCHER.format(noted=str(noted)))
+    about = {
+        "METADATA": "Metadata-Version: 2.1\nName: watcher\nVersion: 1\n",
+        "entry_points.txt": "[pydantic]\nwatcher = watcher:watcher\n",
+    }
+    for name, text in about.items():
+        (offered / "watcher-1.dist-info" / name).write_text(text)
+    env = environment(tmp_path)
+    path = os.pathsep.join(filter(None, [str(offered), env.get("PYTHONPATH")]))
+    subprocess.run(
+        [sys.executable, *starts],
+        cwd=tmp_path, env=env | {"PYTHONPATH": path}, capture_output=True, check=True,
+    )  # fmt: skip
+
+    assert noted.exists() is watched
 
 
 def documents():

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -169,6 +170,8 @@ def test_interrupt_at_a_terminal(here):
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # no thread runs
     )  # fmt: skip
     os.close(its)
+    patience = threading.Timer(20, process.kill)
+    patience.start()
     said = b""
     while b"SECRET_MANAGER_EMULATOR_HOST" not in said:
         said += os.read(ours, 1024)
@@ -177,6 +180,7 @@ def test_interrupt_at_a_terminal(here):
         while part := os.read(ours, 1024):
             said += part
     os.close(ours)
+    patience.cancel()
 
     assert process.wait(20) == 130
     assert said.endswith(b"^C\r\ndrift-audit: interrupted\r\n")

@@ -9,6 +9,7 @@ its history was put back by somebody else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from drift_audit import names
@@ -131,8 +132,7 @@ class Baselines:
             raise StoreError(f"{path}: is not the baseline that its history tells", hint=RESTORE)
         return baseline
 
-    def _folders(self, below: str, grammar: object) -> Iterator[str]:
-        assert hasattr(grammar, "fullmatch")
+    def _folders(self, below: str, grammar: re.Pattern[str]) -> Iterator[str]:
         for name in self._home.names(below):
             if name.endswith("/") and grammar.fullmatch(name[:-1]):
                 yield name[:-1]

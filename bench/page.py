@@ -48,8 +48,10 @@ of the benchmark (100 items a page, in one project and region)."""
 def page(results: dict[str, Any], reasons: dict[str, str]) -> str:
     """The page: what is missed and why, and then every goal."""
     machine = results["machine"]
+    days = dict.fromkeys(row["date"] for row in results["goals"])
+    when = [f"{', '.join(_goals_of(day, results))} on {day}" for day in sorted(days)]
     made = (
-        f"Measured on {results['date']}: {machine['cpus']} CPUs, Python {machine['python']},"
+        f"Measured {'; '.join(when)}: {machine['cpus']} CPUs, Python {machine['python']},"
         f" {results['rounds']} rounds after a warm-up, profile {results['profile']}."
     )
     lines = ["# Performance", "", _HEAD, "", fill(made, COLUMNS), "", "## What is missed", ""]
@@ -59,6 +61,12 @@ def page(results: dict[str, Any], reasons: dict[str, str]) -> str:
     left = list(_left_out(results["goals"]))
     lines += ["", "## Not measured", "", *left] if left else []
     return "\n".join([*lines, "", _FOOT, ""])
+
+
+def _goals_of(day: str, results: dict[str, Any]) -> list[str]:
+    """The goals that were measured on a day."""
+    found = dict.fromkeys(row["goal"] for row in results["goals"] if row["date"] == day)
+    return [goal for goal in found if goal in GOALS]
 
 
 def _missed(rows: list[dict[str, Any]], reasons: dict[str, str]) -> Iterator[str]:

@@ -40,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     if given.json:
         path = Path(given.json)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(results, indent=1) + "\n")
+        found = beside(json.loads(path.read_text()), results) if given.keep else results
+        path.write_text(json.dumps(found, indent=1) + "\n")
     return 1 if results["failures"] else 0
 
 
@@ -77,7 +78,6 @@ def summary(
     """Everything that is known after a run, as JSON."""
     return {
         "profile": profile.name,
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
         "rounds": rounds,
         "gcloud": HAS_GCLOUD,
@@ -97,10 +97,37 @@ def summary(
     }
 
 
+SAME = ("profile", "machine", "rounds", "gcloud")
+"""What two runs have in common whose results may stand on one page."""
+
+
+def beside(kept: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
+    """
+    Results with what an earlier run found of the goals that this one did not measure. Raises
+    SystemExit where it was another machine, or another size of data.
+    """
+    if any(kept[name] != results[name] for name in SAME):
+        raise SystemExit(f"what is kept is of another {', '.join(SAME[:-1])} or {SAME[-1]}")
+    new = {row["goal"] for row in results["goals"]}
+    rows = [*results["goals"], *(row for row in kept["goals"] if row["goal"] not in new)]
+    groups = dict(kept["groups"])
+    for name, group in results["groups"].items():
+        before = groups.get(name, {"records": {}})["records"]
+        groups[name] = {**group, "records": before | group["records"]}
+    return {
+        **results,
+        "goals": sorted(rows, key=lambda row: [*GOALS, "-"].index(row["goal"])),
+        "imports": results["imports"] if "P7" in new else kept["imports"],
+        "groups": groups,
+        "failures": [*kept["failures"], *results["failures"]],
+    }
+
+
 def _row(contest: Contest, ran: Ran) -> dict[str, Any]:
     outcome = Outcome.of(contest, ran)
     return {
         "goal": contest.goal,
+        "date": _today(),
         "what": contest.what,
         "command": SIDES[contest.ours].shown,
         "against": SIDES[contest.against.partition("@")[0]].shown if contest.against else "",
@@ -120,6 +147,7 @@ def _imports(stray: list[str]) -> dict[str, Any]:
     """The row of what is imported; no pair, no rounds: it is so or it is not."""
     return {
         "goal": "P7",
+        "date": _today(),
         "what": "imports of google, grpc, deepdiff, pydantic, jinja2 where none is needed",
         "command": "drift-audit --help, --version, explain; compare of two files",
         "against": "",
@@ -135,6 +163,10 @@ def _imports(stray: list[str]) -> dict[str, Any]:
     }
 
 
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
 def _given(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.add_argument("--profile", choices=PROFILES, default="full")
@@ -142,6 +174,7 @@ def _given(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--warm-up", type=int, default=1, help="rounds that are not counted")
     parser.add_argument("--only", action="append", choices=GOALS, help="one goal; repeatable")
     parser.add_argument("--json", default="", help="where to write the results")
+    parser.add_argument("--keep", action="store_true", help="of other goals, what is written there")
     parser.add_argument("--page", type=int, default=100, help="most items on a page of Cloud Run")
     parser.add_argument("--hole", action="store_true", help="break the server: drop a page")
     return parser.parse_args(arguments)

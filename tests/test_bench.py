@@ -17,7 +17,7 @@ from bench.imports import HEAVY, heavy, imported
 from bench.programs import SIDES, gcloud_listed, ours_listed
 from bench.record import Record, bound
 from bench.rounds import Outcome, Ran
-from bench.run import RESULTS
+from bench.run import RESULTS, beside
 from bench.sides import Task
 
 ROOT = Path(__file__).parents[1]
@@ -78,18 +78,40 @@ def test_missed_goals_come_first_with_their_reason():
     """What is missed stands before the table, in the words of the table of reasons."""
     contest = Contest("P1", "an audit", "0 ms", "ours-audit", "floor-list", WALL, 2.0)
     row = {
-        "goal": contest.goal, "what": contest.what, "command": "drift-audit audit",
+        "goal": contest.goal, "date": "2026-01-01", "what": contest.what, "command": "drift-audit audit",
         "against": "raw", "measure": "wall time", "unit": "x", "limit": 2.0, "at_least": False,
         "value": 3.0, "least": 2.5, "most": 3.5, "met": False, "noisy": False,
     }  # fmt: skip
     results = {
-        "machine": {"cpus": 2, "python": "3.11"}, "date": "2026-01-01", "rounds": 5,
-        "profile": "full", "goals": [row],
+        "machine": {"cpus": 2, "python": "3.11"}, "rounds": 5, "profile": "full", "goals": [row],
     }  # fmt: skip
     text = page.page(results, {"P1": "Python is slow."})
 
     assert "- **P1** an audit: 3x (2.50-3.50) instead of <= 2x. Python is slow." in text
     assert text.index("Python is slow") < text.index("| P1 |") < text.index("- **P9** The size")
+
+
+def results_of(goal, day, value, cpus=2):
+    """What a run of one goal came to."""
+    return {
+        "profile": "full", "machine": {"cpus": cpus}, "rounds": 5, "gcloud": True, "imports": [],
+        "goals": [{"goal": goal, "date": day, "value": value}], "failures": [],
+        "groups": {"0 ms": {"noisy": False, "records": {f"side of {goal}": [value]}}},
+    }  # fmt: skip
+
+
+def test_goals_are_measured_one_by_one():
+    """A run of one goal replaces what was found of it, and leaves what was found of others."""
+    both = beside(results_of("P3", "2026-01-01", 1), results_of("P1", "2026-01-02", 2))
+    again = beside(both, results_of("P3", "2026-01-03", 3))
+
+    assert [(r["goal"], r["date"], r["value"]) for r in again["goals"]] == [
+        ("P1", "2026-01-02", 2),
+        ("P3", "2026-01-03", 3),
+    ]
+    assert again["groups"]["0 ms"]["records"] == {"side of P1": [2], "side of P3": [3]}
+    with pytest.raises(SystemExit, match="of another profile, machine, rounds or gcloud"):
+        beside(both, results_of("P1", "2026-01-03", 3, cpus=64))
 
 
 def test_outcome_is_the_median_of_the_pairs():

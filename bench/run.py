@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = _given(arguments)
     profile = PROFILES[given.profile]
     contests = [c for c in profile.contests() if not given.only or c.goal in given.only]
+    kept = json.loads(Path(given.json).read_text()) if given.keep else None  # before the long part
     groups, stray = measure(profile, contests, given)
     results = summary(profile, contests, groups, stray, given.rounds)
     for line in table.lines(results):
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.json:
         path = Path(given.json)
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = beside(json.loads(path.read_text()), results) if given.keep else results
+        found = beside(kept, results) if kept else results
         path.write_text(json.dumps(found, indent=1) + "\n")
     return 1 if results["failures"] else 0
 

@@ -317,10 +317,8 @@ def test_revisions_that_are_gone():
 
     assert ([one.revision for one in gone], unseen) == (["api-2"], [MISSED])
     assert called.revision == "api-3 (u2)"
-    assert deleted(service, there[1:]) == (
-        [],
-        [],
-    )  # what is there may stand apart: that is told of it
+    # what is there may stand apart: that is told of it
+    assert deleted(service, there[1:]) == ([], [])
 
 
 def test_record_that_goes_on():

@@ -31,11 +31,11 @@ RESULTS = Path(__file__).parent / "results" / "latest.json"
 def main(arguments: list[str] | None = None) -> int:
     """Run a profile, print the table, write the results; the exit code."""
     given = _given(arguments)
-    profile = PROFILES[given.profile]
+    profile, here = PROFILES[given.profile], circumstances(given.profile, given.rounds)
     contests = [c for c in profile.contests() if not given.only or c.goal in given.only]
-    kept = json.loads(Path(given.json).read_text()) if given.keep else None  # before the long part
+    kept = kept_of(Path(given.json), here) if given.keep else None
     groups, stray = measure(profile, contests, given)
-    results = summary(profile, contests, groups, stray, given.rounds)
+    results = here | summary(contests, groups, stray)
     for line in table.lines(results):
         print(line)
     if given.json:
@@ -69,23 +69,36 @@ def measure(
     return ran, stray
 
 
-def summary(
-    profile: Profile,
-    contests: list[Contest],
-    groups: dict[str, Ran],
-    stray: list[str],
-    rounds: int,
-) -> dict[str, Any]:
-    """Everything that is known after a run, as JSON."""
+def circumstances(profile: str, rounds: int) -> dict[str, Any]:
+    """What two runs have in common whose results may stand on one page."""
     return {
-        "profile": profile.name,
+        "profile": profile,
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
         "rounds": rounds,
         "gcloud": HAS_GCLOUD,
-        "goals": [
-            *(_row(contest, groups[contest.group]) for contest in contests),
-            *([_imports(stray)] if START in groups else []),
-        ],
+    }
+
+
+def kept_of(path: Path, here: dict[str, Any]) -> dict[str, Any]:
+    """
+    What an earlier run found. Raises SystemExit where it was another machine, or another size of
+    data: before an hour is spent on what cannot stand beside it.
+    """
+    kept: dict[str, Any] = json.loads(path.read_text())
+    if any(kept[name] != here[name] for name in here):
+        *others, last = here
+        raise SystemExit(f"{path} is of another {', '.join(others)} or {last}")
+    return kept
+
+
+def summary(contests: list[Contest], groups: dict[str, Ran], stray: list[str]) -> dict[str, Any]:
+    """Everything that was found by a run, as JSON."""
+    rows = [
+        *(_row(contest, groups[contest.group]) for contest in contests),
+        *([_imports(stray)] if START in groups else []),
+    ]
+    return {
+        "goals": sorted(rows, key=_by_goal),
         "imports": stray,
         "groups": {
             name: {
@@ -98,17 +111,8 @@ def summary(
     }
 
 
-SAME = ("profile", "machine", "rounds", "gcloud")
-"""What two runs have in common whose results may stand on one page."""
-
-
 def beside(kept: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
-    """
-    Results with what an earlier run found of the goals that this one did not measure. Raises
-    SystemExit where it was another machine, or another size of data.
-    """
-    if any(kept[name] != results[name] for name in SAME):
-        raise SystemExit(f"what is kept is of another {', '.join(SAME[:-1])} or {SAME[-1]}")
+    """Results with what an earlier run found of the goals that this one did not measure."""
     new = {row["goal"] for row in results["goals"]}
     rows = [*results["goals"], *(row for row in kept["goals"] if row["goal"] not in new)]
     groups = dict(kept["groups"])
@@ -117,11 +121,15 @@ def beside(kept: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
         groups[name] = {**group, "records": before | group["records"]}
     return {
         **results,
-        "goals": sorted(rows, key=lambda row: [*GOALS, "-"].index(row["goal"])),
+        "goals": sorted(rows, key=_by_goal),
         "imports": results["imports"] if "P7" in new else kept["imports"],
         "groups": groups,
         "failures": [*kept["failures"], *results["failures"]],
     }
+
+
+def _by_goal(row: dict[str, Any]) -> int:
+    return [*GOALS, "-"].index(row["goal"])
 
 
 def _row(contest: Contest, ran: Ran) -> dict[str, Any]:

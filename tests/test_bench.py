@@ -17,7 +17,7 @@ from bench.imports import HEAVY, heavy, imported
 from bench.programs import SIDES, gcloud_listed, ours_listed
 from bench.record import Record, bound
 from bench.rounds import Outcome, Ran
-from bench.run import RESULTS, beside
+from bench.run import RESULTS, beside, kept_of
 from bench.sides import Task
 
 ROOT = Path(__file__).parents[1]
@@ -91,10 +91,13 @@ def test_missed_goals_come_first_with_their_reason():
     assert text.index("Python is slow") < text.index("| P1 |") < text.index("- **P9** The size")
 
 
-def results_of(goal, day, value, cpus=2):
+HERE = {"profile": "full", "machine": {"cpus": 2}, "rounds": 5, "gcloud": True}
+
+
+def results_of(goal, day, value):
     """What a run of one goal came to."""
     return {
-        "profile": "full", "machine": {"cpus": cpus}, "rounds": 5, "gcloud": True, "imports": [],
+        **HERE, "imports": [],
         "goals": [{"goal": goal, "date": day, "value": value}], "failures": [],
         "groups": {"0 ms": {"noisy": False, "records": {f"side of {goal}": [value]}}},
     }  # fmt: skip
@@ -110,8 +113,16 @@ def test_goals_are_measured_one_by_one():
         ("P3", "2026-01-03", 3),
     ]
     assert again["groups"]["0 ms"]["records"] == {"side of P1": [2], "side of P3": [3]}
+
+
+def test_results_of_another_machine_are_refused(tmp_path):
+    """What cannot stand beside what is going to be measured is refused before the clock runs."""
+    kept = results_of("P1", "2026-01-01", 1)
+    (tmp_path / "kept.json").write_text(json.dumps(kept))
+
+    assert kept_of(tmp_path / "kept.json", HERE) == kept
     with pytest.raises(SystemExit, match="of another profile, machine, rounds or gcloud"):
-        beside(both, results_of("P1", "2026-01-03", 3, cpus=64))
+        kept_of(tmp_path / "kept.json", {**HERE, "machine": {"cpus": 64}})
 
 
 def test_outcome_is_the_median_of_the_pairs():

@@ -52,6 +52,7 @@ PLACEHOLDER = re.compile(
 _MAYBE = re.compile(r"[$%{<]|[A-Z]{4}")
 """What every one of them holds: most texts need no closer look."""
 
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 
 
@@ -118,6 +119,14 @@ def is_placeholder(text: str) -> bool:
 def is_unfilled(name: str) -> bool:
     """Tell the same of a name that must be lower case: there any word in capitals is one."""
     return is_placeholder(name) or _CAPITALS.fullmatch(name) is not None
+
+
+def whole_number(text: str) -> int | None:
+    """
+    A whole number that somebody wrote out, None for anything else. Nothing that is counted has more
+    than nine digits, and of thousands Python makes no number.
+    """
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def is_version(text: str) -> bool:

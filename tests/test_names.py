@@ -58,6 +58,16 @@ def test_no_versions(version):
 
 
 @pytest.mark.parametrize(
+    ("text", "number"),
+    [("7", 7), ("007", 7), ("999999999", 999_999_999), ("0", 0)]
+    + [(text, None) for text in ("", "-1", "1.5", " 7", "\u0667", "1_0", "1" * 10, "9" * 5_000)],
+)
+def test_whole_numbers(text, number):
+    """A number is digits, and few enough of them to count something."""
+    assert names.whole_number(text) == number
+
+
+@pytest.mark.parametrize(
     ("version", "pinned"),
     [("7", True), ("latest", False), ("prod", False), ("007", False), ("", False)],
 )

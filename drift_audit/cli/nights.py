@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from drift_audit import names
 from drift_audit.cli.notice import notice
 from drift_audit.cli.output import now
 from drift_audit.cli.stores import kept_home, open_nights, open_parts
@@ -35,9 +36,10 @@ def shard(given: str | None) -> Shard:
     """The part that `I/N` names, or the task of a job. Raises CommandError."""
     if given is None:
         index, count = (os.environ.get(name, "") for name in TASK)
-        if not (index.isdecimal() and count.isdecimal()):
+        before = names.whole_number(index)
+        if before is None or names.whole_number(count) is None:
             return Shard()
-        given = f"{int(index) + 1}/{count}"
+        given = f"{before + 1}/{count}"
     found = _SHARD.fullmatch(given)
     if found is None or int(found["number"]) > int(found["count"]):
         raise CommandError(f"--shard {given}: not one of N parts", hint="--shard=1/10 is the first")

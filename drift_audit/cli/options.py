@@ -11,7 +11,7 @@ import click
 
 from drift_audit.cli.notice import listen
 from drift_audit.finding import NEVER, WORDS
-from drift_audit.names import KINDS, PACED
+from drift_audit.names import KINDS, PACED, whole_number
 from drift_audit.renderer import FORMATS, ROOM
 
 SITE = "site"
@@ -42,11 +42,12 @@ class Pace(click.ParamType[tuple[str, int]]):
         if isinstance(value, tuple):
             return value
         api, _, reads = value.partition("=")
-        if api not in PACED or not reads.isdecimal() or int(reads) < 1:
+        number = whole_number(reads)
+        if api not in PACED or not number:
             self.fail(
                 f"not API=READS, with READS from 1 and API one of {', '.join(PACED)}", param, ctx
             )
-        return api, int(reads)
+        return api, number
 
 
 class Age(click.ParamType[dt.timedelta]):

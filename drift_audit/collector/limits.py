@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from drift_audit import names
 from drift_audit.collector.budget import Budget, Missing, Unanswered
 from drift_audit.collector.pace import SQL_ADMIN, VPC_ACCESS, Quota
 from drift_audit.collector.rest import SQL_ADMIN as SQL_HOST
@@ -187,8 +188,7 @@ def _flag(settings: dict[str, Any], name: str) -> int | None:
 
 def _number(value: object) -> int | None:
     """A whole number, as JSON or as the text that protobuf makes of large ones."""
-    text = str(value).strip()
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+    return names.whole_number(str(value).strip())
 
 
 def _text(read: dict[str, Any], field: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from google.cloud import secretmanager_v1 as sm
 
+from drift_audit import names
 from drift_audit.binding import VersionState
 from drift_audit.collector import granted
 from drift_audit.collector.budget import Budget, Missing, Unanswered
@@ -231,7 +232,7 @@ class SecretManager:
             self.unseen.append(Unseen(where=where, reason="in a state we do not know"))
         metadata = self._metadata.get(secret)
         return Version(
-            number=int(number) if number.isdecimal() else None,
+            number=int(number) if names.VERSION_NUMBER.fullmatch(number) else None,
             state=state,
             created=_instant(message, "create_time"),
             destroyed=_instant(message, "scheduled_destroy_time"),
@@ -252,7 +253,7 @@ def _meant(version: str, listed: Mapping[int, Version], aliases: Mapping[str, in
     """
     if version == "latest":
         return max(listed, default=None)
-    return int(version) if version.isdecimal() and version[0] != "0" else aliases.get(version)
+    return int(version) if names.is_pinned(version) else aliases.get(version)
 
 
 def _instant(message: Any, field: str) -> dt.datetime | None:

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from drift_audit import names
+
 CODES = frozenset(
     """
     CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS
@@ -67,10 +69,10 @@ class Fault:
         """A fault from `RPC:N[+]:KIND`. Raises ValueError."""
         rpc, _, rest = text.partition(":")
         nth, _, kind = rest.partition(":")
-        digits = nth.removesuffix("+")
-        if not (rpc and kind and digits.isdecimal() and digits.isascii() and len(digits) < 10):
+        number = names.whole_number(nth.removesuffix("+"))
+        if not (rpc and kind) or number is None:
             raise ValueError("a fault is written RPC:N:KIND, or RPC:N+:KIND for all from the N-th")
-        return cls(rpc, int(digits), kind, always=nth.endswith("+"))
+        return cls(rpc, number, kind, always=nth.endswith("+"))
 
     def __str__(self) -> str:
         return f"{self.rpc}:{self.nth}{'+' if self.always else ''}:{self.kind}"

@@ -23,6 +23,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from drift_audit import names
 from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import Answer, Desk
 from drift_audit.emulator.routes import Received, asking
@@ -153,13 +154,13 @@ class _Handler(BaseHTTPRequestHandler):
             raise
 
     def _received(self) -> Received:
-        length = self.headers.get("Content-Length") or "0"
+        length = names.whole_number(self.headers.get("Content-Length") or "0")
         chunked = "Transfer-Encoding" in self.headers
-        if chunked or not length.isdecimal() or int(length) > BODY_LIMIT:
+        if chunked or length is None or length > BODY_LIMIT:
             self.close_connection = True
             raise invalid("the body is too large, or its length is not told")
         return Received(
-            self.command, self.path, self.headers.get("Host") or "", self.rfile.read(int(length))
+            self.command, self.path, self.headers.get("Host") or "", self.rfile.read(length)
         )
 
     def _send(self, code: int, body: bytes, answer: Answer | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from google.cloud import secretmanager_v1 as sm
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 
+from drift_audit import names
 from drift_audit.emulator.deployed import Json
 from drift_audit.emulator.desk import Rpc
 from drift_audit.emulator.paging import listing
@@ -119,8 +120,8 @@ class _SecretManager:
         number = secret.aliases.get(asked)
         if asked == "latest":
             number = max(secret.versions, default=None)
-        elif asked.isdecimal():
-            number = int(asked)
+        elif (exact := names.whole_number(asked)) is not None:
+            number = exact
         if number is None or number not in secret.versions:
             raise not_found(f"Secret Version [{request.name}]")
         return secret, number

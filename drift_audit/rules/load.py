@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from drift_audit import names
 from drift_audit.differ import Change
 from drift_audit.finding import Severity
 from drift_audit.limits import (
@@ -290,8 +291,10 @@ def _number(snapshot: Snapshot, amount: Amount) -> int | None:
     for key in amount:
         for binding in snapshot.bindings:
             clear = getattr(binding.source, "clear", None)
-            if binding.key == key and clear is not None and clear.strip().isdecimal():
-                return int(clear)
+            if binding.key == key and clear is not None:
+                found = names.whole_number(clear.strip())
+                if found is not None:
+                    return found
     return None
 
 

@@ -355,6 +355,20 @@ def test_control_redirects_would_be_followed():
 
 
 @EVERY_TICKET
+@pytest.mark.parametrize(
+    "wait",
+    ["9" * 5_000, "Fri, 31 Dec 99999999 23:59:59 GMT", f"Fri, 31 Dec 1{'0' * 20} 23:59:59 GMT"],
+    ids=["number", "year", "century"],
+)
+def test_waits_that_nobody_can_read(sink, wait):
+    """A time to wait that is no number and no date is passed over: the service is asked again."""
+    with serving(sink.service, faults=[(503, {"Retry-After": wait})]) as desk:
+        hand(sink, desk)
+
+        assert once(sink, desk)
+
+
+@EVERY_TICKET
 def test_long_waits_are_not_waited(tmp_path, sink):
     """A service that asks to wait an hour is told of instead."""
     write(tmp_path)
@@ -388,12 +402,23 @@ ODD = (
 )
 
 
+GARBAGE = {
+    "page": b"<html>sign in</html>",
+    "object": b"{}",
+    "list": b"[3]",
+    "null": b"null",
+    "nothing": b"",
+    "half": b"{",
+    "records": b'{"result": [{}]}',
+    "record": RECORD,
+    "odd": ODD,
+    "deep": b"[" * 100_000,
+    "long number": b'{"result": ' + b"9" * 5_000 + b"}",
+}
+
+
 @EVERY_TICKET
-@pytest.mark.parametrize(
-    "garbage",
-    [b"<html>sign in</html>", b"{}", b"[3]", b"null", b"", b"{", b'{"result": [{}]}', RECORD, ODD],
-    ids=["page", "object", "list", "null", "nothing", "half", "records", "record", "odd"],
-)  # fmt: skip
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 def test_something_else_answers(sink, garbage):
     """A server that is something else is told as such, and nothing is called written."""
     with serving(sink.service, garbage=garbage) as desk, pytest.raises(OutputError) as raised:

@@ -72,7 +72,7 @@ class Rest:
             raise exceptions.Unauthenticated("no access token") from None
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
             raise exceptions.ServiceUnavailable("no connection") from None
-        except (requests.RequestException, ValueError):
+        except (requests.RequestException, ValueError, RecursionError):
             raise exceptions.DataLoss("the answer is no JSON") from None
         if not isinstance(found, dict):
             raise exceptions.DataLoss("the answer is no JSON object")

@@ -90,7 +90,7 @@ class Patience(Retry):
         """Seconds that the server asks for; None where nobody can read what it asks."""
         try:
             return super().get_retry_after(response)
-        except InvalidHeader:
+        except (InvalidHeader, ValueError, OverflowError):  # no date, no number, no year
             return None
 
 

@@ -78,7 +78,7 @@ def attach(to: Target, ref: str, comment: str, token: str) -> str:
     )
     wrong = (  # what the client makes of answers that are none of GitHub's
         *(github.BadAttributeException, AssertionError, AttributeError),
-        *(KeyError, TypeError, ValueError),
+        *(KeyError, OverflowError, RecursionError, TypeError, ValueError),
     )
     with door.telling(to):
         try:

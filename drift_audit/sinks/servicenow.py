@@ -94,4 +94,8 @@ def _asked(session: requests.Session, method: str, url: str, **more: Any) -> obj
         method, url, headers=headers, timeout=door.SECONDS, allow_redirects=False, **more
     )
     answer.raise_for_status()
-    return answer.json()
+    try:
+        found: object = answer.json()
+    except (ValueError, RecursionError):  # no JSON, or a number or a depth that Python refuses
+        raise Strange from None
+    return found

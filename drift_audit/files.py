@@ -52,6 +52,8 @@ def _read_regular(path: str, limit: int) -> bytes:
         descriptor = os.open(path, flags)
     except OSError as error:
         raise _refused(path, error) from None
+    except ValueError:
+        raise InputError(f"{path}: unreadable: no name of a file") from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             hint = "pipe it in and name it -" if path.startswith("/dev/fd/") else ""
@@ -73,6 +75,35 @@ def _up_to(limit: int, file: BinaryIO) -> bytes:
         parts.append(part)
         left -= len(part)
     return b"".join(parts)
+
+
+def is_folder(path: str) -> bool:
+    """
+    Whether a path is a folder, links followed. Raises InputError where the system does not tell:
+    the name may be too long, or lead through a folder that is closed.
+    """
+    try:
+        return stat.S_ISDIR(Path(path).stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _refused(path, error) from None
+
+
+def is_there(path: str) -> bool:
+    """Whether something is at a path, as far as the system tells: what it refuses is not there."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two paths lead to one file, as far as the system tells."""
+    try:
+        return one == other or Path(one).samefile(other)
+    except OSError:
+        return False
 
 
 def _refused(path: str, error: OSError) -> InputError:
@@ -102,9 +133,9 @@ def listing(folder: str, suffixes: tuple[str, ...]) -> tuple[list[str], list[str
     """
     try:
         entries = sorted(Path(folder).iterdir())
+        taken = [e for e in entries if e.suffix.lower() in suffixes and not e.is_dir()]
     except OSError as error:
         raise _refused(folder, error) from None
-    taken = [e for e in entries if e.suffix.lower() in suffixes and not e.is_dir()]
     return [str(e) for e in taken], [e.name for e in entries if e not in taken]
 
 

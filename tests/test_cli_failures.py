@@ -49,6 +49,8 @@ from tests.worlds import SHOP
         (["compare", "tag:nope", "--input=revisions.json"], 4, "has no tag nope"),
         (["compare", "~7", "--input=revisions.json"], 4, "has only 2 revisions"),
         (["compare", "~x", "--input=revisions.json"], 4, "~x does not name a revision"),
+        (["compare", f"~{'9' * 5_000}", "--input=revisions.json"], 4, "does not name a revision"),
+        (["audit", f"--pace=cloud-run={'9' * 5_000}"], 2, "not API=READS, with READS from 1"),
         (["compare", "--input=revisions.json"], 4, "has no known good revision"),
         (["compare", "KNOWN_GOOD", "--input=revisions.json"], 4, "has no known good revision"),
         (["compare", "LATEST", "--input=two.json"], 4, "the scope holds 2 services: api, web"),
@@ -84,6 +86,57 @@ def test_bad_input(here, arguments, code, says):
     assert "Traceback" not in ran.err
     assert files_below(here).keys() == before
     assert leaks(ran.block.encode(), [CANARY]) == []
+
+
+CLOSED = "closed/inside"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["audit", f"--input={CLOSED}"], 4),
+        (["audit", f"--input={CLOSED}/before.json"], 4),
+        (["audit", "--input=listed"], 4),
+        (["audit", "--input=before.json", f"--store={CLOSED}"], 4),
+        (["audit", "--input=before.json", f"--config={CLOSED}/policy.toml"], 2),
+        (["audit", "--input=before.json", "-o", f"{CLOSED}/report.json"], 5),
+    ],
+)  # fmt: skip
+def test_closed_folders(here, arguments, code):
+    """What lies in a folder that is closed to the user is told as such."""
+    for name in ("closed", CLOSED, "listed"):
+        (here / name).mkdir()
+    (here / "listed" / "before.json").write_text("{}")
+    command = [sys.executable, "-m", "drift_audit", *arguments]
+    if (
+        os.getuid() == 0
+    ):  # nothing is closed to root, unless the folders are another's and it gives that up
+        os.chown(here / "closed", 65_534, -1)
+        os.chown(here / "listed", 65_534, -1)
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    (here / "closed").chmod(0o700 if os.getuid() == 0 else 0)
+    (here / "listed").chmod(0o744 if os.getuid() == 0 else 0o400)
+    ran = subprocess.run(
+        command, cwd=here, env=environment(here), capture_output=True, text=True, check=False
+    )
+    (here / "closed").chmod(0o700)
+
+    assert ran.returncode == code, ran.stderr
+    assert "permission denied" in ran.stderr
+
+
+def test_folder_that_is_gone(here, tmp_path):
+    """A command that was started in a folder that is not there any more reads what lies elsewhere."""
+    lost = tmp_path / "lost"
+    lost.mkdir()
+    audit = f"{sys.executable} -m drift_audit audit --input={here}/before.json --format=github"
+    ran = subprocess.run(
+        ["sh", "-c", f"rmdir {lost}; exec {audit}"],
+        cwd=lost, env=environment(here), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "::warning title=medium baseline-missing" in ran.stdout
 
 
 def test_unreachable_endpoint(here):

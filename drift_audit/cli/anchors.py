@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -33,9 +34,7 @@ class Checkout:
 
     def __init__(self, policy: str | None, store: str) -> None:
         self._policy, self._store = policy, store
-        here = Path.cwd().resolve()
-        inside = (p for p in (here, *here.parents) if (p / ".git").exists())
-        self._root = next(inside, here)
+        self._root = _root()
         self._anchors: dict[str, Anchor | None] = {}
         self._lines: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(
             lambda: defaultdict(list)
@@ -56,18 +55,28 @@ class Checkout:
         return self._anchors[path]
 
     def _found(self, path: str) -> Anchor | None:
-        try:
-            inside = Path(path).resolve().relative_to(self._root)
-            text = files.read(path).decode(errors="replace") if Path(path).is_file() else None
-        except (ValueError, InputError):
+        if path == files.STDIN:
             return None
-        if text is None:
+        try:
+            inside = Path(os.path.realpath(path)).relative_to(self._root)
+            text = files.read(path).decode(errors="replace")
+        except (ValueError, OSError, InputError):
             return None
         for number, line in enumerate(text.splitlines(), 1):
             self._lines[path][line.strip().rstrip(",")].append(number)
             for word in _WORD.findall(line.partition("#")[0]):
                 self._lines[path][word].append(number)
         return Anchor(inside.as_posix())
+
+
+def _root() -> Path:
+    """Where the repository begins; outside of one, where the command was started."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was removed
+        return Path()  # below which nothing lies
+    inside = (one for one in (here, *here.parents) if files.is_there(str(one / ".git")))
+    return next(inside, here)
 
 
 def checkout(flags: Mapping[str, Any]) -> Checkout:

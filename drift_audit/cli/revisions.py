@@ -8,17 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from drift_audit import names
+from drift_audit import files, names
 from drift_audit.audit import Pair, Source
 from drift_audit.cli import keys
 from drift_audit.cli.subject import Scope, open_source
 from drift_audit.collector.exports import SUFFIXES, Documents, Files, acquainted
 from drift_audit.collector.secret_versions import without_versions
 from drift_audit.errors import CommandError, InputError, SourceError, StoreError
-from drift_audit.files import STDIN
 from drift_audit.history import KnownGood, last_known_good
 from drift_audit.inventory import LATEST, Inventory, Service, by_age
 from drift_audit.past import NoPast, Pasts
@@ -266,7 +265,7 @@ def is_file(word: str) -> bool:
     if _RESERVED.fullmatch(word):
         return False
     path = _path(word)
-    return path == STDIN or path.endswith(SUFFIXES) or Path(path).exists()
+    return path == files.STDIN or path.endswith(SUFFIXES) or files.is_there(path)
 
 
 def _notes(documents: Iterable[Documents]) -> tuple[str, ...]:
@@ -336,7 +335,7 @@ def _lack(word: str, name: str) -> str:
 def _same_file(one: str, other: str) -> bool:
     """Tell whether two words mean one revision of one file, however its path is written."""
     (path, _, name), (other_path, _, other_name) = one.partition("#"), other.partition("#")
-    return name == other_name and Path(path).resolve() == Path(other_path).resolve()
+    return name == other_name and files.is_same(path, other_path)
 
 
 def _itself(what: str) -> CommandError:
@@ -390,13 +389,13 @@ def _name(word: str, service: Service) -> str:
 
 def _before(word: str, service: Service, candidate: Snapshot | None) -> Snapshot:
     """N revisions before the candidate, or before the newest one."""
-    steps = word.removeprefix("~") or "1"
+    steps = names.whole_number(word.removeprefix("~") or "1")
     chain = sorted(service.revisions, key=by_age)
     start = candidate or service.newest
-    names = [r.identity.revision for r in chain]
-    if not steps.isdecimal() or start is None or start.identity.revision not in names:
+    told = [r.identity.revision for r in chain]
+    if steps is None or start is None or start.identity.revision not in told:
         raise InputError(f"{word} does not name a revision of {service.address}")
-    at = names.index(start.identity.revision) - int(steps)
+    at = told.index(start.identity.revision) - steps
     if at < 0:
         raise InputError(f"{service.address} has only {len(chain)} revisions", hint=_names(service))
     return chain[at]

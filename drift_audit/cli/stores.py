@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
+from drift_audit import files
 from drift_audit.cli import keys
 from drift_audit.cli.connection import connection, impersonated
 from drift_audit.cli.output import now
@@ -51,8 +51,11 @@ def open_home(path: str, *, create: bool = False) -> Home:
 
 
 def kept_home(path: str) -> Home | None:
-    """The folder or bucket of a store that is there; None for a folder that is not."""
-    return open_home(path) if path.startswith(BUCKET) or Path(path).is_dir() else None
+    """
+    The folder or bucket of a store that is there; None for a folder that is not. Raises InputError
+    where the system does not tell.
+    """
+    return open_home(path) if path.startswith(BUCKET) or files.is_folder(path) else None
 
 
 def _demanded(path: str, hint: str) -> Home:

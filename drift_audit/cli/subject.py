@@ -62,7 +62,7 @@ def find_policy(config: str | None, *, no_config: bool) -> Policy:
     if found is None:
         return Policy()
     # a file that was named may be a link, as a mounted one is; one that lies there may not
-    follow = config and Path(found).is_symlink()
+    follow = config and os.path.islink(found)  # noqa: PTH114  # pathlib raises for a long name
     lies = os.path.realpath(found) if follow else found
     return read_policy(
         _policy_text(lies),
@@ -231,7 +231,7 @@ def notes(flags: Mapping[str, Any], patterns: Patterns | None) -> list[str]:
     left_out = "plain values were left out by choice: changes of them are not seen"
     told = [left_out] if flags["without_literals"] else []
     told += [f"plain values were held against the patterns of {patterns}"] if patterns else []
-    for folder in (path for path in flags["inputs"] if Path(path).is_dir()):
+    for folder in (path for path in flags["inputs"] if files.is_folder(path)):
         if others := files.listing(folder, SUFFIXES)[1]:
             more = ", ..." if len(others) > MOST_NAMED else ""
             told.append(f"{folder}: passed over {', '.join(others[:MOST_NAMED])}{more}")
@@ -300,12 +300,14 @@ def open_limits(scope: Scope) -> LimitReader:
 
 
 def expand(inputs: Sequence[str]) -> list[str]:
-    """The files that are meant: those of a folder, each file once. Raises CommandError."""
+    """
+    The files that are meant: those of a folder, each file once. Raises CommandError and InputError.
+    """
     found: list[str] = []
     for path in inputs:
         if not path:
             raise CommandError("--input names nothing", hint="give a file, a folder, or -")
-        found += files.listing(path, SUFFIXES)[0] if Path(path).is_dir() else [path]
+        found += files.listing(path, SUFFIXES)[0] if files.is_folder(path) else [path]
     return list(dict.fromkeys(found))
 
 

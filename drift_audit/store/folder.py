@@ -22,7 +22,8 @@ MOST = 2**31
 
 class Folder:
     """
-    A home in a folder, which is made when the first file is written, unless it was `demanded`.
+    A home in a folder, which is made when the first file is written, unless it was `demanded`: then
+    StoreError is raised where it is not there, and InputError where the system does not tell.
 
     The digest of a file tells which one it is. Who writes holds a lock on the file's own folder,
     which needs no file of its own and is given up by the system when the holder dies.
@@ -30,7 +31,7 @@ class Folder:
 
     def __init__(self, root: str, *, demanded: bool = False) -> None:
         self._root = Path(root)
-        if demanded and not self._root.is_dir():
+        if demanded and not files.is_folder(root):
             raise StoreError(f"{root}: there is no such folder", hint="give the store's own folder")
 
     def read(self, path: str, *, limit: int = LIMIT) -> Stored | None:

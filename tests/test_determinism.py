@@ -32,7 +32,7 @@ def environments():
             "zone": chance.choice(["UTC", "Asia/Tokyo", "America/New_York", "Asia/Kathmandu"]),
             "lang": chance.choice(["C", "C.UTF-8", "POSIX", "tr_TR.UTF-8"]),
             "umask": chance.choice([0o022, 0o077, 0o000]),
-            "columns": chance.choice(["40", "200"]),
+            "columns": chance.choice(["40", "200", "9" * 5_000]),
             "order": random.Random(number).shuffle,
         }
 

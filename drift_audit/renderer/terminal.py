@@ -12,6 +12,7 @@ from rich.text import Text
 from drift_audit.renderer.encode import visible
 
 WIDTH = 80
+HEIGHT = 25
 
 
 def shown(text: str, style: str = "") -> Text:
@@ -27,6 +28,7 @@ class Terminal:
         self._console = Console(
             file=self._out,
             width=width,
+            height=HEIGHT,  # unless both are given, rich reads COLUMNS and LINES
             color_system="standard" if color else None,
             force_terminal=color,
             highlight=False,

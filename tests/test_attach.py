@@ -427,6 +427,16 @@ def test_something_else_answers(sink, garbage):
     assert "what answers there is not" in str(raised.value)
 
 
+@EVERY_TICKET
+def test_name_that_no_host_can_have(sink):
+    """A name that cannot be looked up is told as a server that cannot be reached."""
+    nowhere = f"https://{'x' * 70}.example.com"
+    with pytest.raises(OutputError) as raised:
+        HANDS[sink.name]((sink.target, nowhere), Letter(ref="0", text="t", name="n", page="p"))
+
+    assert "cannot be reached" in str(raised.value)
+
+
 def test_comments_without_end():
     """A server that always has one more comment is asked for as many as an issue can have."""
     endless = {"comments": [{"body": "", "author": {}, "id": "1"}] * 1_000, "total": 10**9}

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import InvalidHeader
+from urllib3.exceptions import InvalidHeader, LocationParseError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry
 
@@ -171,7 +171,7 @@ def telling(target: Target) -> Iterator[None]:
         raise _failed(target, told, "attach it again later") from None
     except requests.Timeout:
         raise _failed(target, f"no answer within {SECONDS} seconds", _reach(target)) from None
-    except requests.RequestException as error:
+    except (requests.RequestException, LocationParseError) as error:
         told = f"it cannot be reached ({type(error).__name__})"
         raise _failed(target, told, _reach(target)) from None
 

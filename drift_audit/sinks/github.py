@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from urllib3.exceptions import LocationParseError
+
 from drift_audit import __version__
 from drift_audit.errors import CommandError
 from drift_audit.sinks import door
@@ -85,6 +87,8 @@ def attach(to: Target, ref: str, comment: str, token: str) -> str:
             return _written(client, to, ref, comment)
         except github.GithubException as error:
             raise door.refused(to, error.status) from None
+        except LocationParseError:  # a ValueError, but of no answer
+            raise
         except wrong:
             raise Strange from None
         finally:

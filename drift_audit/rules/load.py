@@ -288,13 +288,10 @@ def _number(snapshot: Snapshot, amount: Amount) -> int | None:
     """A number as the policy says it, or as the first of some keys holds it."""
     if isinstance(amount, int):
         return amount
-    for key in amount:
-        for binding in snapshot.bindings:
-            clear = getattr(binding.source, "clear", None)
-            if binding.key == key and clear is not None:
-                found = names.whole_number(clear.strip())
-                if found is not None:
-                    return found
+    for binding in (b for key in amount for b in snapshot.bindings if b.key == key):
+        found = names.whole_number((getattr(binding.source, "clear", None) or "").strip())
+        if found is not None:
+            return found
     return None
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from drift_audit import names
+from drift_audit.binding import LiteralValue
 from drift_audit.differ import Change
 from drift_audit.finding import Severity
 from drift_audit.limits import (
@@ -288,11 +289,10 @@ def _number(snapshot: Snapshot, amount: Amount) -> int | None:
     """A number as the policy says it, or as the first of some keys holds it."""
     if isinstance(amount, int):
         return amount
-    for binding in (b for key in amount for b in snapshot.bindings if b.key == key):
-        found = names.whole_number((getattr(binding.source, "clear", None) or "").strip())
-        if found is not None:
-            return found
-    return None
+    held = (b.source for key in amount for b in snapshot.bindings if b.key == key)
+    told = (source.clear for source in held if isinstance(source, LiteralValue) and source.clear)
+    numbers = (names.whole_number(text.strip()) for text in told)
+    return next((number for number in numbers if number is not None), None)
 
 
 def _limit(snapshot: Snapshot, name: str) -> int | None:

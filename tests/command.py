@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import click
+
+from drift_audit.cli import cli
 from tests import warm
 from tests.warm import Ended, Warm
 
@@ -21,6 +25,19 @@ _turn = threading.Lock()
 
 SEAL_KEY = "c2VhbC1rZXktb2YtdGhlLXRlc3RzLTMyLWJ5dGVzLWxvbmctLS0="
 SEALED = {"DRIFT_AUDIT_SEAL_KEY": SEAL_KEY}
+
+
+def every_command(
+    command: click.Command = cli, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """The command, and all below it, each with the words that it is called by."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from every_command(inner, (*path, name))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import yaml
 
 from drift_audit.cli import cli, keys
 from tests.bucket import NAME as BUCKET
-from tests.command import environment, run
+from tests.command import environment, every_command, run
 from tests.manifests import CANARY
 
 ROOT = Path(__file__).parents[1]
@@ -163,19 +163,9 @@ def variables(folder: Path) -> dict[str, set[str]]:
 
 def read_by_the_program() -> set[str]:
     """The variables that options read, and those of the sealing key."""
-
-    def below(command: click.Command) -> Iterator[click.Command]:
-        yield command
-        if isinstance(command, click.Group):
-            context = click.Context(command)
-            for name in command.list_commands(context):
-                inner = command.get_command(context, name)
-                assert inner is not None
-                yield from below(inner)
-
     told_of_keys = (v for v in vars(keys).values() if isinstance(v, str))
     names = {v for v in told_of_keys if v.startswith("DRIFT_AUDIT_")}
-    for command in below(cli):
+    for _, command in every_command():
         for parameter in command.params:
             told = parameter.envvar or ()
             names |= {told} if isinstance(told, str) else {*told}

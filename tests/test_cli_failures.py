@@ -104,22 +104,19 @@ CLOSED = "closed/inside"
 )  # fmt: skip
 def test_closed_folders(here, arguments, code):
     """What lies in a folder that is closed to the user is told as such."""
-    for name in ("closed", CLOSED, "listed"):
-        (here / name).mkdir()
+    for name in (CLOSED, "listed"):
+        (here / name).mkdir(parents=True)
     (here / "listed" / "before.json").write_text("{}")
+    (here / "closed").chmod(0)
+    (here / "listed").chmod(0o400)
     command = [sys.executable, "-m", "drift_audit", *arguments]
-    if (
-        os.getuid() == 0
-    ):  # nothing is closed to root, unless the folders are another's and it gives that up
-        os.chown(here / "closed", 65_534, -1)
-        os.chown(here / "listed", 65_534, -1)
+    if os.getuid() == 0:  # nothing is closed to root until it gives that up
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
-    (here / "closed").chmod(0o700 if os.getuid() == 0 else 0)
-    (here / "listed").chmod(0o744 if os.getuid() == 0 else 0o400)
     ran = subprocess.run(
         command, cwd=here, env=environment(here), capture_output=True, text=True, check=False
     )
-    (here / "closed").chmod(0o700)
+    for name in ("closed", "listed"):
+        (here / name).chmod(0o700)
 
     assert ran.returncode == code, ran.stderr
     assert "permission denied" in ran.stderr

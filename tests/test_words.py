@@ -14,9 +14,9 @@ import click
 import pytest
 
 from drift_audit import files
-from drift_audit.cli import cli
+from drift_audit.errors import ExitCode
 from tests import forked
-from tests.command import SEALED
+from tests.command import SEALED, every_command
 from tests.manifests import service
 
 WORDS = {
@@ -32,21 +32,6 @@ NOT_RUN = frozenset({"demo", "emulator", "preview"})
 """They start servers and other programs, and read what they are given by the same options."""
 
 FILE = "service.json"
-DEFECT = 70
-
-
-def commands(
-    group: click.Group, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command of the program with the words that it is called by."""
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            yield from commands(command, (*path, name))
-        elif name not in NOT_RUN:
-            yield (*path, name), command
 
 
 def lines(path: tuple[str, ...], command: click.Command, word: str) -> Iterator[list[str]]:
@@ -72,10 +57,11 @@ def defects(folder: Path, word: str, first: forked.Act = lambda: None) -> list[s
     env = {**SEALED, "PATH": os.environ["PATH"], "HOME": str(folder)}
     env |= dict.fromkeys(("CLOUD_RUN_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST"), "127.0.0.1:1")
     found = []
-    for path, command in commands(cli):
-        for line in lines(path, command, word):
+    called = (one for one in every_command() if not isinstance(one[1], click.Group))
+    for path, command in called:
+        for line in lines(path, command, word) if path[0] not in NOT_RUN else ():
             ended = forked.run(line, folder, env, first=first)
-            if ended.code in (1, DEFECT, forked.STUCK) or b"Traceback" in ended.err:
+            if ended.code in (1, ExitCode.DEFECT, forked.STUCK) or b"Traceback" in ended.err:
                 found.append(f"{ended.code} {' '.join(part[:60] for part in line)}")
     return found
 

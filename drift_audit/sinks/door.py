@@ -158,7 +158,7 @@ def telling(target: Target) -> Iterator[None]:
     """What goes wrong on the way becomes an OutputError in our words."""
     try:
         yield
-    except (requests.JSONDecodeError, Strange):
+    except Strange:
         told = f"what answers there is not {target.service}"
         raise _failed(target, told, _reach(target)) from None
     except requests.HTTPError as error:
